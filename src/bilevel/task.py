@@ -1,0 +1,65 @@
+"""Port: a task, that is anything with a measurable objective."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from bilevel.lab import Bench
+from bilevel.objective import Objective
+from bilevel.space import Candidate, Space
+from bilevel.trial import Run
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One size of measurement, cheapest first in a task's list: its name and what the task's adapter needs to know."""
+
+    name: str
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Task(Protocol):
+    """What a loop searches.
+
+    `self_reported`: the candidate's own program printed its score, nobody checked it. `remembers`: the task has a state
+    that moves on from run to run (a loop as a task), so measuring a candidate again is not a repetition. `harness`: a
+    hash of all that measures; results of different harnesses are never mixed.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def objective(self) -> Objective: ...
+    @property
+    def space(self) -> Space: ...
+    @property
+    def brief(self) -> str: ...
+    @property
+    def rungs(self) -> tuple[Rung, ...]: ...
+    @property
+    def self_reported(self) -> bool: ...
+    @property
+    def remembers(self) -> bool: ...
+    @property
+    def harness(self) -> str: ...
+    @property
+    def evaluations(self) -> int:
+        """How many measurements of the innermost task one run takes: 1 unless the task is a loop."""
+        ...
+
+    def baseline(self) -> Candidate:
+        """Where the search starts."""
+        ...
+
+    def problems(self, candidate: Candidate, parent: Candidate) -> list[str]:
+        """Why the task's own rules forbid a candidate, beyond types, bounds and locks; checked after all guests."""
+        ...
+
+    def run(self, candidate: Candidate, bench: Bench) -> Run:
+        """Measure a candidate once. A candidate's failure is a status in the run; only our own failures raise."""
+        ...
+
+    def evaluate(self, run: Run) -> float:
+        """The score of an ok run. Sees the record only: no view, no trace, no lesson."""
+        ...

@@ -1,0 +1,163 @@
+"""The trace: the append-only history of one branch of a search, and the questions one asks of it."""
+
+from collections.abc import Iterator
+from typing import overload
+
+from bilevel.codec import content_hash
+from bilevel.noise import Noise, estimate
+from bilevel.objective import Objective
+from bilevel.space import Candidate
+from bilevel.trial import Count, Status, Trial, merge
+
+
+class Trace:
+    """An immutable sequence of trials, numbered from 0.
+
+    `trace + trial` takes constant time and shares memory with `trace`: both look at one list and know how much of it
+    is theirs. Adding to a trace that something was already added to makes a copy.
+    """
+
+    __slots__ = ("_all", "_length", "_measured", "objective")
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective = objective
+        self._all: list[tuple[Trial, Trial | None]] = []  # each trial with the incumbent after it
+        self._measured: dict[str, list[int]] = {}  # candidate id -> numbers of the trials that measured it
+        self._length = 0
+
+    def __add__(self, trial: Trial) -> "Trace":
+        if trial.number != self._length:
+            raise ValueError(f"trial {trial.number} cannot follow {self._length} trials")
+        new = Trace(self.objective)
+        if len(self._all) == self._length:
+            new._all, new._measured = self._all, self._measured
+        else:
+            new._all = self._all[: self._length]
+            for number, (old, _) in enumerate(new._all):
+                new._index(number, old)
+        new._all.append((trial, self._best_of(self.incumbent, trial)))
+        new._index(trial.number, trial)
+        new._length = self._length + 1
+        return new
+
+    def upto(self, length: int) -> "Trace":
+        """The trace of the first `length` trials; shares memory."""
+        new = Trace(self.objective)
+        new._all, new._measured = self._all, self._measured
+        new._length = min(max(length, 0), self._length)
+        return new
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[Trial]:
+        return (self._all[number][0] for number in range(self._length))
+
+    @overload
+    def __getitem__(self, index: int) -> Trial: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Trial]: ...
+    def __getitem__(self, index: int | slice) -> Trial | list[Trial]:
+        if isinstance(index, slice):
+            return [self._all[number][0] for number in range(self._length)[index]]
+        return self._all[range(self._length)[index]][0]
+
+    @property
+    def last(self) -> Trial | None:
+        """The last trial, or None at the start."""
+        return self._all[self._length - 1][0] if self._length else None
+
+    @property
+    def baseline(self) -> Trial | None:
+        """Trial 0, or None at the start."""
+        return self._all[0][0] if self._length else None
+
+    @property
+    def incumbent(self) -> Trial | None:
+        """The best trial of all; no mechanism can set it. Where scores are relative (gains over the parent) they cannot
+        be compared with each other, and the incumbent is the trial kept last."""
+        return self._all[self._length - 1][1] if self._length else None
+
+    @property
+    def current(self) -> Candidate | None:
+        """Where the search stands: the last trial's candidate if it was kept, else that trial's parent."""
+        last = self.last
+        if last is None:
+            return None
+        return last.candidate if last.decision.keep else last.parent
+
+    @property
+    def state(self) -> str | None:
+        """Where a task with memory stands: the end of the last trial that ran."""
+        return next((trial.state for trial in self.newest() if trial.runs), None)
+
+    @property
+    def noise(self) -> Noise:
+        """The spread of the score between seeds, from the repeats of the baseline."""
+        scores = [] if self.baseline is None else top_scores(self.baseline, self.objective.name)
+        return estimate(list(scores.values()))
+
+    def newest(self) -> Iterator[Trial]:
+        """The trials from the last to the first."""
+        return (self._all[number][0] for number in range(self._length - 1, -1, -1))
+
+    def measured(self, candidate_id: str) -> tuple[Trial, ...]:
+        """The trials that measured a candidate. Crashes count; the machine's failures, refusals and pruned trials not."""
+        numbers = self._measured.get(candidate_id, ())
+        return tuple(self._all[number][0] for number in numbers if number < self._length)
+
+    def of(self, candidate_id: str) -> Trial | None:
+        """The first trial that measured a candidate, or None."""
+        found = self.measured(candidate_id)
+        return found[0] if found else None
+
+    def since_improvement(self) -> int:
+        """How many trials came after the one that set the incumbent."""
+        best = self.incumbent
+        return 0 if best is None else self._length - 1 - best.number
+
+    def ledger(self) -> dict[str, dict[str, Count]]:
+        """The sum of the trials' ledgers: mechanism -> hook -> Count."""
+        return merge(*(trial.ledger for trial in self))
+
+    def fingerprint(self) -> str:
+        """A hash of all that must be equal when a run is repeated: everything but times, costs and logs."""
+        return content_hash([_essence(trial) for trial in self])
+
+    def _best_of(self, best: Trial | None, trial: Trial) -> Trial | None:
+        if trial.score is None:
+            return best
+        if best is None or best.score is None:
+            return trial
+        if self.objective.relative:
+            return trial if trial.decision.keep else best
+        return trial if self.objective.better(trial.score, best.score) else best
+
+    def _index(self, number: int, trial: Trial) -> None:
+        if trial.runs and trial.status not in (Status.INFRASTRUCTURE, Status.PRUNED):
+            self._measured.setdefault(trial.candidate.id, []).append(number)
+
+
+def top_scores(trial: Trial, metric: str) -> dict[int, float]:
+    """A trial's metric per seed on its top rung (the rung of its last run)."""
+    if not trial.runs or trial.score is None:
+        return {}
+    top = trial.runs[-1].rung
+    return {run.seed: run.metrics[metric] for run in trial.runs if run.rung == top and run.metrics is not None}
+
+
+def _essence(trial: Trial) -> list[object]:
+    runs = [[run.rung, run.seed, run.status, dict(run.metrics) if run.metrics else None] for run in trial.runs]
+    return [
+        trial.number,
+        trial.parent.id,
+        trial.candidate.id,
+        runs,
+        trial.status,
+        trial.score,
+        trial.decision,
+        trial.overruled,
+        [[back.candidate, back.reason] for back in trial.turned_back],
+        trial.ledger,
+        [fault.guest + fault.hook for fault in trial.faults],
+    ]

@@ -1,0 +1,187 @@
+"""What was proposed, what happened, and what was decided.
+
+A `Run` holds facts; a `Decision` is ours. A run that failed has a status and no metrics: never a number.
+"""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+from bilevel.budget import Cost
+from bilevel.space import Candidate, Change
+
+EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+class Status(StrEnum):
+    """How a run ended, or how a trial stands."""
+
+    OK = "ok"
+    EXIT = "exit"  # the command ended with an error
+    TIME_OUT = "time-out"  # wall or CPU time
+    OUT_OF_MEMORY = "out-of-memory"
+    OUTPUT_LIMIT = "output-limit"
+    INVALID_METRIC = "invalid-metric"  # missing, not a number, NaN or infinite
+    DIVERGED = "diverged"  # the task says that its training diverged
+    REFUSED = "refused"  # turned back before it ran, or refused by the scorer
+    PRUNED = "pruned"  # stopped before the top rung; a trial's status only
+    INFRASTRUCTURE = "infrastructure"  # the machine's fault, never the candidate's
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A candidate that somebody wants to try, why, and who.
+
+    `repeats` > 0 asks on purpose to measure an already measured candidate on that many further seeds. `dropped` is set
+    by a mechanism that turns the proposal back: the reason, which the researcher is told.
+    """
+
+    candidate: Candidate
+    why: str = ""
+    author: str = ""
+    notes: Mapping[str, Any] = EMPTY
+    repeats: int = 0
+    dropped: str = ""
+
+    def drop(self, reason: str) -> "Proposal":
+        """This proposal, turned back for a reason."""
+        return replace(self, dropped=reason)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One planned run of a trial: a rung's name and the index of its seed in the task's list of evaluation seeds."""
+
+    rung: str
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Run:
+    """Facts about one execution. `metrics` is None unless the status is ok. `state` names where a task with memory (a
+    loop as a task) ended, so that its next run can start there. `log` is the end of what it printed."""
+
+    rung: str
+    seed: int
+    status: Status
+    metrics: Mapping[str, float] | None = None
+    cost: Cost = Cost()
+    log: str = ""
+    data: Mapping[str, Any] = EMPTY
+    state: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.metrics is not None) != (self.status is Status.OK):
+            raise ValueError(f"a run has metrics exactly when it is ok, not with status {self.status.value!r}")
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether a candidate is kept, and why."""
+
+    keep: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Count:
+    """How often a mechanism's hook was called, answered differently (touched), would have been missed (decisive: the
+    final projection without it is another), and failed (faults)."""
+
+    calls: int = 0
+    touched: int = 0
+    decisive: int = 0
+    faults: int = 0
+
+    def __add__(self, other: "Count") -> "Count":
+        return Count(
+            self.calls + other.calls,
+            self.touched + other.touched,
+            self.decisive + other.decisive,
+            self.faults + other.faults,
+        )
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Guest code broke its contract: who, in which hook, and what came."""
+
+    guest: str
+    hook: str
+    message: str
+
+
+@dataclass(frozen=True)
+class TurnedBack:
+    """A draft that the host or a mechanism did not let through, and why."""
+
+    candidate: str  # id
+    reason: str
+    author: str = ""
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A trial that was asked for and is not finished: everything that decides it, written before it runs.
+
+    `sees` is the number of finished trials that its view holds; `steps` is the plan before any mechanism was asked. `refused` is set where nothing could be proposed: then nothing runs.
+    """
+
+    number: int
+    sees: int
+    parent: Candidate
+    proposal: Proposal
+    steps: tuple[Step, ...]
+    changes: Mapping[str, Change] = EMPTY
+    state: str | None = None
+    refused: str | None = None
+    overruled: bool = False
+    turned_back: tuple[TurnedBack, ...] = ()
+    ledger: Mapping[str, Mapping[str, Count]] = EMPTY
+    faults: tuple[Fault, ...] = ()
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One iteration, finished. `score` is the mean over the seeds of the top rung, or None."""
+
+    number: int
+    parent: Candidate
+    proposal: Proposal
+    runs: tuple[Run, ...]
+    status: Status
+    score: float | None
+    decision: Decision
+    changes: Mapping[str, Change] = EMPTY
+    overruled: bool = False
+    reason: str = ""  # why it was refused, or how it failed
+    turned_back: tuple[TurnedBack, ...] = ()
+    ledger: Mapping[str, Mapping[str, Count]] = field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
+
+    @property
+    def candidate(self) -> Candidate:
+        return self.proposal.candidate
+
+    @property
+    def state(self) -> str | None:
+        """Where a task with memory ended: the last run's state."""
+        return self.runs[-1].state if self.runs else None
+
+    @functools.cached_property
+    def cost(self) -> Cost:
+        return sum((run.cost for run in self.runs), Cost())
+
+
+def merge(*ledgers: Mapping[str, Mapping[str, Count]]) -> dict[str, dict[str, Count]]:
+    """The sum of several ledgers."""
+    total: dict[str, dict[str, Count]] = {}
+    for ledger in ledgers:
+        for mechanism, hooks in ledger.items():
+            mine = total.setdefault(mechanism, {})
+            for hook, count in hooks.items():
+                mine[hook] = mine.get(hook, Count()) + count
+    return total

@@ -1,0 +1,88 @@
+"""All that a researcher or a mechanism may know. The same at every level of the hierarchy."""
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bilevel.codec import derive_seed
+from bilevel.errors import GuestError
+from bilevel.objective import Objective
+from bilevel.settings import Settings
+from bilevel.space import Space
+from bilevel.trace import Trace
+from bilevel.trial import Pending, TurnedBack
+
+
+@dataclass(frozen=True)
+class Block:
+    """A piece of advice: who says it, the text, and how important it is (higher comes first)."""
+
+    source: str
+    text: str
+    priority: int = 0
+
+
+@dataclass(frozen=True)
+class Briefing:
+    """What a researcher is told beyond the view: advice, how much history, guidance, and what was turned back so far.
+
+    `attempt` counts how often it was asked for this trial already; `register` names a manner of speaking.
+    """
+
+    blocks: tuple[Block, ...] = ()
+    history_window: int = 0
+    guidance: str = ""
+    register: str = "plain"
+    attempt: int = 0
+    turned_back: tuple[TurnedBack, ...] = ()
+
+    def with_block(self, source: str, text: str, priority: int = 0) -> "Briefing":
+        return replace(self, blocks=(*self.blocks, Block(source, text, priority)))
+
+
+@dataclass(frozen=True)
+class Below:
+    """The innermost loop as an outer level sees it: its trace, space, settings, and mechanisms (name -> source)."""
+
+    trace: Trace
+    space: Space
+    settings: Settings
+    mechanisms: Mapping[str, str]
+    reads_advice: bool
+    objective: Objective
+    brief: str
+
+
+@dataclass(frozen=True)
+class View:
+    """A pinned look at a search. `number` is the trial that is being asked for; `trials_left` counts it.
+
+    `below` is set where the task is itself a loop. `memory` is what the guest's own `remember` made of the trace.
+    Nothing here depends on time, so a guest that is a function of its view replays exactly.
+    """
+
+    number: int
+    seed: int
+    brief: str
+    objective: Objective
+    space: Space
+    settings: Settings
+    trace: Trace
+    pending: tuple[Pending, ...] = ()
+    trials_left: int | None = None
+    tokens_left: int | None = None
+    lessons: tuple[str, ...] = ()
+    memory: Any = None
+    below: Below | None = None
+    answer: Callable[[str, str], str] | None = None
+
+    def rng(self, name: str) -> random.Random:
+        """A generator of random numbers that depends on (seed, trial number, name) only."""
+        return random.Random(derive_seed(self.seed, self.number, name))
+
+    def ask(self, prompt: str, key: str) -> str:
+        """A language model's answer. Raises GuestError where the run has no model."""
+        if self.answer is None:
+            raise GuestError("view.ask: this run has no language model; write the mechanism without view.ask")
+        return self.answer(prompt, key)
