@@ -38,7 +38,7 @@ def plain(value: object) -> Any:
         return {"()": [plain(item) for item in value]}
     if isinstance(value, list):
         return [plain(item) for item in value]
-    if dataclasses.is_dataclass(value):
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {name: _field(getattr(value, name)) for name in _field_names(type(value))}
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
@@ -74,7 +74,7 @@ def build(kind: Any, data: Any) -> Any:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         return _build_union(arguments, data)
-    if dataclasses.is_dataclass(kind):
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         hints = _hints(kind)
         return kind(**{name: build(hints[name], data[name]) for name in _field_names(kind) if name in data})
     if isinstance(kind, type) and issubclass(kind, Enum):
@@ -123,10 +123,10 @@ def _key(key: object) -> str:
 
 
 @functools.cache
-def _field_names(kind: type) -> tuple[str, ...]:
+def _field_names(kind: Any) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(kind) if field.init)
 
 
 @functools.cache
-def _hints(kind: type) -> dict[str, Any]:
+def _hints(kind: Any) -> dict[str, Any]:
     return typing.get_type_hints(kind)

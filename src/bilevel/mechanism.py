@@ -46,9 +46,7 @@ class Mechanism:
         """The proposals to consider, first is best: added, replaced, repaired, reordered, or dropped with a reason."""
         return proposals
 
-    def plan(
-        self, view: View, proposal: Proposal, partial: tuple[Run, ...], steps: tuple[Step, ...]
-    ) -> Sequence[Step]:
+    def plan(self, view: View, proposal: Proposal, partial: tuple[Run, ...], steps: tuple[Step, ...]) -> Sequence[Step]:
         """What to run next; asked before the first run and after each, with what is known so far. Empty stops."""
         return steps
 

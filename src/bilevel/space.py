@@ -268,9 +268,7 @@ class Space:
         if type(old) is not type(domain):
             raise InputError(f"{name!r} is {type(old).__name__} and cannot be narrowed to {type(domain).__name__}")
         if isinstance(old, Float | Int) and isinstance(domain, Float | Int):
-            domain = replace(domain, low=max(old.low, domain.low), high=min(old.high, domain.high))
-            if isinstance(old, Int) and isinstance(domain, Int):
-                domain = replace(domain, power_of_two=old.power_of_two or domain.power_of_two)
+            domain = _intersect(old, domain)
         if isinstance(old, Choice) and isinstance(domain, Choice):
             domain = Choice(tuple(option for option in domain.options if old.check(option) is None))
         return replace(self, domains={**self.domains, name: replace(domain, locked=old.locked or domain.locked)})
@@ -362,6 +360,13 @@ class Space:
         here = domain.unit(old)
         clipped = domain.at(min(max(domain.unit(new), here - cap, 0.0), here + cap, 1.0))
         return clipped if self.step(name, old, clipped) <= cap + 1e-9 else old
+
+
+def _intersect(old: Float | Int, new: Float | Int) -> Float | Int:
+    if isinstance(old, Int) and isinstance(new, Int):
+        low, high = max(old.low, new.low), min(old.high, new.high)
+        return replace(new, low=low, high=high, power_of_two=old.power_of_two or new.power_of_two)
+    return Float(max(old.low, new.low), min(old.high, new.high), new.log, new.locked)
 
 
 def _check_bounds(low: float, high: float, log: bool) -> None:

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from bilevel.lab import Bench
+from bilevel.lab import Bench, Lab
 from bilevel.objective import Objective
 from bilevel.space import Candidate, Space
 from bilevel.trial import Run
+from bilevel.view import Below
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,10 @@ class Task(Protocol):
 
     def run(self, candidate: Candidate, bench: Bench) -> Run:
         """Measure a candidate once. A candidate's failure is a status in the run; only our own failures raise."""
+        ...
+
+    def below(self, lab: Lab, state: str | None) -> Below | None:
+        """Where the task is itself a loop: its innermost loop as it stands; otherwise None."""
         ...
 
     def evaluate(self, run: Run) -> float:

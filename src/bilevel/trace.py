@@ -94,8 +94,8 @@ class Trace:
     @property
     def noise(self) -> Noise:
         """The spread of the score between seeds, from the repeats of the baseline."""
-        scores = [] if self.baseline is None else top_scores(self.baseline, self.objective.name)
-        return estimate(list(scores.values()))
+        baseline = self.baseline
+        return estimate([] if baseline is None else list(top_scores(baseline, self.objective.name).values()))
 
     def newest(self) -> Iterator[Trial]:
         """The trials from the last to the first."""

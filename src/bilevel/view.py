@@ -1,7 +1,7 @@
 """All that a researcher or a mechanism may know. The same at every level of the hierarchy."""
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,12 +43,10 @@ class Briefing:
 
 @dataclass(frozen=True)
 class Below:
-    """The innermost loop as an outer level sees it: its trace, space, settings, and mechanisms (name -> source)."""
+    """The innermost loop as an outer level sees it. What is in force there is the outer loop's current candidate."""
 
     trace: Trace
     space: Space
-    settings: Settings
-    mechanisms: Mapping[str, str]
     reads_advice: bool
     objective: Objective
     brief: str

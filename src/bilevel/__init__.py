@@ -1,0 +1,3 @@
+"""bilevel: autoresearch that researches itself."""
+
+__version__ = "0.1.0"

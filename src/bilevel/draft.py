@@ -1,0 +1,133 @@
+"""How one proposal comes about: select, constrain, advise, ask the researcher, let the mechanisms propose, check.
+
+The same function runs once in earnest and again with one hook left out, to see whether the outcome would have been
+another.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from bilevel.errors import GuestError
+from bilevel.fold import EVERYTHING, Fold, Record, Without
+from bilevel.researcher import Researcher
+from bilevel.space import Candidate, Space
+from bilevel.task import Task
+from bilevel.trial import Proposal, TurnedBack
+from bilevel.view import Briefing, View
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The outcome of an ask: what will run, from which parent; or nothing, and why."""
+
+    parent: Candidate
+    proposal: Proposal | None
+    turned_back: tuple[TurnedBack, ...] = ()
+    overruled: bool = False
+    last: Proposal | None = None  # the last proposal that was turned back
+
+    @property
+    def projection(self) -> tuple[str, int] | None:
+        """What counts as the decision: the candidate that runs, and how often it is repeated."""
+        return None if self.proposal is None else (self.proposal.candidate.id, self.proposal.repeats)
+
+
+@dataclass
+class Drafting:
+    """One ask of one loop: the view is pinned, and the researcher's answers are kept so that asking twice is free."""
+
+    task: Task
+    researcher: Researcher
+    fold: Fold
+    view: View
+    start: Candidate
+    in_flight: Sequence[Candidate] = ()
+    _answers: dict[object, tuple[Proposal, ...]] = field(default_factory=dict)
+    _earnest: dict[int, tuple[Proposal, ...]] = field(default_factory=dict)
+
+    def draft(self, record: Record) -> Draft:
+        """The draft with all mechanisms, their effect counted in `record`."""
+        final = self._run(record, EVERYTHING)
+        self.fold.count_decisive(
+            "select",
+            record,
+            final.parent.id,
+            lambda w: self.fold.select(self.view, self.start, Record(), w).id,
+        )
+        for hook in ("constrain", "propose"):
+            self.fold.count_decisive(hook, record, final.projection, lambda w: self._run(Record(), w).projection)
+        if self.researcher.free and self.researcher.reads_advice:
+            self.fold.count_decisive("advise", record, final.projection, lambda w: self._run(Record(), w).projection)
+        return final
+
+    def _run(self, record: Record, without: Without) -> Draft:
+        view, fold = self.view, self.fold
+        parent = fold.select(view, self.start, record, without)
+        space = fold.constrain(view, view.space, record, without)
+        first = Briefing(history_window=view.settings.history_window, guidance=view.settings.guidance)
+        briefing = fold.advise(view, first, record, without)
+        turned_back: list[TurnedBack] = []
+        drafts: list[Proposal] = []
+        last: Proposal | None = None
+        for attempt in range(view.settings.redrafts + 1):
+            asked = replace(briefing, attempt=attempt, turned_back=tuple(turned_back))
+            answers = self._ask(replace(view, space=space), parent, asked, earnest=without is EVERYTHING)
+            drafts += answers
+
+            def dropped(proposal: Proposal, reason: str) -> None:
+                turned_back.append(TurnedBack(proposal.candidate.id, reason, proposal.author))
+
+            proposals = fold.propose(replace(view, space=space), parent, answers, record, dropped, without)
+            for proposal in proposals:
+                problem = self._problem(proposal, parent, space)
+                if problem is None:
+                    return Draft(parent, proposal, tuple(turned_back))
+                dropped(proposal, problem)
+            last = proposals[-1] if proposals else answers[-1] if answers else last
+        # Every draft was turned back. The mechanisms may have gone too far: the first that the host admits runs.
+        for proposal in drafts:
+            if self._problem(proposal, parent, view.space) is None:
+                return Draft(parent, proposal, tuple(turned_back), overruled=True)
+        return Draft(parent, None, tuple(turned_back), last=last)
+
+    def _ask(self, view: View, parent: Candidate, briefing: Briefing, earnest: bool) -> tuple[Proposal, ...]:
+        """The researcher's drafts. A researcher that costs something is never asked for a leave-one-out: its recorded
+        drafts of the same attempt stand in, so that a constraint counts where it bound one of them."""
+        key = (parent.id, _space_key(view.space), briefing)
+        if key not in self._answers:
+            if not earnest and not self.researcher.free:
+                return self._earnest.get(briefing.attempt, ())
+            self._answers[key] = _check(self.researcher.propose(view, parent, briefing), self.researcher.name)
+        if earnest:
+            self._earnest[briefing.attempt] = self._answers[key]
+        return self._answers[key]
+
+    def _problem(self, proposal: Proposal, parent: Candidate, space: Space) -> str | None:
+        candidate = proposal.candidate
+        found = space.problems(candidate, parent) or self.task.problems(candidate, parent)
+        if found:
+            return "; ".join(found[:5])
+        if self.task.remembers or proposal.repeats > 0:
+            return None
+        measured = self.view.trace.of(candidate.id)
+        if measured is not None:
+            outcome = f"score {measured.score:.6g}" if measured.score is not None else measured.status.value
+            return f"already measured as trial {measured.number} ({outcome})"
+        if any(candidate.id == other.id for other in self.in_flight):
+            return "already being measured"
+        return None
+
+
+def _space_key(space: Space) -> object:
+    return (
+        tuple(space.domains.items()),
+        tuple(sorted(space.frozen.items())),
+        tuple(sorted(space.caps.items())),
+        tuple(sorted(space.weights.items())),
+    )
+
+
+def _check(answer: object, name: str) -> tuple[Proposal, ...]:
+    if not isinstance(answer, list | tuple) or not all(isinstance(item, Proposal) for item in answer):
+        raise GuestError(f"researcher {name!r} must return a list of Proposal, not {answer!r:.80}")
+    return tuple(answer)

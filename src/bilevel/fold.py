@@ -1,0 +1,291 @@
+"""The left fold: mechanisms applied in order, each one's answer the next one's question, and their effect counted.
+
+For each mechanism and hook the fold counts calls, *touched* (the answer differs from the question) and *decisive*: the
+fold is run again without that hook, and the final projection is another. A hook that raises or answers nonsense is
+skipped and its fault recorded; after `settings.max_faults` faults a mechanism is retired.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, TypeVar
+
+from bilevel.errors import BilevelError, GuestError
+from bilevel.mechanism import Guest, Mechanism, overridden
+from bilevel.space import Candidate, Space
+from bilevel.trace import Trace
+from bilevel.trial import Count, Decision, Fault, Proposal, Run, Step, Trial
+from bilevel.view import Briefing, View
+
+T = TypeVar("T")
+MOST_PROPOSALS = 64
+MOST_STEPS = 16
+MOST_CACHED = 32
+NOTHING = object()
+
+
+@dataclass
+class Record:
+    """What one ask, plan or decision adds to the ledger."""
+
+    counts: dict[str, dict[str, Count]] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+
+    def add(self, name: str, hook: str, count: Count) -> None:
+        hooks = self.counts.setdefault(name, {})
+        hooks[hook] = hooks.get(hook, Count()) + count
+
+    def fault(self, name: str, hook: str, error: object) -> None:
+        self.add(name, hook, Count(faults=1))
+        text = f"{type(error).__name__}: {error}" if isinstance(error, Exception) else str(error)
+        self.faults.append(Fault(name, hook, text[:500]))
+
+
+@dataclass(frozen=True)
+class Member:
+    """A mechanism in force, with the hooks that it overrides."""
+
+    name: str
+    mechanism: Mechanism
+    hooks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Without:
+    """One hook of one mechanism that is left out; empty names leave nothing out."""
+
+    name: str = ""
+    hook: str = ""
+
+
+EVERYTHING = Without()
+
+
+class Fold:
+    """The mechanisms of one loop, in order. Stateless but for caches of their memories and faults."""
+
+    def __init__(self, guests: Sequence[tuple[Guest, Mechanism]], max_faults: int) -> None:
+        self.members = tuple(Member(guest.name, made, overridden(made)) for guest, made in guests)
+        self.max_faults = max_faults
+        self._memories: dict[str, dict[int, Any]] = {member.name: {0: None} for member in self.members}
+        self._faults: dict[int, dict[str, int]] = {}  # length of a trace -> faults per mechanism
+
+    def having(self, hook: str, trace: Trace, without: Without = EVERYTHING) -> Iterable[Member]:
+        """The members that answer a hook: those that override it and are not retired."""
+        retired = self.retired(trace)
+        return [
+            member
+            for member in self.members
+            if hook in member.hooks
+            and member.name not in retired
+            and (member.name, hook) != (without.name, without.hook)
+        ]
+
+    def retired(self, trace: Trace) -> frozenset[str]:
+        """Names of the mechanisms with too many faults among this trace's trials."""
+        length = len(trace)
+        if length not in self._faults:
+            start = max((known for known in self._faults if known < length), default=0)
+            counts = dict(self._faults.get(start, {}))
+            for number in range(start, length):
+                for fault in trace[number].faults:
+                    counts[fault.guest] = counts.get(fault.guest, 0) + 1
+            _put(self._faults, length, counts)
+        return frozenset(name for name, count in self._faults[length].items() if count >= self.max_faults)
+
+    def remember(self, trace: Trace, new_from: int, record: Record) -> None:
+        """Bring all memories up to a trace; trials from `new_from` on are counted in the ledger."""
+        for member in self.having("remember", trace):
+            memories = self._memories[member.name]
+            start = max(length for length in memories if length <= len(trace))
+            memory = memories[start]
+            for number in range(start, len(trace)):
+                counted = record if number >= new_from else Record()
+                memory = self._remember_one(member, memory, trace[number], counted)
+            _put(memories, len(trace), memory)
+
+    def _remember_one(self, member: Member, memory: Any, trial: Trial, record: Record) -> Any:
+        after = _answer(member, "remember", record, lambda: member.mechanism.remember(memory, trial))
+        if after is NOTHING:
+            return memory
+        record.add(member.name, "remember", Count(calls=1, touched=int(not _same(after, memory))))
+        return after
+
+    def view_of(self, member: Member, view: View) -> View:
+        """The view with the member's own memory."""
+        memories = self._memories[member.name]
+        known = max((length for length in memories if length <= len(view.trace)), default=0)
+        return replace(view, memory=memories[known])
+
+    def select(self, view: View, parent: Candidate, record: Record, without: Without = EVERYTHING) -> Candidate:
+        def check(answer: object, _: Candidate) -> Candidate:
+            if not isinstance(answer, Candidate):
+                raise GuestError(f"select must return a Candidate, not {type(answer).__name__}")
+            found = view.trace.of(answer.id)
+            if found is None or found.score is None:
+                raise GuestError("select must return a candidate of the trace that has a score")
+            return answer
+
+        return self._fold("select", view, parent, record, without, lambda m, v, x: m.select(v, x), check)
+
+    def constrain(self, view: View, space: Space, record: Record, without: Without = EVERYTHING) -> Space:
+        def check(answer: object, question: Space) -> Space:
+            if not isinstance(answer, Space):
+                raise GuestError(f"constrain must return a Space, not {type(answer).__name__}")
+            wider = answer.widens(question)
+            if wider:
+                raise GuestError(f"constrain may only narrow the space: {wider}")
+            if not answer.active and question.active:
+                raise GuestError("constrain must leave at least one parameter active")
+            return answer
+
+        return self._fold("constrain", view, space, record, without, lambda m, v, x: m.constrain(v, x), check)
+
+    def advise(self, view: View, briefing: Briefing, record: Record, without: Without = EVERYTHING) -> Briefing:
+        def check(answer: object, _: Briefing) -> Briefing:
+            if not isinstance(answer, Briefing):
+                raise GuestError(f"advise must return a Briefing, not {type(answer).__name__}")
+            if any(not isinstance(block.text, str) or len(block.text) > 20_000 for block in answer.blocks):
+                raise GuestError("a block of advice must be text of at most 20,000 characters")
+            return answer
+
+        return self._fold("advise", view, briefing, record, without, lambda m, v, x: m.advise(v, x), check)
+
+    def propose(
+        self,
+        view: View,
+        parent: Candidate,
+        proposals: tuple[Proposal, ...],
+        record: Record,
+        dropped: Callable[[Proposal, str], None],
+        without: Without = EVERYTHING,
+    ) -> tuple[Proposal, ...]:
+        """The proposals after all mechanisms; `dropped` is told of each one that a mechanism turned back."""
+        for member in self.having("propose", view.trace, without):
+            guest_view = self.view_of(member, view)
+            answer = _answer(
+                member,
+                "propose",
+                record,
+                partial(_propose, member, guest_view, parent, proposals),
+            )
+            if answer is NOTHING:
+                continue
+            record.add(member.name, "propose", Count(calls=1, touched=int(answer != proposals)))
+            kept = {proposal.candidate.id for proposal in answer if not proposal.dropped}
+            reasons = {proposal.candidate.id: proposal.dropped for proposal in answer if proposal.dropped}
+            for proposal in proposals:
+                if proposal.candidate.id not in kept:
+                    dropped(
+                        proposal,
+                        f"{member.name}: {reasons.get(proposal.candidate.id) or 'dropped without a reason'}",
+                    )
+            proposals = tuple(proposal for proposal in answer if not proposal.dropped)
+        return proposals
+
+    def plan(
+        self, view: View, proposal: Proposal, partial: tuple[Run, ...], steps: tuple[Step, ...], rungs: tuple[str, ...],
+        record: Record, without: Without = EVERYTHING,
+    ) -> tuple[Step, ...]:  # fmt: skip
+        done = {(run.rung, run.seed) for run in partial}
+
+        def check(answer: object, _: tuple[Step, ...]) -> tuple[Step, ...]:
+            planned = tuple(answer) if isinstance(answer, list | tuple) else None
+            if planned is None or not all(isinstance(step, Step) for step in planned):
+                raise GuestError("plan must return a sequence of Step")
+            unknown = [step.rung for step in planned if step.rung not in rungs]
+            if unknown:
+                raise GuestError(f"there is no rung {unknown[0]!r}; the rungs are: {', '.join(rungs)}")
+            if any((step.rung, step.seed) in done or not 0 <= step.seed < 32 for step in planned):
+                raise GuestError("plan must not repeat a run, and seeds go from 0 to 31")
+            if len(planned) + len(partial) > MOST_STEPS:
+                raise GuestError(f"plan allows at most {MOST_STEPS} runs per trial")
+            return planned
+
+        return self._fold("plan", view, steps, record, without, lambda m, v, x: m.plan(v, proposal, partial, x), check)
+
+    def decide(self, view: View, trial: Trial, record: Record, without: Without = EVERYTHING) -> Decision:
+        def check(answer: object, _: Decision) -> Decision:
+            if not isinstance(answer, Decision):
+                raise GuestError(f"decide must return a Decision, not {type(answer).__name__}")
+            if answer.keep and trial.score is None:
+                raise GuestError("a trial without a score cannot be kept")
+            return answer
+
+        return self._fold(
+            "decide", view, trial.decision, record, without,
+            lambda m, v, x: m.decide(v, replace(trial, decision=x)), check,
+        )  # fmt: skip
+
+    def count_decisive(self, hook: str, record: Record, final: object, again: Callable[[Without], object]) -> None:
+        """Leave-one-out: for each mechanism whose hook touched something, whether the final projection is another
+        without it. `again` runs the fold with one hook left out and returns its projection."""
+        for name, hooks in list(record.counts.items()):
+            if hooks.get(hook, Count()).touched and again(Without(name, hook)) != final:
+                record.add(name, hook, Count(decisive=1))
+
+    def _fold(
+        self,
+        hook: str,
+        view: View,
+        value: T,
+        record: Record,
+        without: Without,
+        call: Callable[[Mechanism, View, T], object],
+        check: Callable[[object, T], T],
+    ) -> T:
+        for member in self.having(hook, view.trace, without):
+            guest_view = self.view_of(member, view)
+            answer = _answer(member, hook, record, partial(_called, call, check, member.mechanism, guest_view, value))
+            if answer is NOTHING:
+                continue
+            record.add(member.name, hook, Count(calls=1, touched=int(answer != value)))
+            value = answer
+        return value
+
+
+def _put(cache: dict[int, Any], length: int, value: Any) -> None:
+    """Keep a value per length of the trace; with workers the same few lengths are asked for again."""
+    cache[length] = value
+    if len(cache) > MOST_CACHED:
+        del cache[min(known for known in cache if known)]
+
+
+def _answer(member: Member, hook: str, record: Record, call: Callable[[], Any]) -> Any:
+    """A guest's answer, or NOTHING after a fault."""
+    try:
+        return call()
+    except (GuestError, BilevelError) as error:
+        record.fault(member.name, hook, str(error))
+    except Exception as error:
+        record.fault(member.name, hook, error)
+    return NOTHING
+
+
+def _called(
+    call: Callable[[Mechanism, View, T], object],
+    check: Callable[[object, T], T],
+    guest: Mechanism,
+    view: View,
+    value: T,
+) -> T:
+    return check(call(guest, view, value), value)
+
+
+def _propose(member: Member, view: View, parent: Candidate, proposals: tuple[Proposal, ...]) -> tuple[Proposal, ...]:
+    return _check_proposals(member.mechanism.propose(view, parent, proposals), member.name)
+
+
+def _check_proposals(answer: object, name: str) -> tuple[Proposal, ...]:
+    if not isinstance(answer, list | tuple) or not all(isinstance(item, Proposal) for item in answer):
+        raise GuestError("propose must return a sequence of Proposal")
+    if len(answer) > MOST_PROPOSALS:
+        raise GuestError(f"propose may return at most {MOST_PROPOSALS} proposals, not {len(answer)}")
+    return tuple(replace(item, author=item.author or name) for item in answer)
+
+
+def _same(a: object, b: object) -> bool:
+    try:
+        return bool(a is b or a == b)
+    except Exception:  # a guest's own objects may not be comparable; then they count as different
+        return False
