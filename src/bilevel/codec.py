@@ -1,7 +1,7 @@
 """Frozen dataclasses to canonical JSON and back; content hashes; seeds derived from names.
 
-Supported: dataclasses, None, bool, int, finite float, str, Enum, tuple, list, Mapping with string keys, unions of these.
-Canonical means: keys sorted, no white space, shortest float repr; so that equal values have equal text. A tuple inside
+Supported: dataclasses, None, bool, int, finite float, str, Enum, tuple, list, Mapping with string keys,
+unions of these. Canonical means: keys sorted, no white space, shortest float repr; so that equal values have equal text. A tuple inside
 an untyped value (a parameter) is written as {"()": [...]}, so that it comes back as a tuple.
 """
 

@@ -7,6 +7,7 @@
     │   ├── StoreError        the run folder: locked, from a newer version, damaged
     │   │   └── DiskFull      nothing more can be written; the run stops and can be resumed
     │   └── Diverged          a resumed or replayed run is not the recorded one
+    ├── Stopped               somebody asked to stop; everything finished is stored and `resume` goes on
     └── GuestError            a mechanism or researcher broke its contract (caught by the loop and stored as a fault)
 
 Every message says what is wrong, which thing (`{name!r}`), where, and the way out.
@@ -42,6 +43,10 @@ class DiskFull(StoreError):
 
 class Diverged(HarnessError):
     """A resumed or replayed run differs from its record."""
+
+
+class Stopped(BilevelError):
+    """Somebody asked to stop in the middle of a trial; what was finished is stored and a resume goes on from there."""
 
 
 class GuestError(BilevelError):

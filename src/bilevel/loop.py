@@ -1,7 +1,7 @@
 """The loop: propose, run, evaluate, keep or discard. One class serves every level.
 
-`ask` gives a pending trial, `tell` finishes it, `step` does one of each, `run` goes on until the budget is spent. With W
-workers the view of trial n holds exactly the trials 0 ... n-W, so that the trace does not depend on who is faster.
+`ask` gives a pending trial, `tell` finishes it, `step` does one of each, `run` goes on until the budget is spent.
+With W workers the view of trial n holds exactly the trials 0 ... n-W, so that the trace does not depend on who is faster.
 """
 
 import threading
@@ -13,6 +13,7 @@ from itertools import count
 from bilevel.budget import Budget
 from bilevel.codec import derive_seed
 from bilevel.draft import Drafting
+from bilevel.errors import Stopped
 from bilevel.fold import Fold, Record, Without
 from bilevel.lab import Bench, Branch, Lab, RunKey
 from bilevel.mechanism import Guest, Mechanism, load
@@ -145,7 +146,7 @@ class Loop:
     # ---- run ----
 
     def measure(self, pending: Pending) -> tuple[tuple[Run, ...], Record]:
-        """Run what the plan says, asking the mechanisms again after each run; returns the runs and the plan's ledger."""
+        """Run what the plan says, asking the mechanisms again after each run; gives the runs and the plan's ledger."""
         record, steps = Record(), pending.steps
         runs: tuple[Run, ...] = ()
         view = replace(self.view(pending.number, self.trace.upto(pending.sees)), pending=())
@@ -187,7 +188,9 @@ class Loop:
                 pending.parent, pending.state, self.branch.id, pending.number,
             )  # fmt: skip
             run = task.run(candidate, bench)
-            if run.status is Status.INFRASTRUCTURE and not self.lab.stop.is_set():
+            if run.status is Status.INFRASTRUCTURE:
+                if self.lab.stop.is_set():
+                    raise Stopped(f"stopped within trial {pending.number}; resume the run to finish it")
                 run = task.run(candidate, bench)
             run = self._checked(run)
             if not task.remembers and run.status is not Status.INFRASTRUCTURE:
@@ -326,7 +329,7 @@ def keep_by_default(trace: Trace, trial: Trial) -> Decision:
     own = data.get("margin")
     margin = trace.noise.margin if own is None else float(own)
     if trace.objective.relative:
-        return _verdict(trial.score, margin, "its control")
+        return _verdict(trial.score, margin, "its control" if data.get("control") else "the start of the cycle")
     parent = trace.of(trial.parent.id)
     if parent is None or parent.score is None:
         return Decision(True, "its parent has no score")

@@ -18,7 +18,6 @@ from bilevel.errors import InputError
 
 Scalar: TypeAlias = bool | int | float | str
 Value: TypeAlias = Scalar | tuple[Scalar, ...]
-NO_TEXT: Mapping[str, str] = MappingProxyType({})
 
 
 def _is_int(value: object) -> bool:
@@ -179,7 +178,7 @@ class Candidate:
     """
 
     params: Mapping[str, Value] = field(default_factory=dict)
-    files: Mapping[str, str] = NO_TEXT
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "params", MappingProxyType(dict(sorted(self.params.items()))))
@@ -225,7 +224,7 @@ class Space:
     """
 
     domains: Mapping[str, Domain]
-    frozen: Mapping[str, str] = NO_TEXT
+    frozen: Mapping[str, str] = field(default_factory=dict)
     caps: Mapping[str, float] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
 
@@ -304,19 +303,12 @@ class Space:
         if list(self.domains) != list(host.domains):
             return "it has other parameters than the task"
         for name, outer in host.domains.items():
-            inner = self.domains[name]
-            if type(inner) is not type(outer):
-                return f"{name} became another kind of domain"
-            if outer.locked and not inner.locked:
+            if outer.locked and not self.domains[name].locked:
                 return f"{name} is locked by the task and cannot be unlocked"
             if name in host.frozen and name not in self.frozen:
                 return f"{name} is frozen by {host.frozen[name]} and cannot be unfrozen"
-            if isinstance(outer, Float | Int) and isinstance(inner, Float | Int):
-                if inner.low < outer.low or inner.high > outer.high:
-                    return f"{name} has wider bounds than [{outer.low:g}, {outer.high:g}]"
-            if isinstance(outer, Choice) and isinstance(inner, Choice):
-                if any(outer.check(option) for option in inner.options):
-                    return f"{name} has options that the task does not have"
+            if _wider(self.domains[name], outer):
+                return f"{name} admits values that the task does not admit"
         return None
 
     def _moved(self, name: str, domain: Domain, old: Value, new: Value) -> list[str]:
@@ -360,6 +352,14 @@ class Space:
         here = domain.unit(old)
         clipped = domain.at(min(max(domain.unit(new), here - cap, 0.0), here + cap, 1.0))
         return clipped if self.step(name, old, clipped) <= cap + 1e-9 else old
+
+
+def _wider(new: Domain, old: Domain) -> bool:
+    if isinstance(old, Float | Int) and isinstance(new, Float | Int):
+        return type(old) is not type(new) or new.low < old.low or new.high > old.high
+    if isinstance(old, Choice) and isinstance(new, Choice):
+        return any(old.check(option) for option in new.options)
+    return type(old) is not type(new)
 
 
 def _intersect(old: Float | Int, new: Float | Int) -> Float | Int:

@@ -88,8 +88,8 @@ class Trace:
 
     @property
     def state(self) -> str | None:
-        """Where a task with memory stands: the end of the last trial that ran."""
-        return next((trial.state for trial in self.newest() if trial.runs), None)
+        """Where a task with memory stands: the end of the last trial that has one."""
+        return next((trial.state for trial in self.newest() if trial.state is not None), None)
 
     @property
     def noise(self) -> Noise:
@@ -102,7 +102,7 @@ class Trace:
         return (self._all[number][0] for number in range(self._length - 1, -1, -1))
 
     def measured(self, candidate_id: str) -> tuple[Trial, ...]:
-        """The trials that measured a candidate. Crashes count; the machine's failures, refusals and pruned trials not."""
+        """The trials that measured a candidate: crashes count; infrastructure failures and prunings do not."""
         numbers = self._measured.get(candidate_id, ())
         return tuple(self._all[number][0] for number in numbers if number < self._length)
 

@@ -7,13 +7,10 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Any
 
 from bilevel.budget import Cost
 from bilevel.space import Candidate, Change
-
-EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 class Status(StrEnum):
@@ -42,7 +39,7 @@ class Proposal:
     candidate: Candidate
     why: str = ""
     author: str = ""
-    notes: Mapping[str, Any] = EMPTY
+    notes: Mapping[str, Any] = field(default_factory=dict)
     repeats: int = 0
     dropped: str = ""
 
@@ -70,7 +67,7 @@ class Run:
     metrics: Mapping[str, float] | None = None
     cost: Cost = Cost()
     log: str = ""
-    data: Mapping[str, Any] = EMPTY
+    data: Mapping[str, Any] = field(default_factory=dict)
     state: str | None = None
 
     def __post_init__(self) -> None:
@@ -127,7 +124,8 @@ class TurnedBack:
 class Pending:
     """A trial that was asked for and is not finished: everything that decides it, written before it runs.
 
-    `sees` is the number of finished trials that its view holds; `steps` is the plan before any mechanism was asked. `refused` is set where nothing could be proposed: then nothing runs.
+    `sees` is the number of finished trials that its view holds; `steps` is the plan before any mechanism was asked.
+    `refused` is set where nothing could be proposed: then nothing runs. `state`: see `Run.state`.
     """
 
     number: int
@@ -135,12 +133,12 @@ class Pending:
     parent: Candidate
     proposal: Proposal
     steps: tuple[Step, ...]
-    changes: Mapping[str, Change] = EMPTY
+    changes: Mapping[str, Change] = field(default_factory=dict)
     state: str | None = None
     refused: str | None = None
     overruled: bool = False
     turned_back: tuple[TurnedBack, ...] = ()
-    ledger: Mapping[str, Mapping[str, Count]] = EMPTY
+    ledger: Mapping[str, Mapping[str, Count]] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
 
 
@@ -155,7 +153,7 @@ class Trial:
     status: Status
     score: float | None
     decision: Decision
-    changes: Mapping[str, Change] = EMPTY
+    changes: Mapping[str, Change] = field(default_factory=dict)
     overruled: bool = False
     reason: str = ""  # why it was refused, or how it failed
     turned_back: tuple[TurnedBack, ...] = ()

@@ -1,0 +1,255 @@
+"""Recipes: which levels a run has, who researches at each, and with which budgets; and how they are wired together.
+
+A recipe is a TOML file. Shipped ones are found by name; options of the command line override single keys. What a run
+folder stores is the resolved recipe, so a resume needs nothing else.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bilevel.budget import Budget
+from bilevel.errors import InputError
+from bilevel.levels import Inside, leaf, lift, nest
+from bilevel.loop import LoopSpec
+from bilevel.mechanism import Guest
+from bilevel.researcher import Researcher
+from bilevel.settings import Settings
+from bilevel.surfaces import MechanismSurface, SettingsSurface, Surface, mechanism_set
+from bilevel.task import Task
+
+
+class Part(BaseModel):
+    """A table of a recipe: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class InnerSettings(Part):
+    """The innermost loop's settings at the start; the same keys as `Settings`."""
+
+    frozen: tuple[str, ...] = ()
+    strategy: Literal["balanced", "explore", "exploit"] = "balanced"
+    guidance: str = ""
+    drafts: int = Field(1, ge=1, le=8)
+    redrafts: int = Field(2, ge=0, le=16)
+    history_window: int = Field(0, ge=0)
+    max_faults: int = Field(3, ge=1)
+
+
+class Inner(Part):
+    """The innermost loop. `trials` is its budget where no level stands above it; `rung` is the task's last if empty."""
+
+    researcher: str = "coordinate"
+    trials: int = Field(30, ge=1)
+    rung: str = ""
+    calibration: int = Field(3, ge=1, le=16)
+    mechanisms: tuple[str, ...] = ()
+    settings: InnerSettings = InnerSettings()
+
+
+class Outer(Part):
+    """A level above, given from the inside out.
+
+    `trials`: how many trials of the loop below one cycle takes (per arm). `cycles`: how many cycles this level has, its
+    baseline among them. `mechanisms` are in force on this loop itself.
+    """
+
+    level: Literal["settings", "mechanisms"]
+    researcher: str
+    trials: int = Field(5, ge=1)
+    cycles: int = Field(3, ge=1)
+    start: Literal["fork", "continue"] = "continue"
+    mechanisms: tuple[str, ...] = ()
+    least_active: int = Field(2, ge=1)
+    most_changed: int = Field(3, ge=1)
+    most_mechanisms: int = Field(8, ge=1)
+
+
+class Recipe(Part):
+    """Everything that decides a run. `evaluations` bounds the measurements of the whole tree, calibration not counted."""
+
+    name: str
+    title: str
+    why: str = ""
+    task: str = "sphere"
+    seed: int = 0
+    workers: int = Field(1, ge=1, le=64)
+    evaluations: int | None = Field(None, ge=1)
+    inner: Inner = Inner()
+    outer: tuple[Outer, ...] = ()
+
+    @property
+    def nested(self) -> bool:
+        return bool(self.outer)
+
+
+def shipped() -> dict[str, Recipe]:
+    """The recipes that come with the package, by name."""
+    folder = resources.files("bilevel.catalog") / "recipes"
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name)
+    return {file.name.removesuffix(".toml"): _parse(file.read_text("utf-8"), file.name) for file in files}
+
+
+def find(name_or_path: str) -> Recipe:
+    """A recipe by its shipped name or by the path of a TOML file. Raises InputError that lists all that is wrong."""
+    path = Path(name_or_path)
+    if path.suffix == ".toml":
+        if not path.is_file():
+            raise InputError(f"there is no recipe file {name_or_path!r}")
+        return _parse(path.read_text("utf-8"), name_or_path)
+    folder = resources.files("bilevel.catalog") / "recipes"
+    file = folder / f"{name_or_path}.toml"
+    if "/" in name_or_path or not file.is_file():
+        names = ", ".join(sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")))
+        raise InputError(f"there is no recipe {name_or_path!r}; shipped are: {names}; or give the path of a .toml file")
+    return _parse(file.read_text("utf-8"), file.name)
+
+
+def resolve(data: Mapping[str, Any]) -> Recipe:
+    """The recipe that a run folder stored."""
+    return _validated(dict(data), "the run folder's recipe")
+
+
+def override(
+    recipe: Recipe,
+    *,
+    task: str | None = None,
+    researcher: str | None = None,
+    trials: int | None = None,
+    inner_budget: int | None = None,
+    outer_cycles: int | None = None,
+    seed: int | None = None,
+    workers: int | None = None,
+    rung: str | None = None,
+) -> Recipe:
+    """The recipe with the options that were given.
+
+    `trials` is the whole run's number of measurements; in a nested recipe the outermost level then goes on for as many
+    cycles as it pays for, unless `outer_cycles` says how many. `inner_budget`: trials of the innermost loop per cycle.
+    """
+    data = recipe.model_dump()
+    for key, value in (("task", task), ("seed", seed), ("workers", workers)):
+        if value is not None:
+            data[key] = value
+    if researcher is not None:
+        data["inner"]["researcher"] = researcher
+    if rung is not None:
+        data["inner"]["rung"] = rung
+    if not recipe.nested:
+        if inner_budget is not None or outer_cycles is not None:
+            raise InputError(f"recipe {recipe.name!r} has one level: use --trials instead of an inner or outer budget")
+        data["inner"]["trials"] = trials or data["inner"]["trials"]
+    else:
+        data["outer"] = [dict(level) for level in data["outer"]]
+        if inner_budget is not None:
+            data["outer"][0]["trials"] = inner_budget
+        if trials is not None:
+            data["evaluations"] = trials
+            data["outer"][-1]["cycles"] = trials
+        if outer_cycles is not None:
+            data["outer"][-1]["cycles"] = outer_cycles
+    return _validated(data, "the command line")
+
+
+def build(recipe: Recipe) -> LoopSpec:
+    """The loops of a recipe, wired to the task, the researchers and the mechanisms that it names.
+
+    Raises InputError for names that do not exist and for extras that are not installed.
+    """
+    from bilevel.tasks.catalog import find as find_task
+
+    task = find_task(recipe.task)
+    spec = _inner(recipe, task)
+    for depth, level in enumerate(recipe.outer):
+        spec = _outer(spec, level, depth)
+    if recipe.evaluations is not None:
+        limit = Budget(spec.budget.trials, recipe.evaluations + leaf(spec).calibration)
+        spec = replace(spec, budget=limit)
+    return spec
+
+
+def _inner(recipe: Recipe, task: Task) -> LoopSpec:
+    inner = recipe.inner
+    names = [rung.name for rung in task.rungs]
+    if inner.rung and inner.rung not in names:
+        raise InputError(f"task {task.name!r} has no rung {inner.rung!r}; its rungs are: {', '.join(names)}")
+    values = inner.settings.model_dump()
+    unknown = [name for name in values["frozen"] if name not in task.space.domains]
+    if unknown:
+        raise InputError(f"inner.settings.frozen: task {task.name!r} has no parameter {unknown[0]!r}")
+    values["frozen"] = dict.fromkeys(values["frozen"], "recipe")
+    spec = LoopSpec(
+        name="inner",
+        task=task,
+        researcher=_researcher(inner.researcher),
+        settings=Settings(**values),
+        budget=Budget(trials=inner.trials),
+        seed=recipe.seed,
+        rung=inner.rung,
+        calibration=inner.calibration,
+    )
+    return _with_mechanisms(spec, inner.mechanisms)
+
+
+def _outer(inner: LoopSpec, level: Outer, depth: int) -> LoopSpec:
+    from bilevel.admission import door
+
+    surface: Surface
+    if level.level == "settings":
+        surface = SettingsSurface(level.least_active, level.most_changed)
+    else:
+        surface = MechanismSurface(door, level.most_mechanisms)
+    for _ in range(depth):
+        surface = Inside(surface)
+    researcher = _researcher(level.researcher)
+    spec = nest(
+        inner,
+        surface,
+        researcher,
+        name=level.level,
+        trials=level.trials,
+        cycles=level.cycles,
+        start=level.start,
+    )
+    return _with_mechanisms(spec, level.mechanisms)
+
+
+def _researcher(name: str) -> Researcher:
+    from bilevel import mechanisms, researchers
+
+    if name.split(":")[0] == "library":
+        return researchers.make(name, compose=mechanism_set, sources=mechanisms.source, entries=mechanisms.library())
+    return researchers.make(name)
+
+
+def _with_mechanisms(spec: LoopSpec, names: tuple[str, ...]) -> LoopSpec:
+    from bilevel import mechanisms
+
+    for name in names:
+        path = Path(name)
+        guest = (
+            Guest(path.stem, path.read_text("utf-8")) if path.suffix == ".py" else Guest(name, mechanisms.source(name))
+        )
+        spec = lift(guest, spec)
+    return spec
+
+
+def _parse(text: str, where: str) -> Recipe:
+    try:
+        return _validated(tomllib.loads(text), where)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{where} is not valid TOML: {error}") from error
+
+
+def _validated(data: Mapping[str, Any], where: str) -> Recipe:
+    try:
+        return Recipe.model_validate(data)
+    except ValidationError as error:
+        lines = [f"  {'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']}" for e in error.errors()]
+        raise InputError(f"{where} cannot be used:\n" + "\n".join(lines)) from None
