@@ -1,8 +1,8 @@
 """Frozen dataclasses to canonical JSON and back; content hashes; seeds derived from names.
 
-Supported: dataclasses, None, bool, int, finite float, str, Enum, tuple, list, Mapping with string keys,
-unions of these. Canonical means: keys sorted, no white space, shortest float repr; so that equal values have equal text. A tuple inside
-an untyped value (a parameter) is written as {"()": [...]}, so that it comes back as a tuple.
+Supported: dataclasses, None, bool, int, finite float, str, Enum, tuple, list, Mapping with string keys, and unions of
+these. Canonical means: keys sorted, no white space, shortest float repr; so that equal values have equal text. A tuple
+inside an untyped value (a parameter) is written as {"()": [...]}, so that it comes back as a tuple.
 """
 
 import dataclasses

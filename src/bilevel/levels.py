@@ -243,6 +243,23 @@ def leaf(spec: LoopSpec) -> LoopSpec:
     return spec
 
 
+def levels_of(spec: LoopSpec) -> tuple[LoopSpec, ...]:
+    """All loops of a nesting, the innermost first."""
+    loops = [spec]
+    while isinstance(spec.task, LoopTask):
+        spec = spec.task.inner
+        loops.append(spec)
+    return tuple(reversed(loops))
+
+
+def level_named(spec: LoopSpec, name: str) -> LoopSpec:
+    """The loop of that name in a nesting. Raises InputError with the names there are."""
+    found = {loop.name: loop for loop in levels_of(spec)}
+    if name not in found:
+        raise InputError(f"there is no level {name!r}; the levels are: {', '.join(found)}")
+    return found[name]
+
+
 def leaf_branch(lab: Lab, spec: LoopSpec, branch: str | None) -> str | None:
     """The branch on which the innermost loop stands, below a branch of `spec`; None where nothing ran yet."""
     while branch is not None and isinstance(spec.task, LoopTask):

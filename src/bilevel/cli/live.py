@@ -1,0 +1,157 @@
+"""Live progress: a watcher of the run folder's store, in a thread of its own; plain lines where there is no terminal."""
+
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console, Group
+from rich.live import Live as RichLive
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from bilevel.cli.printing import LEVEL_TITLES
+from bilevel.levels import leaf, levels_of
+from bilevel.loop import LoopSpec
+from bilevel.report import sparkline
+from bilevel.store.reader import Reader
+from bilevel.trial import Trial
+
+PERIOD = 0.25  # seconds between two looks
+
+
+class Live:
+    """A context in which a run's progress is shown. It only reads the store; the loop knows nothing of it."""
+
+    def __init__(self, console: Console, folder: Path, spec: LoopSpec, planned: int | None) -> None:
+        self.console = console
+        self.progress = Progress(spec, planned)
+        self.folder = folder
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="live", daemon=True)
+        self._rich: RichLive | None = None
+
+    def __enter__(self) -> "Live":
+        if self.console.is_terminal:
+            self._rich = RichLive(console=self.console, refresh_per_second=4, transient=True)
+            self._rich.start()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        if self._rich is not None:
+            self._rich.stop()
+
+    def _watch(self) -> None:
+        reader = Reader(self.folder)
+        try:
+            while not self._stop.wait(PERIOD):
+                self._look(reader)
+            self._look(reader)
+        finally:
+            reader.close()
+
+    def _look(self, reader: Reader) -> None:
+        lines = self.progress.update(reader)
+        if self._rich is not None:
+            self._rich.update(self.progress.table())
+        else:
+            for line in lines:
+                self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+class Progress:
+    """What was seen of a run so far."""
+
+    def __init__(self, spec: LoopSpec, planned: int | None) -> None:
+        self.spec = spec
+        self.planned = planned
+        self.levels = [loop.name for loop in levels_of(spec)]
+        self.objective = leaf(spec).task.objective
+        self.began = time.monotonic()
+        self.before = 0  # measurements that a resumed run had already
+        self.measured = 0
+        self.curve: list[float] = []
+        self.last: dict[str, tuple[str, Trial]] = {}
+        self._seen: dict[str, int] = {}
+        self._first = True
+
+    def update(self, reader: Reader) -> list[str]:
+        """Take in what is new; returns a line for each new trial."""
+        lines = []
+        for branch in reader.branches():
+            seen = self._seen.get(branch.id, branch.at - 1)
+            for trial in reader.trials(branch.id, after=seen):
+                self._seen[branch.id] = trial.number
+                self.last[branch.level] = (branch.id, trial)
+                if branch.level == self.levels[0]:
+                    self.measured += trial.cost.evaluations
+                    self._note(trial)
+                lines.append(self._line(branch.id, branch.level, trial))
+        if self._first:
+            self.before, self._first = self.measured, False
+        return lines
+
+    def _note(self, trial: Trial) -> None:
+        if trial.score is not None:
+            best = self.curve[-1] if self.curve else None
+            self.curve.append(trial.score if self.objective.better(trial.score, best) or best is None else best)
+
+    def table(self) -> Group:
+        """The view of a terminal: a row per level, the best so far, time and trials left."""
+        table = Table(box=None, pad_edge=False, padding=(0, 2))
+        for name in ("level", "trial", "by", "change", "score", "decision"):
+            table.add_column(name, overflow="ellipsis", no_wrap=True)
+        for level in reversed(self.levels):
+            if level in self.last:
+                _, trial = self.last[level]
+                decision = Text("keep" if trial.decision.keep else "discard", "green" if trial.decision.keep else "dim")
+                table.add_row(
+                    LEVEL_TITLES.get(level, level),
+                    str(trial.number),
+                    escape(trial.proposal.author[:20]),
+                    escape(change_text(trial)),
+                    _score(trial),
+                    decision + Text(" " + trial.decision.reason, "dim"),
+                )
+            else:
+                table.add_row(LEVEL_TITLES.get(level, level), "…", "", "", "", "")
+        line = sparkline(tuple(self.curve), self.objective.minimize)
+        best = f"{self.curve[-1]:.6g}" if self.curve else "none yet"
+        return Group(table, Text(f"best so far {best}  {line}"), Text(self._left(), "dim"))
+
+    def _left(self) -> str:
+        elapsed = time.monotonic() - self.began
+        done = f"{self.measured} of at most {self.planned}" if self.planned else str(self.measured)
+        rate = (self.measured - self.before) / elapsed if elapsed > 0 else 0.0
+        left = f" · about {(self.planned - self.measured) / rate:.0f} s left" if self.planned and rate > 0 else ""
+        return f"{done} measurements · {elapsed:.0f} s{left}"
+
+    def _line(self, branch: str, level: str, trial: Trial) -> str:
+        title = LEVEL_TITLES.get(level, level)
+        arm = branch.rsplit("/", 1)[-1] if "/" in branch else ""
+        best = f" · best {self.curve[-1]:.6g}" if self.curve and level == self.levels[0] else ""
+        verdict = "keep" if trial.decision.keep else "discard"
+        where = f" [{arm}]" if arm else ""
+        return f"{title}{where} {trial.number}: {change_text(trial)} · {_score(trial)} · {verdict}: {trial.decision.reason}{best}"
+
+
+def change_text(trial: Trial) -> str:
+    """A trial's typed changes in a few words."""
+    if trial.number == 0:
+        return "baseline"
+    if "newest" in trial.candidate.params:
+        changed = trial.candidate.files_changed_from(trial.parent)
+        return ", ".join(changed) or "nothing"
+    shown = [f"{name} {change.old!r} -> {change.new!r}" for name, change in trial.changes.items()]
+    shown += [f"{name} edited" for name in trial.candidate.files_changed_from(trial.parent)]
+    return ", ".join(shown) or "no change"
+
+
+def _score(trial: Trial) -> str:
+    return trial.status.value if trial.score is None else f"{trial.score:.6g}"

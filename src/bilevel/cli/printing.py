@@ -1,0 +1,131 @@
+"""How a summary looks in a terminal."""
+
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.markup import escape
+from rich.syntax import Syntax
+from rich.table import Table
+
+from bilevel.report import MechanismTrial, Summary, sparkline
+
+LEVEL_TITLES = {"inner": "level 1 (inner)", "settings": "level 1.5 (settings)", "mechanisms": "level 2 (mechanisms)"}
+
+
+def print_summary(console: Console, summary: Summary, *, sources: bool = True) -> None:
+    """Baseline, best, what changed, each mechanism with its ledger and control, cost per level, the run folder."""
+    console.rule(f"[bold]{summary.recipe} on {summary.task}[/]")
+    unit = f" {summary.unit}" if summary.unit else ""
+    reported = " (self-reported)" if summary.self_reported else ""
+    console.print(f"{summary.objective}{reported}, {summary.direction}", highlight=False)
+    console.print(f"  baseline  {_number(summary.baseline)}{unit}   {_noise(summary)}", highlight=False)
+    gain = "" if summary.gain is None else f"   gain {summary.gain:+.4g}, best seen of {summary.charged} measurements"
+    console.print(f"  best      [bold]{_number(summary.best)}[/]{unit}{gain}", highlight=False)
+    line = sparkline(summary.curve, summary.direction == "minimize")
+    console.print(f"  best so far  {line}", highlight=False)
+    for name, (old, new) in summary.changes.items():
+        console.print(f"  {name}: {old!r} -> {new!r}", highlight=False, markup=False)
+    for name in summary.files:
+        console.print(f"  {name}: edited (see bilevel diff)", highlight=False, markup=False)
+    _print_repetition(console, summary)
+    _print_mechanisms(console, summary, sources)
+    _print_costs(console, summary)
+    console.print(f"run folder: {summary.folder}", highlight=False, markup=False)
+
+
+def print_comparison(console: Console, stuck: Summary, unstuck: Summary) -> None:
+    """Two runs of one researcher at equal trials, side by side."""
+    console.rule("[bold]the stuck researcher, alone and with outer levels, at equal trials[/]")
+    table = Table(box=None, pad_edge=False)
+    for name in ("", f"alone ({stuck.recipe})", f"with levels 1.5 and 2 ({unstuck.recipe})"):
+        table.add_column(name, justify="left" if not name else "right")
+    for title, a, b in (
+        ("trials (both arms)", stuck.repetition.trials, unstuck.repetition.trials),
+        ("distinct candidates measured", stuck.repetition.distinct, unstuck.repetition.distinct),
+        ("drafts turned back", stuck.repetition.turned_back, unstuck.repetition.turned_back),
+        ("longest streak of one draft", stuck.repetition.longest_streak, unstuck.repetition.longest_streak),
+        ("best " + stuck.objective, _number(stuck.best), _number(unstuck.best)),
+        ("gain over the baseline", _number(stuck.gain), _number(unstuck.gain)),
+    ):
+        table.add_row(title, str(a), str(b))
+    console.print(table)
+    console.print("One run of each (n = 1): an illustration, not evidence.", highlight=False)
+
+
+def print_ledger(console: Console, ledger: Mapping[str, Mapping[str, int]]) -> None:
+    """A mechanism's ledger: per hook how often it was called, touched something, was decisive, and failed."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2))
+    table.add_column("hook")
+    for name in ("calls", "touched", "decisive", "faults"):
+        table.add_column(name, justify="right")
+    for hook, count in ledger.items():
+        table.add_row(hook, *(str(count[name]) for name in ("calls", "touched", "decisive", "faults")))
+    console.print(table if ledger else "  (never called)")
+
+
+def _print_repetition(console: Console, summary: Summary) -> None:
+    r = summary.repetition
+    console.print(
+        f"{r.trials} trials · {r.distinct} distinct candidates · {r.turned_back} drafts turned back · "
+        f"{r.refused} refused · {r.failed} failed · longest streak of one draft {r.longest_streak}",
+        highlight=False,
+    )
+
+
+def _print_mechanisms(console: Console, summary: Summary, sources: bool) -> None:
+    for name, ledger in summary.static.items():
+        console.print(
+            f"\n[bold]mechanism {escape(name)}[/], in force from the first trial, no control", highlight=False
+        )
+        print_ledger(console, ledger)
+    for mechanism in summary.mechanisms:
+        print_mechanism(console, mechanism, summary.unit, sources)
+    if summary.mechanisms:
+        force = ", ".join(summary.in_force) or "none"
+        console.print(f"\nmechanisms in force at the end: {escape(force)}", highlight=False)
+
+
+def print_mechanism(console: Console, mechanism: MechanismTrial, unit: str, source: bool) -> None:
+    """One trial of a mechanism."""
+    verdict = "[green]kept[/], provisional" if mechanism.kept else "[yellow]discarded[/]"
+    title = f"{mechanism.change} {mechanism.name}" if mechanism.name else mechanism.change
+    console.print(f"\n[bold]level 2, trial {mechanism.trial}: {escape(title)}[/]", highlight=False)
+    console.print(f"  {mechanism.author}\n  {mechanism.why}", highlight=False, markup=False)
+    if source and mechanism.source:
+        console.print(Syntax(mechanism.source, "python", background_color="default", word_wrap=True))
+    print_ledger(console, mechanism.ledger)
+    if mechanism.pairs:
+        console.print(
+            f"  gain against its control {_number(mechanism.gain)} {unit} (challenger {_number(mechanism.challenger_best)},"
+            f" control {_number(mechanism.control_best)}; n = {mechanism.pairs} pair: not evidence)",
+            highlight=False,
+        )
+    console.print(f"  {verdict}: {escape(mechanism.reason)}", highlight=False)
+
+
+def _print_costs(console: Console, summary: Summary) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 2), title="cost per level (all arms)", title_justify="left")
+    table.add_column("level")
+    for name in ("trials", "kept", "measurements", "seconds", "CPU seconds"):
+        table.add_column(name, justify="right")
+    for cost in summary.costs:
+        table.add_row(
+            LEVEL_TITLES.get(cost.level, cost.level),
+            str(cost.trials),
+            str(cost.kept),
+            str(cost.evaluations),
+            f"{cost.seconds:.1f}",
+            f"{cost.cpu_seconds:.1f}",
+        )
+    console.print()
+    console.print(table)
+
+
+def _noise(summary: Summary) -> str:
+    if summary.noise.n < 2:
+        return ""
+    return f"noise: sd {summary.noise.sd:.2g} over {summary.noise.n} seeds, keep margin {summary.noise.margin:.2g}"
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.6g}"

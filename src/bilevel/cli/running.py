@@ -1,0 +1,95 @@
+"""`run`, `resume` and `demo`: a search with live progress, and its summary at the end."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from bilevel.cli.live import Live
+from bilevel.cli.printing import print_comparison, print_summary
+from bilevel.codec import plain
+from bilevel.errors import BilevelError, Stopped
+from bilevel.levels import leaf
+from bilevel.recipe import Recipe, find, override
+from bilevel.report import Summary, summarise
+from bilevel.run import ISOLATION, RunSession, free_folder, planned_evaluations, resume, start, stopping
+
+
+def run_recipe(recipe: Recipe, folder: Path | None, as_json: bool) -> None:
+    """Run a recipe in a new folder and print what it came to."""
+    with start(recipe, folder or free_folder(recipe)) as session:
+        summary = _execute(session, as_json)
+    _print(summary, as_json)
+
+
+def resume_run(folder: Path, as_json: bool) -> None:
+    """Go on with a run and print what it came to."""
+    with resume(folder) as session:
+        summary = _execute(session, as_json)
+    _print(summary, as_json)
+
+
+def run_demo(quick: bool, folder: Path | None, seed: int, workers: int) -> None:
+    """Recipe c on the real task (2-second rung), or on its table with the stuck researcher beside itself alone."""
+    console = Console()
+    base = find("c")
+    if not quick:
+        recipe = override(base, task="gpt", rung="2s", inner_budget=5, outer_cycles=3, seed=seed, workers=workers)
+        run_recipe(recipe, folder, as_json=False)
+        return
+    recipe = override(base, task="gpt-table", researcher="stuck", inner_budget=10, outer_cycles=4, seed=seed)
+    with start(recipe, folder or free_folder(recipe)) as session:
+        unstuck = _execute(session, as_json=False)
+    alone = override(find("a"), task="gpt-table", researcher="stuck", trials=unstuck.repetition.trials, seed=seed)
+    with start(alone, free_folder(alone)) as session:
+        stuck = _execute(session, as_json=False)
+    print_summary(console, unstuck)
+    print_comparison(console, stuck, unstuck)
+
+
+def _execute(session: RunSession, as_json: bool) -> Summary:
+    console = Console(stderr=True) if as_json else Console()
+    _announce(console, session)
+    began = time.monotonic()
+    with (
+        stopping(session.lab.stop),
+        Live(console, session.folder.path, session.spec, planned_evaluations(session.spec)),
+    ):
+        try:
+            session.execute()
+        except Stopped:
+            console.print(f"Stopped. Everything finished is stored; go on with: bilevel resume {session.folder.path}")
+            raise
+        except BilevelError:
+            console.print(f"What was finished is stored in {session.folder.path}.")
+            raise
+    console.print(f"Finished in {time.monotonic() - began:.1f} s.")
+    store = session.folder.store
+    return summarise(store, session.spec, folder=str(session.folder.path), state="finished", recipe=session.recipe.name)
+
+
+def _announce(console: Console, session: RunSession) -> None:
+    inner = leaf(session.spec)
+    planned = planned_evaluations(session.spec)
+    console.print(
+        f"[bold]{session.recipe.name}[/]: {session.recipe.title}\n"
+        f"task {inner.task.name} · {inner.task.objective.name}"
+        f"{' (self-reported)' if inner.task.self_reported else ''} · researcher {inner.researcher.name} · "
+        f"seed {session.spec.seed} · at most {planned if planned is not None else '?'} measurements · "
+        f"{session.lab.workers} at once\n"
+        f"isolation: {ISOLATION}\n"
+        f"run folder: {session.folder.path}",
+        highlight=False,
+    )
+
+
+def _print(summary: Summary, as_json: bool) -> None:
+    if as_json:
+        data: Any = plain(summary)
+        json.dump(data, sys.stdout, indent=2)
+        print()
+    else:
+        print_summary(Console(), summary)

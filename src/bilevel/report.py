@@ -1,0 +1,265 @@
+"""What a run came to: numbers read from its store, nothing computed that is not recorded there."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bilevel.budget import Cost
+from bilevel.lab import Branch, Lab, Store
+from bilevel.levels import leaf, levels_of
+from bilevel.loop import LoopSpec
+from bilevel.noise import Noise
+from bilevel.trace import Trace
+from bilevel.trial import Count, Trial, merge
+
+Ledger = Mapping[str, Mapping[str, Count]]
+
+
+class BranchStore(Store):
+    """A store that can list its branches, in the order in which they were opened."""
+
+    def branches(self) -> list[Branch]: ...
+
+
+@dataclass(frozen=True)
+class MechanismTrial:
+    """One trial of a mechanism at level 2: its source, ledger, gain against its control, and what was decided."""
+
+    trial: int
+    change: str
+    name: str
+    why: str
+    author: str
+    source: str
+    ledger: Mapping[str, Mapping[str, int]]
+    gain: float | None
+    challenger_best: float | None
+    control_best: float | None
+    pairs: int
+    kept: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class LevelCost:
+    """What one level spent. `trials` counts all arms."""
+
+    level: str
+    trials: int
+    kept: int
+    evaluations: int
+    seconds: float
+    cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """How repetitive the innermost researcher was over all its trials."""
+
+    trials: int
+    distinct: int
+    longest_streak: int
+    turned_back: int
+    refused: int
+    failed: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A run in numbers. Scores are in the objective's unit; `best` is a best-seen value, not a re-measured one."""
+
+    task: str
+    objective: str
+    unit: str
+    direction: str
+    self_reported: bool
+    recipe: str
+    researcher: str
+    folder: str
+    state: str
+    seed: int
+    baseline: float | None
+    best: float | None
+    gain: float | None
+    noise: Noise
+    best_trial: str
+    changes: Mapping[str, tuple[Any, Any]]
+    files: tuple[str, ...]
+    evaluations: int
+    charged: int
+    costs: tuple[LevelCost, ...]
+    repetition: Repetition
+    in_force: tuple[str, ...]
+    mechanisms: tuple[MechanismTrial, ...]
+    static: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
+    curve: tuple[float, ...] = ()
+
+
+def own_trials(store: BranchStore, level: str) -> list[tuple[str, Trial]]:
+    """All trials that a level's branches added, branch by branch in the order of their opening."""
+    return [(b.id, trial) for b in store.branches() if b.level == level for trial in store.trials(b.id)]
+
+
+def archive_best(store: BranchStore, spec: LoopSpec) -> tuple[str, Trial] | None:
+    """The best trial of the innermost loop over all branches, and its branch."""
+    objective = leaf(spec).task.objective
+    best: tuple[str, Trial] | None = None
+    for branch, trial in own_trials(store, leaf(spec).name):
+        if trial.score is not None and objective.better(trial.score, best[1].score if best else None):
+            best = branch, trial
+    return best
+
+
+def summarise(store: BranchStore, spec: LoopSpec, *, folder: str = "", state: str = "", recipe: str = "") -> Summary:
+    """The summary of a run, finished or not."""
+    task, objective = leaf(spec).task, leaf(spec).task.objective
+    inner = own_trials(store, leaf(spec).name)
+    first = inner[0][1] if inner else None
+    best = archive_best(store, spec)
+    baseline = first.score if first is not None else None
+    found = None if best is None else best[1]
+    gain = None if baseline is None or found is None or found.score is None else objective.gain(baseline, found.score)
+    root = Lab(store).trace("root", spec.task.objective) if store.branches() else Trace(spec.task.objective)
+    return Summary(
+        task=task.name,
+        objective=objective.name,
+        unit=objective.unit,
+        direction="minimize" if objective.minimize else "maximize",
+        self_reported=task.self_reported,
+        recipe=recipe,
+        researcher=leaf(spec).researcher.name,
+        folder=folder,
+        state=state,
+        seed=spec.seed,
+        baseline=baseline,
+        best=None if found is None else found.score,
+        gain=gain,
+        noise=_noise(first, spec),
+        best_trial="" if best is None else f"{best[0]}#{best[1].number}",
+        changes=_changes(first, found),
+        files=() if found is None or first is None else found.candidate.files_changed_from(first.candidate),
+        evaluations=len({(trial.candidate.id, run.rung, run.seed) for _, trial in inner for run in trial.runs}),
+        charged=sum(trial.cost.evaluations for _, trial in inner),
+        costs=tuple(_level_cost(store, loop.name) for loop in levels_of(spec)),
+        repetition=_repetition([trial for _, trial in inner]),
+        in_force=_in_force(spec, root),
+        mechanisms=tuple(_mechanism_trials(root)) if spec.name == "mechanisms" else (),
+        static=_static(spec, inner),
+        curve=_curve(inner, objective.minimize),
+    )
+
+
+def _noise(first: Trial | None, spec: LoopSpec) -> Noise:
+    trace = Trace(leaf(spec).task.objective)
+    return (trace + first).noise if first is not None else trace.noise
+
+
+def _changes(first: Trial | None, best: Trial | None) -> dict[str, tuple[Any, Any]]:
+    if first is None or best is None:
+        return {}
+    return {name: (c.old, c.new) for name, c in best.candidate.changes_from(first.candidate).items()}
+
+
+def _level_cost(store: BranchStore, level: str) -> LevelCost:
+    trials = [trial for _, trial in own_trials(store, level)]
+    cost = sum((trial.cost for trial in trials), Cost())
+    kept = sum(trial.decision.keep for trial in trials)
+    return LevelCost(level, len(trials), kept, cost.evaluations, cost.seconds, cost.cpu_seconds)
+
+
+def _repetition(trials: list[Trial]) -> Repetition:
+    """Counts every proposal, those that were turned back included: they are what the researcher wanted to try."""
+    tried = [t for t in trials if t.number > 0]
+    wanted = [back.candidate for t in tried for back in t.turned_back] + [t.candidate.id for t in tried]
+    longest = streak = 0
+    previous = ""
+    for trial in tried:
+        first = trial.turned_back[0].candidate if trial.turned_back else trial.candidate.id
+        streak = streak + 1 if first == previous else 1
+        previous, longest = first, max(longest, streak)
+    return Repetition(
+        trials=len(tried),
+        distinct=len({t.candidate.id for t in tried if t.runs}),
+        longest_streak=longest,
+        turned_back=len(wanted) - len(tried),
+        refused=sum(t.status.value == "refused" for t in tried),
+        failed=sum(t.score is None and bool(t.runs) for t in tried),
+    )
+
+
+def _in_force(spec: LoopSpec, root: Trace) -> tuple[str, ...]:
+    if spec.name == "mechanisms" and root.current is not None:
+        order = root.current.params["order"]
+        return tuple(map(str, order)) if isinstance(order, tuple) else ()
+    return tuple(guest.name for guest in leaf(spec).mechanisms)
+
+
+def _static(spec: LoopSpec, inner: list[tuple[str, Trial]]) -> dict[str, dict[str, dict[str, int]]]:
+    """The ledgers of mechanisms that were in force from the first trial, without a control of their own."""
+    names = {guest.name for guest in leaf(spec).mechanisms}
+    ledger = merge(*(trial.ledger for _, trial in inner))
+    return {name: _numbers(hooks) for name, hooks in ledger.items() if name in names}
+
+
+def _mechanism_trials(root: Trace) -> list[MechanismTrial]:
+    return [_mechanism_trial(trial) for trial in root if trial.number > 0]
+
+
+def _mechanism_trial(trial: Trial) -> MechanismTrial:
+    changed = trial.candidate.files_changed_from(trial.parent)
+    name = changed[0] if changed else ""
+    data = trial.runs[-1].data if trial.runs else {}
+    arms = data.get("arms", {})
+    hooks = {hook: Count(*numbers) for hook, numbers in data.get("ledger", {}).get(name, {}).items()}
+    return MechanismTrial(
+        trial=trial.number,
+        change=_kind_of_change(name, trial),
+        name=name,
+        why=trial.proposal.why,
+        author=trial.proposal.author,
+        source=trial.candidate.files.get(name, trial.parent.files.get(name, "")),
+        ledger=_numbers(hooks),
+        gain=trial.score,
+        challenger_best=arms.get("challenger", {}).get("best"),
+        control_best=arms.get("control", {}).get("best"),
+        pairs=int("control" in arms),
+        kept=trial.decision.keep,
+        reason=trial.decision.reason,
+    )
+
+
+def _kind_of_change(name: str, trial: Trial) -> str:
+    if not name:
+        return "nothing proposed"
+    if name not in trial.parent.files:
+        return "add"
+    return "replace" if name in trial.candidate.files else "remove"
+
+
+def _numbers(hooks: Mapping[str, Count]) -> dict[str, dict[str, int]]:
+    return {
+        hook: {"calls": c.calls, "touched": c.touched, "decisive": c.decisive, "faults": c.faults}
+        for hook, c in hooks.items()
+    }
+
+
+def _curve(inner: list[tuple[str, Trial]], minimize: bool) -> tuple[float, ...]:
+    """The best score so far after each trial that has one, in the order in which branches were opened."""
+    best: float | None = None
+    curve: list[float] = []
+    for _, trial in inner:
+        if trial.score is not None:
+            best = trial.score if best is None else (min if minimize else max)(best, trial.score)
+            curve.append(best)
+    return tuple(curve)
+
+
+def sparkline(values: tuple[float, ...], minimize: bool, width: int = 40) -> str:
+    """The values as a line of blocks; higher is better whatever the direction."""
+    if not values:
+        return ""
+    step = max(1, -(-len(values) // width))
+    shown = [v if not minimize else -v for v in values[::step]]
+    low, high = min(shown), max(shown)
+    blocks = "▁▂▃▄▅▆▇█"
+    return "".join(blocks[int((v - low) / (high - low) * 7) if high > low else 0] for v in shown)

@@ -1,0 +1,163 @@
+"""A run: a recipe, a run folder, and a lab, put together; started, stopped, resumed."""
+
+import os
+import platform
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType, TracebackType
+
+from bilevel import __version__
+from bilevel.codec import content_hash
+from bilevel.errors import Stopped
+from bilevel.lab import Lab
+from bilevel.levels import LoopTask, leaf
+from bilevel.loop import Loop, LoopSpec
+from bilevel.recipe import Recipe, build, resolve
+from bilevel.store.folder import RunFolder
+
+ISOLATION = "own process group with limits and a bare environment; no sandbox"
+
+
+@dataclass
+class RunSession:
+    """An open run folder that this process may write, and everything needed to go on with it."""
+
+    folder: RunFolder
+    recipe: Recipe
+    spec: LoopSpec
+    lab: Lab
+
+    def execute(self) -> None:
+        """Search until the budget is spent. Raises Stopped after a stop; everything finished is stored by then."""
+        self.folder.set_meta("state", "running")
+        loop = Loop(self.spec, self.lab)
+        try:
+            loop.run()
+        except Stopped:
+            self.folder.set_meta("state", "stopped")
+            raise
+        if self.lab.stop.is_set() and not _spent(loop):
+            self.folder.set_meta("state", "stopped")
+            raise Stopped("stopped; resume the run to go on")
+        self.folder.set_meta("state", "finished")
+
+    def __enter__(self) -> "RunSession":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.folder.close()
+
+
+def start(recipe: Recipe, path: Path) -> RunSession:
+    """A new run in a new folder. Everything that can be wrong with the recipe is found before the folder is made."""
+    spec = build(recipe)
+    folder = RunFolder.create(path, {"recipe": recipe.model_dump(mode="json"), "bilevel": __version__})
+    folder.set_meta("environment", environment())
+    folder.set_meta("harness", leaf(spec).task.harness)
+    return RunSession(folder, recipe, spec, Lab(folder.store, workers=recipe.workers))
+
+
+def resume(path: Path) -> RunSession:
+    """A run that was stopped or killed, ready to go on as if nothing had happened.
+
+    Raises Diverged where the task's harness is no longer the one that measured the run so far.
+    """
+    folder = RunFolder.open(path)
+    try:
+        recipe = resolve(folder.config["recipe"])
+        spec = build(recipe)
+        _check_harness(folder, spec)
+    except BaseException:
+        folder.close()
+        raise
+    lab = Lab(folder.store, workers=recipe.workers)
+    for branch in folder.store.branches():
+        if branch.level == leaf(spec).name:
+            for trial in folder.store.trials(branch.id):
+                lab.meter.charge(trial.cost)
+    return RunSession(folder, recipe, spec, lab)
+
+
+def _check_harness(folder: RunFolder, spec: LoopSpec) -> None:
+    from bilevel.errors import Diverged
+
+    before, now = folder.meta("harness"), leaf(spec).task.harness
+    if before is not None and before != now:
+        raise Diverged(
+            f"the harness of task {leaf(spec).task.name!r} has changed since {folder.path} was started, so its scores "
+            "cannot be compared with new ones; start a new run, or put the old harness back"
+        )
+
+
+def _spent(loop: Loop) -> bool:
+    budget = loop.spec.budget
+    return budget.trials is not None and len(loop.trace) > budget.trials
+
+
+def planned_evaluations(spec: LoopSpec) -> int | None:
+    """How many measurements a run will make at most, its calibration among them; None where nobody says."""
+    trials, task = spec.budget.trials, spec.task
+    calibration = leaf(spec).calibration
+    total = None
+    if trials is not None:
+        arms = 2 if isinstance(task, LoopTask) and task.start == "fork" else 1
+        first = task.evaluations if task.remembers else 0
+        total = calibration + first + trials * task.evaluations * arms
+    limit = spec.budget.evaluations
+    return min(x for x in (total, limit) if x is not None) if total or limit else None
+
+
+def environment() -> dict[str, object]:
+    """What the measurements were made on: scores of different fingerprints are not compared silently."""
+    facts: dict[str, object] = {
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "isolation": ISOLATION,
+    }
+    return {**facts, "fingerprint": content_hash(facts)[:12]}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
+
+
+@contextmanager
+def stopping(event: threading.Event) -> Iterator[None]:
+    """Within the block, the first Ctrl-C or SIGTERM asks to stop after what is running; the second interrupts."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    old = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+def free_folder(recipe: Recipe, root: Path = Path("runs")) -> Path:
+    """A folder name that does not exist yet: runs/RECIPE-TASK-NUMBER."""
+    task = Path(recipe.task.split(":")[0]).name
+    number = 1
+    while (root / f"{recipe.name}-{task}-{number}").exists():
+        number += 1
+    return root / f"{recipe.name}-{task}-{number}"
