@@ -138,7 +138,8 @@ class Progress:
         best = f" · best {self.curve[-1]:.6g}" if self.curve and level == self.levels[0] else ""
         verdict = "keep" if trial.decision.keep else "discard"
         where = f" [{arm}]" if arm else ""
-        return f"{title}{where} {trial.number}: {change_text(trial)} · {_score(trial)} · {verdict}: {trial.decision.reason}{best}"
+        said = f"{_score(trial)} · {verdict}: {trial.decision.reason}{best}"
+        return f"{title}{where} {trial.number}: {change_text(trial)} · {said}"
 
 
 def change_text(trial: Trial) -> str:

@@ -95,11 +95,9 @@ def print_mechanism(console: Console, mechanism: MechanismTrial, unit: str, sour
         console.print(Syntax(mechanism.source, "python", background_color="default", word_wrap=True))
     print_ledger(console, mechanism.ledger)
     if mechanism.pairs:
-        console.print(
-            f"  gain against its control {_number(mechanism.gain)} {unit} (challenger {_number(mechanism.challenger_best)},"
-            f" control {_number(mechanism.control_best)}; n = {mechanism.pairs} pair: not evidence)",
-            highlight=False,
-        )
+        arms = f"challenger {_number(mechanism.challenger_best)}, control {_number(mechanism.control_best)}"
+        gain = f"gain against its control {_number(mechanism.gain)} {unit}"
+        console.print(f"  {gain} ({arms}; n = {mechanism.pairs} pair: not evidence)", highlight=False)
     console.print(f"  {verdict}: {escape(mechanism.reason)}", highlight=False)
 
 
