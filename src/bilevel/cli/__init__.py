@@ -1,7 +1,7 @@
 """The command line: `bilevel COMMAND`. Every command here is thin; the work is done by the modules it imports late.
 
-Exit codes: 0 done · 1 our own failure, or the machine's · 2 the input cannot be used · 3 stopped, `bilevel resume` goes on
-· 4 `check` or `doctor` found problems.
+Exit codes: 0 done · 1 our own failure, or the machine's · 2 the input cannot be used · 3 stopped, and `bilevel resume`
+goes on · 4 `check` or `doctor` found problems.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Live progress: a watcher of the run folder's store, in a thread of its own; plain lines where there is no terminal."""
+"""Live progress: a watcher of the run folder's store, in a thread of its own; plain lines without a terminal."""
 
 import threading
 import time
