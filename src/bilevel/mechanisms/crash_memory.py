@@ -1,0 +1,76 @@
+"""Crash memory: what crashed, how, and which single value explains it; no draft repeats it.
+
+Source: the idea of learning an unknown constraint from failures, M. A. Gelbart, J. Snoek, R. P. Adams, "Bayesian
+Optimization with Unknown Constraints", 2014, arXiv:1403.5607; here by counting, without a model.
+"""
+
+from bilevel.mechanism import Mechanism
+from bilevel.space import Candidate, Value
+from bilevel.trial import Proposal, Status, Trial
+from bilevel.view import Briefing, View
+
+CRASHES = (
+    Status.EXIT, Status.TIME_OUT, Status.OUT_OF_MEMORY, Status.OUTPUT_LIMIT, Status.INVALID_METRIC, Status.DIVERGED,
+)  # fmt: skip
+
+
+class CrashMemory(Mechanism):
+    """Tell the researcher which typed changes crashed and how, and refuse a draft that repeats one.
+
+    A value is to blame for a crash if its trial changed it, no ok trial ever had it, and every other value that the
+    trial changed was in an ok trial. `times` crashes that nothing else explains make a value forbidden. Where each
+    value of a crash was fine elsewhere, the crash is joint: that is told, not forbidden. Failures of the machine,
+    refusals and pruned trials are no crashes. At most `told` crashes are named.
+    """
+
+    domain = "learned constraints"
+    times = 1
+    told = 8
+
+    def advise(self, view: View, briefing: Briefing) -> Briefing:
+        crashes = [trial for trial in view.trace.newest() if self._crashed(trial)]
+        if not crashes:
+            return briefing
+        fine = self._fine(view)
+        lines = [self._line(trial, fine) for trial in crashes[: self.told]]
+        text = f"{len(crashes)} of {len(view.trace)} trials crashed; the newest:\n" + "\n".join(lines)
+        return briefing.with_block("crash memory", text[:4000], priority=5)
+
+    def propose(self, view: View, parent: Candidate, proposals: tuple[Proposal, ...]) -> tuple[Proposal, ...]:
+        crashes = [trial for trial in view.trace if self._crashed(trial)]
+        if not crashes:
+            return proposals
+        fine = self._fine(view)
+        return tuple(self._judged(parent, proposal, crashes, fine) for proposal in proposals)
+
+    def _judged(
+        self, parent: Candidate, proposal: Proposal, crashes: list[Trial], fine: set[tuple[str, Value]]
+    ) -> Proposal:
+        if proposal.repeats or proposal.dropped:
+            return proposal
+        for name, change in proposal.candidate.changes_from(parent).items():
+            blamed = [trial for trial in crashes if self._to_blame(trial, fine) == [(name, change.new)]]
+            if len(blamed) >= self.times:
+                last = blamed[-1]
+                return proposal.drop(
+                    f"{name} = {change.new!r} crashed before (trial {last.number}: {last.status.value}, {last.reason}) "
+                    "and no trial with it ever ran"
+                )
+        return proposal
+
+    def _crashed(self, trial: Trial) -> bool:
+        return trial.status in CRASHES and bool(trial.changes)
+
+    def _fine(self, view: View) -> set[tuple[str, Value]]:
+        """Every value that was in a trial that ran."""
+        return {item for trial in view.trace if trial.status is Status.OK for item in trial.candidate.params.items()}
+
+    def _to_blame(self, trial: Trial, fine: set[tuple[str, Value]]) -> list[tuple[str, Value]]:
+        """The changed values that were in no trial that ran."""
+        return [(name, change.new) for name, change in trial.changes.items() if (name, change.new) not in fine]
+
+    def _line(self, trial: Trial, fine: set[tuple[str, Value]]) -> str:
+        changes = ", ".join(f"{name}: {change.old!r} -> {change.new!r}" for name, change in trial.changes.items())
+        line = f"- trial {trial.number}: {changes}: {trial.status.value}, {trial.reason[:200]}"
+        joint = len(trial.changes) > 1 and not self._to_blame(trial, fine)
+        return line + (" (each value ran elsewhere: it is their combination)" if joint else "")

@@ -1,0 +1,54 @@
+"""Researchers: who proposes what to try next. Each is a frozen dataclass in a module of its own, imported when made."""
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+from bilevel.errors import InputError
+from bilevel.researcher import Researcher
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A researcher as a catalogue shows it; `level` is the level that it works on: "1", "1.5" or "2"."""
+
+    name: str
+    level: str
+    title: str
+    where: str
+
+
+_LISTED = (
+    Listed("coordinate", "1", "one parameter at a time, to the next value", "coordinate:Coordinate"),
+    Listed("random", "1", "random search", "random:Random"),
+    Listed("stuck", "1", "an imitation of a model that repeats its favourite changes", "stuck:Stuck"),
+    Listed("optuna", "1", "Optuna's TPE (needs the extra 'optuna')", "optuna:OptunaResearcher"),
+    Listed("scripted", "1", "replays given replies, for tests", "scripted:Scripted"),
+    Listed("settings_rules", "1.5", "turns the inner loop's settings by rules", "settings_rules:SettingsRules"),
+    Listed("library", "2", "selects mechanisms from the library by a diagnosis", "library:LibraryResearcher"),
+)
+
+
+def catalog() -> tuple[Listed, ...]:
+    """The researchers that are shipped and need no language model."""
+    return _LISTED
+
+
+def make(name: str, **options: Any) -> Researcher:
+    """A researcher by its name in the catalogue; `options` are its dataclass fields. Raises InputError."""
+    for listed in _LISTED:
+        if listed.name == name:
+            module, kind = listed.where.split(":")
+            return _made(getattr(importlib.import_module(f"bilevel.researchers.{module}"), kind), name, options)
+    known = ", ".join(listed.name for listed in _LISTED)
+    raise InputError(f"there is no researcher {name!r}; there are: {known}")
+
+
+def _made(kind: Any, name: str, options: dict[str, Any]) -> Researcher:
+    try:
+        made: Researcher = kind(**options)
+    except TypeError as error:
+        raise InputError(
+            f"researcher {name!r} cannot be made with {', '.join(options) or 'no options'}: {error}"
+        ) from None
+    return made
