@@ -1,0 +1,1 @@
+"""What is shipped with the program, as package data: tasks, recipes, prompts."""

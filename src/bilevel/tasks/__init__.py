@@ -1,0 +1,1 @@
+"""Tasks: implementations of the port in `bilevel.task`."""

@@ -1,0 +1,116 @@
+"""Finds a task by name or by path: the shipped ones, or any folder with a `task.toml`."""
+
+import importlib.resources
+import inspect
+import os
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from bilevel.errors import InputError
+from bilevel.task import Task
+from bilevel.tasks.gpt_table import gpt_table
+from bilevel.tasks.sphere import sphere
+
+MADE: Mapping[str, Callable[..., Task]] = {"sphere": sphere, "gpt-table": gpt_table}
+TITLES = {
+    "sphere": "A synthetic task with a known optimum; costs microseconds",
+    "gpt-table": "A surrogate of gpt, fitted to measured runs; needs no torch and costs microseconds",
+}
+TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+TASK_FILE = "task.toml"
+_unpacked = ExitStack()  # package data that had to be unpacked from an archive stays until the process ends
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A task that comes with the program."""
+
+    name: str
+    title: str
+
+
+def shipped() -> list[Shipped]:
+    """The tasks that come with the program, by name."""
+    made = [Shipped(name, TITLES[name]) for name in MADE]
+    return sorted(made, key=lambda task: task.name)
+
+
+def find(name_or_path: str | os.PathLike[str], **options: object) -> Task:
+    """A task by its shipped name, or the one in a folder (a path, or a name that is a folder with a task.toml).
+
+    A name may carry options, `sphere:noise=0.1,dimensions=6`; `options` wins over those. Raises InputError for an
+    unknown name or option and for a value of the wrong type, with what there is.
+    """
+    text = os.fspath(name_or_path)
+    if (Path(text) / TASK_FILE).is_file():
+        _no_options(text, options)
+        raise InputError("folder tasks are not available yet")
+    name, _, given = text.partition(":")
+    if name in MADE:
+        return MADE[name](**_typed(name, {**_pairs(text, given), **options}))
+    folders = _folders()
+    if name in folders:
+        _no_options(name, {**_pairs(text, given), **options})
+        raise InputError("folder tasks are not available yet")
+    here = "that folder has no task.toml" if Path(text).is_dir() else "there is no such folder either"
+    known = ", ".join(sorted([*MADE, *folders]))
+    raise InputError(
+        f"there is no task {text!r}: the shipped tasks are {known}, and {here}; "
+        "for a task of your own give the path of its folder, the one that holds task.toml"
+    )
+
+
+def _folders() -> dict[str, Path]:
+    """The shipped folder tasks."""
+    root = importlib.resources.files("bilevel.catalog").joinpath("tasks")
+    found = {}
+    for entry in sorted(root.iterdir(), key=lambda entry: entry.name):
+        if entry.is_dir() and entry.joinpath(TASK_FILE).is_file():
+            found[entry.name] = _unpacked.enter_context(importlib.resources.as_file(entry))
+    return found
+
+
+def _pairs(text: str, given: str) -> dict[str, object]:
+    pairs: dict[str, object] = {}
+    for part in filter(None, given.split(",")):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise InputError(f"task {text!r}: {part!r} is not an option; write name:option=value,option=value")
+        pairs[key.strip()] = value.strip()
+    return pairs
+
+
+def _no_options(name: str, options: Mapping[str, object]) -> None:
+    if options:
+        raise InputError(f"task {name!r} takes no options, but got {', '.join(map(repr, options))}")
+
+
+def _typed(name: str, options: Mapping[str, object]) -> dict[str, object]:
+    """Options with the types that the builder's signature says; text is converted."""
+    known = inspect.signature(MADE[name]).parameters
+    typed: dict[str, object] = {}
+    for key, value in options.items():
+        if key not in known:
+            raise InputError(f"task {name!r} has no option {key!r}; its options are: {', '.join(known) or 'none'}")
+        kind = known[key].annotation
+        typed[key] = _convert(f"option {key!r} of task {name!r}", kind, value)
+    return typed
+
+
+def _convert(what: str, kind: type, value: object) -> object:
+    if kind is bool:
+        found = TRUTHS.get(str(value).lower())
+        if found is None:
+            raise InputError(f"{what} needs true or false, not {value!r}")
+        return found
+    try:
+        number = float(str(value))
+    except ValueError:
+        raise InputError(f"{what} needs a number, not {value!r}") from None
+    if kind is int:
+        if not number.is_integer():
+            raise InputError(f"{what} needs a whole number, not {value!r}")
+        return int(number)
+    return number
