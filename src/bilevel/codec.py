@@ -31,7 +31,7 @@ def plain(value: object) -> Any:
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError(f"{value!r} is not a number that can be stored; use None for a missing value")
-        return value
+        return value + 0.0  # -0.0 equals 0.0 and has its text
     if isinstance(value, Mapping):
         return {_key(key): plain(item) for key, item in value.items()}
     if isinstance(value, tuple):
@@ -105,7 +105,7 @@ def _untyped(data: Any) -> Any:
             return tuple(_untyped(item) for item in data["()"])
         return MappingProxyType({key: _untyped(item) for key, item in data.items()})
     if isinstance(data, list):
-        return tuple(_untyped(item) for item in data)
+        return [_untyped(item) for item in data]
     return data
 
 
@@ -119,6 +119,8 @@ def _field(value: object) -> Any:
 def _key(key: object) -> str:
     if not isinstance(key, str):
         raise TypeError(f"a mapping to be stored needs string keys, not {key!r}")
+    if key == "()":
+        raise ValueError("the key '()' is reserved: it marks a tuple")
     return key
 
 

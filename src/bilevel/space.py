@@ -45,13 +45,18 @@ class Float:
         return _to_unit(_number(value), self.low, self.high, self.log)
 
     def at(self, unit: float) -> Value:
-        return float(f"{_from_unit(unit, self.low, self.high, self.log):.6g}")
+        return self._rounded(_from_unit(unit, self.low, self.high, self.log))
 
     def neighbours(self, value: Value) -> tuple[Value, ...]:
         """Half and double; where the value is 0, a tenth of the range."""
         number = _number(value)
         moves = (number / 2, number * 2) if number else (self.low + 0.1 * (self.high - self.low),)
-        return tuple(float(f"{move:.6g}") for move in moves if self.low <= move <= self.high)
+        rounded = (self._rounded(move) for move in moves if self.low <= move <= self.high)
+        return tuple(move for move in rounded if move != number)
+
+    def _rounded(self, number: float) -> float:
+        """Six significant digits, but never outside the bounds."""
+        return float(min(max(float(f"{number:.6g}"), self.low), self.high))
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,8 @@ class Int:
 
     def __post_init__(self) -> None:
         _check_bounds(self.low, self.high, self.log or self.power_of_two)
+        if self.power_of_two and 1 << (self.high.bit_length() - 1) < self.low:
+            raise InputError(f"there is no power of two in [{self.low}, {self.high}]")
 
     def check(self, value: Value) -> str | None:
         if not isinstance(value, int) or isinstance(value, bool):
@@ -82,7 +89,7 @@ class Int:
     def at(self, unit: float) -> Value:
         number = _from_unit(unit, self.low, self.high, self.log or self.power_of_two)
         if self.power_of_two:
-            lowest, highest = math.ceil(math.log2(self.low)), math.floor(math.log2(self.high))
+            lowest, highest = (self.low - 1).bit_length(), self.high.bit_length() - 1
             return int(2 ** min(max(round(math.log2(number)), lowest), highest))
         return min(max(round(number), self.low), self.high)
 
@@ -106,19 +113,25 @@ class Choice:
             raise InputError("a choice needs at least one option")
 
     def check(self, value: Value) -> str | None:
-        same = any(option == value and type(option) is type(value) for option in self.options)
+        same = any(same_value(option, value) for option in self.options)
         return None if same else f"{value!r} is not one of {', '.join(map(repr, self.options))}"
 
     def unit(self, value: Value) -> float:
-        return self.options.index(value) / max(len(self.options) - 1, 1)
+        return self._place(value) / max(len(self.options) - 1, 1)
 
     def at(self, unit: float) -> Value:
         return self.options[min(int(max(unit, 0.0) * len(self.options)), len(self.options) - 1)]
 
     def neighbours(self, value: Value) -> tuple[Value, ...]:
         """The option before and the option after."""
-        here = self.options.index(value)
+        here = self._place(value)
         return tuple(self.options[i] for i in (here - 1, here + 1) if 0 <= i < len(self.options))
+
+    def _place(self, value: Value) -> int:
+        found = next((i for i, option in enumerate(self.options) if same_value(option, value)), None)
+        if found is None:
+            raise InputError(self.check(value) or "")
+        return found
 
 
 @dataclass(frozen=True)
@@ -170,11 +183,11 @@ class Change:
     new: Value
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Candidate:
     """What is measured: parameter values and the full text of the files that were changed, both sorted by name.
 
-    Its id is its content's hash.
+    Its id is its content's hash; candidates are equal if their ids are, so True is not 1, and 1 is not 1.0.
     """
 
     params: Mapping[str, Value] = field(default_factory=dict)
@@ -188,6 +201,9 @@ class Candidate:
     def id(self) -> str:
         """16 hexadecimal digits of the content's SHA-256."""
         return content_hash(self)[:16]
+
+    def __eq__(self, other: object) -> bool:
+        return self.id == other.id if isinstance(other, Candidate) else NotImplemented
 
     def __hash__(self) -> int:
         return hash(self.id)
@@ -210,7 +226,9 @@ class Candidate:
 
 
 def same_value(a: Value, b: Value) -> bool:
-    """Equal and of one type: True is not 1, and 1 is not 1.0."""
+    """Equal and of one type: True is not 1, and 1 is not 1.0; the same within tuples."""
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return len(a) == len(b) and all(map(same_value, a, b))
     return type(a) is type(b) and a == b
 
 
@@ -252,6 +270,8 @@ class Space:
     def cap(self, name: str, step: float) -> "Space":
         """The space in which one parameter moves at most `step` (a share of its unit scale) from the parent's value."""
         self.domain(name)
+        if not step >= 0:
+            raise InputError(f"the cap of {name!r} must be a number of at least 0, not {step!r}")
         return replace(self, caps={**self.caps, name: min(step, self.caps.get(name, 1.0))})
 
     def weigh(self, name: str, weight: float) -> "Space":
@@ -309,6 +329,9 @@ class Space:
                 return f"{name} is frozen by {host.frozen[name]} and cannot be unfrozen"
             if _wider(self.domains[name], outer):
                 return f"{name} admits values that the task does not admit"
+        for name, cap in host.caps.items():
+            if not self.caps.get(name, math.inf) <= cap:
+                return f"the step of {name} is capped at {cap:g} and cannot be larger"
         return None
 
     def _moved(self, name: str, domain: Domain, old: Value, new: Value) -> list[str]:
@@ -340,21 +363,25 @@ class Space:
     def draw(self, rng: random.Random, name: str, old: Value) -> Value:
         """A value of one parameter, uniform on its unit scale, no farther from `old` than its cap."""
         domain, cap = self.domain(name), self.caps.get(name)
-        if cap is None or isinstance(domain, Choice | Bool):
+        if cap is None:
             return domain.at(rng.random())
+        if isinstance(domain, Choice | Bool):
+            return self.clip(name, old, domain.at(rng.random()))
         return self.clip(name, old, domain.at(min(max(domain.unit(old) + rng.uniform(-cap, cap), 0.0), 1.0)))
 
     def clip(self, name: str, old: Value, new: Value) -> Value:
         """The value nearest to `new` that lies within the parameter's domain and cap around `old`."""
         domain, cap = self.domain(name), self.caps.get(name, 1.0)
         if isinstance(domain, Choice | Bool):
-            return new if domain.check(new) is None else old
+            return new if domain.check(new) is None and self.step(name, old, new) <= cap else old
         here = domain.unit(old)
         clipped = domain.at(min(max(domain.unit(new), here - cap, 0.0), here + cap, 1.0))
         return clipped if self.step(name, old, clipped) <= cap + 1e-9 else old
 
 
 def _wider(new: Domain, old: Domain) -> bool:
+    if isinstance(old, Int) and isinstance(new, Int) and old.power_of_two and not new.power_of_two:
+        return True
     if isinstance(old, Float | Int) and isinstance(new, Float | Int):
         return type(old) is not type(new) or new.low < old.low or new.high > old.high
     if isinstance(old, Choice) and isinstance(new, Choice):

@@ -21,7 +21,7 @@ class Trace:
 
     def __init__(self, objective: Objective) -> None:
         self.objective = objective
-        self._all: list[tuple[Trial, Trial | None]] = []  # each trial with the incumbent after it
+        self._all: list[tuple[Trial, Trial | None, str | None]] = []  # each with the incumbent and the state after it
         self._measured: dict[str, list[int]] = {}  # candidate id -> numbers of the trials that measured it
         self._length = 0
 
@@ -33,9 +33,10 @@ class Trace:
             new._all, new._measured = self._all, self._measured
         else:
             new._all = self._all[: self._length]
-            for number, (old, _) in enumerate(new._all):
+            for number, (old, _, _) in enumerate(new._all):
                 new._index(number, old)
-        new._all.append((trial, self._best_of(self.incumbent, trial)))
+        state = self.state if trial.state is None else trial.state
+        new._all.append((trial, self._best_of(self.incumbent, trial), state))
         new._index(trial.number, trial)
         new._length = self._length + 1
         return new
@@ -89,7 +90,7 @@ class Trace:
     @property
     def state(self) -> str | None:
         """Where a task with memory stands: the end of the last trial that has one."""
-        return next((trial.state for trial in self.newest() if trial.state is not None), None)
+        return self._all[self._length - 1][2] if self._length else None
 
     @property
     def noise(self) -> Noise:
@@ -143,7 +144,11 @@ def top_scores(trial: Trial, metric: str) -> dict[int, float]:
     if not trial.runs or trial.score is None:
         return {}
     top = trial.runs[-1].rung
-    return {run.seed: run.metrics[metric] for run in trial.runs if run.rung == top and run.metrics is not None}
+    return {
+        run.seed: run.metrics[metric]
+        for run in trial.runs
+        if run.rung == top and run.metrics is not None and metric in run.metrics
+    }
 
 
 def _essence(trial: Trial) -> list[object]:
