@@ -116,7 +116,8 @@ def cross_entropy(logits: Logits, targets: Tokens) -> npt.NDArray[np.float64]:
     with np.errstate(invalid="ignore", over="ignore"):
         total = np.exp(logits - top).sum(axis=-1, dtype=np.float64)
         chosen = np.take_along_axis(logits, targets[..., None].astype(np.int64), axis=-1) - top
-    return np.log(total) - chosen[..., 0].astype(np.float64)
+    nats: npt.NDArray[np.float64] = np.log(total) - chosen[..., 0].astype(np.float64)
+    return nats
 
 
 def bits_per_byte(nats: float, byte_count: int) -> float:

@@ -22,6 +22,7 @@ from typing import Any
 import bpe
 import corpus
 import numpy as np
+import numpy.typing as npt
 
 REFERENCE_CPU_SECONDS = 0.03  # what the workload of `slowness` took on the machine that the limits were measured on
 SIZES = {"cpu": (1024, 128), "cuda": (8192, 2048)}  # device -> vocabulary, sequence length
@@ -39,9 +40,9 @@ class Data:
         loaded: bpe.Tokens = np.load(self.folder / f"{split}.npy")
         return loaded
 
-    def token_bytes(self) -> bpe.npt.NDArray[np.int64]:
+    def token_bytes(self) -> npt.NDArray[np.int64]:
         """For each token, the number of bytes it stands for."""
-        loaded: bpe.npt.NDArray[np.int64] = np.load(self.folder / "token_bytes.npy")
+        loaded: npt.NDArray[np.int64] = np.load(self.folder / "token_bytes.npy")
         return loaded
 
 

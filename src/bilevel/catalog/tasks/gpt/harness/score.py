@@ -208,7 +208,7 @@ def score(orders: Orders, workshop: Workshop, scratch: Path, sealed: bool) -> di
     device = workshop.device()
     vocab_size, sequence_len = prepare.SIZES[device]
     data = prepare.ensure(orders.cache, orders.corpus, vocab_size)
-    job = {
+    job: dict[str, Any] = {
         "workdir": str(orders.workdir),
         "seed": orders.seed,
         "budget": orders.budget if device == "cpu" else orders.gpu_budget,
