@@ -75,6 +75,8 @@ def build(kind: Any, data: Any) -> Any:
     if origin in (typing.Union, types.UnionType):
         return _build_union(arguments, data)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        if isinstance(data, kind):
+            return data  # a part that the caller has built already
         hints = _hints(kind)
         return kind(**{name: build(hints[name], data[name]) for name in _field_names(kind) if name in data})
     if isinstance(kind, type) and issubclass(kind, Enum):

@@ -1,0 +1,1 @@
+"""Where a run is stored: one SQLite file per run folder."""

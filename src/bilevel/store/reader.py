@@ -1,0 +1,106 @@
+"""Reading a run's records; also while another process writes them."""
+
+import sqlite3
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bilevel.codec import load
+from bilevel.errors import StoreError
+from bilevel.lab import Branch, RunKey
+from bilevel.space import Candidate
+from bilevel.store.migrations import MIGRATIONS
+from bilevel.store.records import load_candidate, load_pending, load_trial
+from bilevel.trial import Pending, Run, Trial
+
+FILE = "run.sqlite3"
+
+
+class Reader:
+    """A read-only view of a run folder's records. It never blocks the writer."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = threading.RLock()
+        self._candidates: dict[str, Candidate] = {}
+        self._connection = self._connect()
+        self._check_version()
+
+    def _connect(self) -> sqlite3.Connection:
+        path = self.folder / FILE
+        try:
+            return sqlite3.connect(f"file:{path.absolute()}?mode=ro", uri=True, timeout=30, check_same_thread=False)
+        except sqlite3.Error as error:
+            raise StoreError(f"{path} cannot be opened: {error}") from error
+
+    def _check_version(self) -> None:
+        (version,) = self._one("PRAGMA user_version")
+        if version > len(MIGRATIONS):
+            raise StoreError(
+                f"run folder {str(self.folder)!r} was written by a newer version of bilevel (format {version}, this "
+                f"one knows {len(MIGRATIONS)}); upgrade bilevel, or use another --folder"
+            )
+
+    def branches(self) -> list[Branch]:
+        """All branches, in the order in which they were opened."""
+        rows = self._all("SELECT id, level, parent, at FROM branches ORDER BY position")
+        return [Branch(*row) for row in rows]
+
+    def branch(self, branch_id: str) -> Branch:
+        row = self._one("SELECT id, level, parent, at FROM branches WHERE id = ?", branch_id)
+        if row is None:
+            raise StoreError(f"run folder {str(self.folder)!r} has no branch {branch_id!r}")
+        return Branch(*row)
+
+    def trials(self, branch_id: str, after: int = -1) -> Sequence[Trial]:
+        """A branch's own trials with a number above `after`, in order."""
+        rows = self._all("SELECT record FROM trials WHERE branch = ? AND number > ? ORDER BY number", branch_id, after)
+        return [load_trial(record, self._candidate) for (record,) in rows]
+
+    def pendings(self, branch_id: str) -> Sequence[Pending]:
+        rows = self._all("SELECT record FROM pendings WHERE branch = ? ORDER BY number", branch_id)
+        return [load_pending(record, self._candidate) for (record,) in rows]
+
+    def find_run(self, key: RunKey) -> Run | None:
+        row = self._one(
+            "SELECT record FROM runs WHERE harness = ? AND candidate = ? AND rung = ? AND seed = ?",
+            key.harness,
+            key.candidate,
+            key.rung,
+            key.seed,
+        )
+        return None if row is None else load(Run, row[0])
+
+    def get_meta(self, key: str) -> str | None:
+        row = self._one("SELECT value FROM meta WHERE key = ?", key)
+        return None if row is None else str(row[0])
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    def _candidate(self, candidate_id: str) -> Candidate:
+        if candidate_id not in self._candidates:
+            row = self._one("SELECT record FROM candidates WHERE id = ?", candidate_id)
+            if row is None:
+                raise StoreError(f"run folder {str(self.folder)!r} is damaged: candidate {candidate_id!r} is missing")
+            self._candidates[candidate_id] = load_candidate(row[0], self._text)
+        return self._candidates[candidate_id]
+
+    def _text(self, digest: str) -> str:
+        row = self._one("SELECT text FROM texts WHERE hash = ?", digest)
+        if row is None:
+            raise StoreError(f"run folder {str(self.folder)!r} is damaged: text {digest[:12]!r} is missing")
+        return str(row[0])
+
+    def _one(self, statement: str, *values: object) -> Any:
+        rows = self._all(statement, *values)
+        return rows[0] if rows else None
+
+    def _all(self, statement: str, *values: object) -> list[Any]:
+        try:
+            with self._lock:
+                return self._connection.execute(statement, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise StoreError(f"run folder {str(self.folder)!r} cannot be read: {error}") from error

@@ -1,0 +1,130 @@
+"""The store of a run: one SQLite file in write-ahead mode, one writer, whole records.
+
+What was returned from a method is on disk: `synchronous=FULL` for everything that a resume builds on. One connection
+serves all threads of the one writing process, one transaction at a time.
+"""
+
+import errno
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bilevel.codec import dump
+from bilevel.errors import DiskFull, Diverged, StoreError
+from bilevel.lab import Branch, RunKey
+from bilevel.space import Candidate
+from bilevel.store.migrations import MIGRATIONS
+from bilevel.store.reader import FILE, Reader
+from bilevel.store.records import dump_candidate, dump_record, text_hash
+from bilevel.trial import Pending, Run, Trial
+
+
+class SqliteStore(Reader):
+    """The writer. Only one process may have it open; `RunFolder` holds the lock."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._stored = {row[0] for row in self._all("SELECT id FROM candidates")}
+        self._fresh: set[str] = set()  # candidates of the transaction that is open
+
+    def _connect(self) -> sqlite3.Connection:
+        path = self.folder / FILE
+        try:
+            connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            return connection
+        except sqlite3.Error as error:
+            raise _mended(error, self.folder) from error
+
+    def _check_version(self) -> None:
+        super()._check_version()
+        (version,) = self._one("PRAGMA user_version")
+        for number in range(version, len(MIGRATIONS)):
+            with self._transaction():
+                for statement in MIGRATIONS[number].split(";"):
+                    self._connection.execute(statement)
+                self._connection.execute(f"PRAGMA user_version = {number + 1}")
+
+    def open_branch(self, branch: Branch) -> None:
+        with self._transaction():
+            self._connection.execute(
+                "INSERT OR IGNORE INTO branches (id, level, parent, at) VALUES (?, ?, ?, ?)",
+                (branch.id, branch.level, branch.parent, branch.at),
+            )
+
+    def add_pending(self, branch_id: str, pending: Pending) -> None:
+        with self._transaction():
+            self._add_candidates(pending.parent, pending.proposal.candidate)
+            self._connection.execute(
+                "INSERT OR REPLACE INTO pendings VALUES (?, ?, ?)", (branch_id, pending.number, dump_record(pending))
+            )
+
+    def add_trial(self, branch_id: str, trial: Trial) -> None:
+        """Write a trial and remove its pending record. Raises Diverged where another trial has its number."""
+        record = dump_record(trial)
+        with self._transaction():
+            row = self._one("SELECT record FROM trials WHERE branch = ? AND number = ?", branch_id, trial.number)
+            if row is not None and row[0] != record:
+                raise Diverged(f"trial {trial.number} of branch {branch_id!r} is stored already, and is another one")
+            self._add_candidates(trial.parent, trial.candidate)
+            self._connection.execute("INSERT OR IGNORE INTO trials VALUES (?, ?, ?)", (branch_id, trial.number, record))
+            self._connection.execute("DELETE FROM pendings WHERE branch = ? AND number = ?", (branch_id, trial.number))
+
+    def add_run(self, key: RunKey, run: Run) -> None:
+        with self._transaction():
+            self._connection.execute(
+                "INSERT OR IGNORE INTO runs VALUES (?, ?, ?, ?, ?)",
+                (key.harness, key.candidate, key.rung, key.seed, dump(run)),
+            )
+
+    def put_meta(self, key: str, value: str) -> None:
+        with self._transaction():
+            self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def limit_pages(self, pages: int) -> None:
+        """Let the file grow to so many pages at most: a full disk, for tests and quotas."""
+        self._connection.execute(f"PRAGMA max_page_count = {int(pages)}")
+
+    def _add_candidates(self, *candidates: Candidate) -> None:
+        for candidate in candidates:
+            if candidate.id not in self._stored and candidate.id not in self._fresh:
+                self._fresh.add(candidate.id)
+                for text in candidate.files.values():
+                    self._connection.execute("INSERT OR IGNORE INTO texts VALUES (?, ?)", (text_hash(text), text))
+                self._connection.execute(
+                    "INSERT OR IGNORE INTO candidates VALUES (?, ?)", (candidate.id, dump_candidate(candidate))
+                )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._lock:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                yield
+                self._connection.execute("COMMIT")
+                self._stored |= self._fresh
+                self._fresh = set()
+            except (sqlite3.Error, OSError) as error:
+                self._roll_back()
+                raise _mended(error, self.folder) from error
+            except BaseException:
+                self._roll_back()
+                raise
+
+    def _roll_back(self) -> None:
+        self._fresh = set()
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+
+def _mended(error: Exception, folder: Path) -> StoreError:
+    """The error with a message that says what to do."""
+    full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+    if full or "full" in str(error):
+        return DiskFull(
+            f"the disk of run folder {str(folder)!r} is full; what was stored is safe: free some space and go on with "
+            f"`bilevel resume {folder}`"
+        )
+    return StoreError(f"run folder {str(folder)!r} cannot be written: {error}")

@@ -1,0 +1,60 @@
+"""Every shipped recipe runs end to end through the command line and says what it came to."""
+
+import pytest
+
+from bilevel.recipe import shipped
+
+NESTED = {name for name, recipe in shipped().items() if recipe.outer}
+
+
+@pytest.mark.parametrize("recipe", sorted(shipped()))
+def test_every_recipe_runs_on_sphere(bilevel_json, recipe):
+    summary = bilevel_json("run", recipe, "--task", "sphere", "--folder", "run", "--seed", "1")
+    assert summary["state"] == "finished"
+    assert summary["best"] <= summary["baseline"]
+    assert summary["repetition"]["trials"] >= 20
+    assert summary["noise"]["n"] == 3
+
+
+@pytest.mark.parametrize("recipe", sorted(shipped()))
+def test_every_recipe_runs_on_the_table(bilevel_json, recipe):
+    summary = bilevel_json("run", recipe, "--task", "gpt-table", "--folder", "run")
+    assert summary["best"] <= summary["baseline"]
+    assert "surrogate" in summary["task"] + summary["objective"] + summary["unit"]
+
+
+@pytest.mark.parametrize("recipe", ["c", "d", "shuffle", "default"])
+def test_every_mechanism_has_a_ledger_and_a_control(bilevel_json, recipe):
+    summary = bilevel_json("run", recipe, "--task", "sphere", "--folder", "run", "--researcher", "stuck")
+    tried = [m for m in summary["mechanisms"] if m["pairs"]]
+    assert tried
+    for mechanism in tried:
+        decisive = sum(count["decisive"] for count in mechanism["ledger"].values())
+        assert mechanism["source"].count("class ") == 1
+        assert mechanism["control_best"] is not None
+        if decisive == 0:
+            assert not mechanism["kept"]
+            assert "inert" in mechanism["reason"]
+
+
+def test_the_placebo_touches_nothing_and_is_never_kept(bilevel_json):
+    summary = bilevel_json("run", "placebo", "--task", "sphere", "--folder", "run")
+    for mechanism in summary["mechanisms"]:
+        assert sum(count["calls"] for count in mechanism["ledger"].values()) > 0
+        assert sum(count["touched"] for count in mechanism["ledger"].values()) == 0
+        assert mechanism["gain"] == 0
+        assert not mechanism["kept"]
+
+
+def test_both_arms_of_a_fork_are_charged(bilevel_json):
+    summary = bilevel_json("run", "d", "--task", "sphere", "--folder", "run", "--inner-budget", "4", "--outer-cycles", "3")
+    assert summary["repetition"]["trials"] == 4 + 2 * 4 + 2 * 4
+
+
+def test_options_override_a_recipe(bilevel_json):
+    summary = bilevel_json("run", "a", "--task", "sphere:noise=0", "--trials", "7", "--researcher", "random", "--seed", "9")
+    assert summary["repetition"]["trials"] == 7
+    assert summary["researcher"] == "random"
+    assert summary["seed"] == 9
+    assert summary["noise"]["sd"] == 0
+    assert summary["folder"] == "runs/a-sphere-1"

@@ -1,0 +1,81 @@
+"""The same seed gives the same trace; a run that was killed at any instant resumes to the run that would have been."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from bilevel.lab import Lab
+from bilevel.recipe import build, resolve
+from bilevel.levels import leaf, leaf_branch
+from bilevel.store.folder import RunFolder
+
+
+def fingerprints(folder):
+    """Hashes of the outermost trace and of the innermost one it ended on."""
+    opened = RunFolder.read(folder)
+    try:
+        spec, lab = build(resolve(opened.config["recipe"])), Lab(opened.store)
+        inner = leaf_branch(lab, spec, "root")
+        root = lab.trace("root", spec.task.objective)
+        return root.fingerprint(), lab.trace(inner, leaf(spec).task.objective).fingerprint()
+    finally:
+        opened.close()
+
+
+@pytest.mark.parametrize("recipe", ["a", "b", "c", "static"])
+def test_the_same_seed_gives_the_same_trace(bilevel, tmp_path, recipe):
+    for folder in ("one", "two"):
+        assert bilevel("run", recipe, "--seed", "5", "--folder", folder).returncode == 0
+    assert fingerprints(tmp_path / "one") == fingerprints(tmp_path / "two")
+
+
+@pytest.mark.parametrize("recipe", ["a", "c", "static"])
+def test_the_same_seed_gives_the_same_trace_with_two_workers(bilevel, tmp_path, recipe):
+    for folder in ("one", "two"):
+        assert bilevel("run", recipe, "--seed", "5", "--workers", "2", "--folder", folder).returncode == 0
+    assert fingerprints(tmp_path / "one") == fingerprints(tmp_path / "two")
+
+
+def test_another_seed_gives_another_trace(bilevel, tmp_path):
+    for seed in ("1", "2"):
+        assert bilevel("run", "random", "--seed", seed, "--folder", seed).returncode == 0
+    assert fingerprints(tmp_path / "1") != fingerprints(tmp_path / "2")
+
+
+def killed_and_resumed(tmp_path, recipe, options, kills, seed):
+    """Run until it has been killed -9 so many times at random instants, then let it finish; returns real kills."""
+    rng, real = random.Random(seed), 0
+    command = [sys.executable, "-m", "bilevel"]
+    first = [*command, "run", recipe, *options, "--folder", "broken"]
+    for attempt in range(kills + 1):
+        args = first if not (tmp_path / "broken" / "run.sqlite3").exists() else [*command, "resume", "broken"]
+        process = subprocess.Popen(args, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ)
+        try:
+            wait = rng.uniform(0.3, 1.6) if attempt < kills else 120
+            _, error = process.communicate(timeout=wait)
+            assert process.returncode == 0, error.decode()
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+            real += 1
+    return real
+
+
+def test_a_run_killed_in_the_middle_of_a_fork_resumes_to_the_unbroken_one(bilevel, tmp_path):
+    options = ["--seed", "3", "--inner-budget", "60", "--outer-cycles", "4"]
+    assert bilevel("run", "c", *options, "--folder", "whole").returncode == 0
+    assert killed_and_resumed(tmp_path, "c", options, kills=3, seed=1) >= 1
+    assert fingerprints(tmp_path / "broken") == fingerprints(tmp_path / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_twenty_kills_at_random_instants_lose_nothing(bilevel, tmp_path, workers):
+    options = ["--seed", "4", "--inner-budget", "250", "--outer-cycles", "5", "--workers", workers]
+    assert bilevel("run", "c", *options, "--folder", "whole").returncode == 0
+    assert killed_and_resumed(tmp_path, "c", options, kills=20, seed=2) >= 5
+    assert fingerprints(tmp_path / "broken") == fingerprints(tmp_path / "whole")
