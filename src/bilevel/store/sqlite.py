@@ -24,9 +24,10 @@ class SqliteStore(Reader):
     """The writer. Only one process may have it open; `RunFolder` holds the lock."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self._stored = {row[0] for row in self._all("SELECT id FROM candidates")}
+        self._stored: set[str] = set()  # candidates that are on disk
         self._fresh: set[str] = set()  # candidates of the transaction that is open
+        super().__init__(folder)
+        self._stored.update(row[0] for row in self._all("SELECT id FROM candidates"))
 
     def _connect(self) -> sqlite3.Connection:
         path = self.folder / FILE
