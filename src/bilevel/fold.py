@@ -118,9 +118,11 @@ class Fold:
         return replace(view, memory=memories[known])
 
     def select(self, view: View, parent: Candidate, record: Record, without: Without = EVERYTHING) -> Candidate:
-        def check(answer: object, _: Candidate) -> Candidate:
+        def check(answer: object, question: Candidate) -> Candidate:
             if not isinstance(answer, Candidate):
                 raise GuestError(f"select must return a Candidate, not {type(answer).__name__}")
+            if answer == question:
+                return question  # it may have no score: a baseline that failed
             found = view.trace.of(answer.id)
             if found is None or found.score is None:
                 raise GuestError("select must return a candidate of the trace that has a score")

@@ -101,21 +101,19 @@ def diagnose(trace: Trace, space: Space, window: int = 40) -> Diagnosis:
 
 
 def _repetition(trials: list[Trial]) -> float:
-    """The share of proposals whose candidate, or whose very changes, came before."""
-    seen: set[object] = set()
+    """The share of proposals whose candidate was proposed before, or whose very changes were."""
+    seen: set[object] = {trials[0].parent.id}
     repeated = total = 0
     for trial in trials:
-        refused = trial.status is Status.REFUSED
-        drafts: list[object] = [back.candidate for back in trial.turned_back]
-        if not refused:
-            drafts.append(trial.candidate.id)
         changes = tuple((name, change.old, change.new) for name, change in trial.changes.items())
-        for draft in drafts:
-            total += 1
-            again = draft in seen or (draft == trial.candidate.id and not refused and changes and changes in seen)
-            repeated += bool(again) or draft in [back.candidate for back in trial.turned_back]
-            seen.add(draft)
-        seen.add(changes)
+        drafts: list[object] = [back.candidate for back in trial.turned_back]
+        repeated += sum(draft in seen for draft in drafts)
+        seen.update(drafts)
+        if trial.status is not Status.REFUSED:  # a refused trial's draft is among those turned back
+            drafts.append(trial.candidate.id)
+            repeated += trial.candidate.id in seen or (bool(changes) and changes in seen)
+            seen |= {trial.candidate.id, changes}
+        total += len(drafts)
     return repeated / total if total else 0.0
 
 

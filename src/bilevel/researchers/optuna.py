@@ -104,7 +104,7 @@ def _outward(space: Space, name: str, value: Any) -> Value:
     if isinstance(domain, Int) and domain.power_of_two:
         return int(2**value)
     if isinstance(domain, Choice):
-        return domain.options[value]
+        return domain.options[int(value)]
     if isinstance(domain, Float):
         return min(max(float(f"{value:.6g}"), domain.low), domain.high)
     return bool(value) if isinstance(domain, Bool) else int(value)
