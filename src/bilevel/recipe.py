@@ -221,11 +221,19 @@ def _outer(inner: LoopSpec, level: Outer, depth: int) -> LoopSpec:
 
 
 def _researcher(name: str) -> Researcher:
+    """A researcher by name; `library:random` and `library:only:NAME` are modes of `library`."""
     from bilevel import mechanisms, researchers
 
-    if name.split(":")[0] == "library":
-        return researchers.make(name, compose=mechanism_set, sources=mechanisms.source, entries=mechanisms.library())
-    return researchers.make(name)
+    base, _, mode = name.partition(":")
+    if base != "library":
+        return researchers.make(name)
+    return researchers.make(
+        base,
+        compose=mechanism_set,
+        sources=mechanisms.source,
+        entries=mechanisms.library(),
+        mode=mode or "diagnose",
+    )
 
 
 def _with_mechanisms(spec: LoopSpec, names: tuple[str, ...]) -> LoopSpec:

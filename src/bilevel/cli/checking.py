@@ -78,7 +78,7 @@ def _list(as_json: bool) -> int:
 
     recipes = {name: recipe.title for name, recipe in shipped().items()}
     tasks = dict(shipped_tasks())
-    researchers = {name: f"({level}) {title}" for name, level, title in catalog()}
+    researchers = {listed.name: f"level {listed.level}: {listed.title}" for listed in catalog()}
     if as_json:
         print(json.dumps({"recipes": recipes, "tasks": tasks, "researchers": researchers}, indent=2))
         return 0
