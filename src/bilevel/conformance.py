@@ -22,7 +22,7 @@ from bilevel.codec import content_hash, derive_seed
 from bilevel.draft import Drafting
 from bilevel.errors import BilevelError
 from bilevel.fold import Fold, Record
-from bilevel.lab import Bench, Branch, Lab, RunKey, Store
+from bilevel.lab import Bench, Branch, Lab, RunKey, Store, Traces
 from bilevel.loop import Loop, LoopSpec
 from bilevel.mechanism import HOOKS, Guest, Mechanism, overridden
 from bilevel.objective import Objective, is_score
@@ -158,7 +158,12 @@ def _remembered(
     """The memory after the case's trace; a generator that yields problems and returns the memory."""
     memory: Any = None
     other: Any = None
+    began = time.process_time()
     for trial in case.trace:
+        if time.process_time() - began > SECONDS:
+            text = f"{trial.number} calls took more than {SECONDS:g} s in all, and each must take constant time"
+            yield ("remember", "slow", text)
+            raise _Failed
         saved = _copied(memory) if small else None
         try:
             after = first.remember(memory, trial)
@@ -320,8 +325,8 @@ def _check_rollout(make: Callable[[], Mechanism]) -> list[str]:
     if 2 * len(overruled) > len(trace):
         reasons = [back.reason for trial in overruled for back in trial.turned_back]
         found.append(
-            f"propose, in a loop of {ROLLOUT} trials: it turned back every draft in {len(overruled)} of them, though all "
-            f"were fresh, so the host had to overrule it; for example: {reasons[0]:.200}"
+            f"propose, in a loop of {ROLLOUT} trials: it turned back every draft in {len(overruled)} of them, though "
+            f"all were fresh, so the host had to overrule it; for example: {reasons[0]:.200}"
         )
     return found
 
@@ -347,6 +352,8 @@ def _hint(error: Exception) -> str:
     if isinstance(error, AttributeError) and type(thing).__module__.startswith("bilevel."):
         names = [name for name in dir(thing) if not name.startswith("_")]
         return f"; a {type(thing).__name__} has: {', '.join(names)}"
+    if isinstance(error, MemoryError):
+        return "; it may use about a gigabyte, Python and all packages included"
     if isinstance(error, KeyError):
         return "; parameters differ from task to task: ask view.space.active, or use .get"
     if isinstance(error, ValueError | ZeroDivisionError | OverflowError):
@@ -536,7 +543,7 @@ class _Bowl:
         loss = sum((unit - 0.5) ** 2 for unit in units) + noise
         return Run(bench.rung, bench.seed, Status.OK, {"loss": loss}, Cost(1))
 
-    def below(self, lab: Lab, state: str | None) -> Below | None:
+    def below(self, traces: Traces, state: str | None) -> Below | None:
         return None
 
     def evaluate(self, run: Run) -> float:

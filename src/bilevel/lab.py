@@ -35,11 +35,11 @@ class RunKey:
     seed: int
 
 
-class Store(Protocol):
-    """Where everything is written, whole records only. Every method that writes is durable when it returns."""
+class Records(Protocol):
+    """What a store can be asked; watchers need no more than this."""
 
-    def open_branch(self, branch: Branch) -> None:
-        """Write a branch, unless it is there already."""
+    def branches(self) -> Sequence[Branch]:
+        """All branches, in the order in which they were opened."""
         ...
 
     def branch(self, branch_id: str) -> Branch: ...
@@ -51,12 +51,21 @@ class Store(Protocol):
         """What was asked for and has no trial yet, in order."""
         ...
 
+    def find_run(self, key: RunKey) -> Run | None: ...
+
+
+class Store(Records, Protocol):
+    """Where everything is written, whole records only. Every method that writes is durable when it returns."""
+
+    def open_branch(self, branch: Branch) -> None:
+        """Write a branch, unless it is there already."""
+        ...
+
     def add_pending(self, branch_id: str, pending: Pending) -> None: ...
     def add_trial(self, branch_id: str, trial: Trial) -> None:
         """Write a trial and remove its pending record, in one transaction."""
         ...
 
-    def find_run(self, key: RunKey) -> Run | None: ...
     def add_run(self, key: RunKey, run: Run) -> None: ...
 
 
@@ -73,6 +82,9 @@ class MemoryStore:
         self._branches.setdefault(branch.id, branch)
         self._trials.setdefault(branch.id, [])
         self._pendings.setdefault(branch.id, {})
+
+    def branches(self) -> Sequence[Branch]:
+        return list(self._branches.values())
 
     def branch(self, branch_id: str) -> Branch:
         return self._branches[branch_id]
@@ -97,6 +109,31 @@ class MemoryStore:
         self._runs[key] = run
 
 
+class Traces:
+    """The whole traces of a store's branches, each put together once."""
+
+    def __init__(self, records: Records) -> None:
+        self.records = records
+        self._known: dict[str, Trace] = {}
+
+    def trace(self, branch_id: str, objective: Objective) -> Trace:
+        """A branch's trace, the trials that it shares with its ancestors included."""
+        if branch_id not in self._known:
+            branch = self.records.branch(branch_id)
+            trace = Trace(objective)
+            if branch.parent is not None:
+                trace = self.trace(branch.parent, objective).upto(branch.at)
+            for trial in self.records.trials(branch_id):
+                trace = trace + trial
+            self._known[branch_id] = trace
+        return self._known[branch_id]
+
+    def add(self, branch_id: str, trial: Trial) -> Trace:
+        """Take in a trial that was just stored; returns the branch's trace with it."""
+        self._known[branch_id] = self._known[branch_id] + trial
+        return self._known[branch_id]
+
+
 @dataclass
 class Lab:
     """Everything a loop needs from the world. `workers`: how many runs of the innermost task go on at once."""
@@ -105,25 +142,15 @@ class Lab:
     meter: Meter = field(default_factory=lambda: Meter("run"))
     workers: int = 1
     stop: threading.Event = field(default_factory=threading.Event)
-    _traces: dict[str, Trace] = field(default_factory=dict, repr=False)
+    traces: Traces = field(init=False, repr=False)
 
-    def trace(self, branch_id: str, objective: Objective) -> Trace:
-        """The whole trace of a branch, that of its ancestors included."""
-        if branch_id not in self._traces:
-            branch = self.store.branch(branch_id)
-            trace = Trace(objective)
-            if branch.parent is not None:
-                trace = self.trace(branch.parent, objective).upto(branch.at)
-            for trial in self.store.trials(branch_id):
-                trace = trace + trial
-            self._traces[branch_id] = trace
-        return self._traces[branch_id]
+    def __post_init__(self) -> None:
+        self.traces = Traces(self.store)
 
     def add_trial(self, branch_id: str, trial: Trial) -> Trace:
         """Store a finished trial; returns the branch's trace with it."""
         self.store.add_trial(branch_id, trial)
-        self._traces[branch_id] = self._traces[branch_id] + trial
-        return self._traces[branch_id]
+        return self.traces.add(branch_id, trial)
 
 
 @dataclass(frozen=True)

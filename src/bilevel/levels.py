@@ -13,7 +13,7 @@ from typing import Literal
 from bilevel.budget import Budget, Cost
 from bilevel.codec import content_hash
 from bilevel.errors import InputError, Stopped
-from bilevel.lab import Bench, Branch, Lab
+from bilevel.lab import Bench, Branch, Traces
 from bilevel.loop import Loop, LoopSpec
 from bilevel.mechanism import Guest, load
 from bilevel.objective import Objective
@@ -110,10 +110,10 @@ class LoopTask:
             raise ValueError("a run that failed has no score")
         return run.metrics["gain"]
 
-    def below(self, lab: Lab, state: str | None) -> Below | None:
+    def below(self, traces: Traces, state: str | None) -> Below | None:
         spec = leaf(self.inner)
-        branch = leaf_branch(lab, self.inner, state)
-        trace = Trace(spec.task.objective) if branch is None else lab.trace(branch, spec.task.objective)
+        branch = leaf_branch(traces, self.inner, state)
+        trace = Trace(spec.task.objective) if branch is None else traces.trace(branch, spec.task.objective)
         return Below(trace, spec.task.space, spec.researcher.reads_advice, spec.task.objective, spec.task.brief)
 
     def run(self, candidate: Candidate, bench: Bench) -> Run:
@@ -127,10 +127,10 @@ class LoopTask:
 
     def _search(self, candidate: Candidate, bench: Bench, arm: str) -> "Arm":
         spec, lab = self.surface.write(self.inner, candidate), bench.lab
-        at = 0 if bench.state is None else len(lab.trace(bench.state, spec.task.objective))
+        at = 0 if bench.state is None else len(lab.traces.trace(bench.state, spec.task.objective))
         branch = Branch(f"{bench.branch}/{bench.number}.{arm}", spec.name, bench.state, at)
         loop = Loop(spec, lab, branch)
-        before = _best(lab, spec, bench.state)
+        before = _best(lab.traces, spec, bench.state)
         baseline = 1 if at == 0 and not spec.task.remembers else 0
         loop.run(until=at + baseline + self.trials)
         if len(loop.trace) < at + baseline + self.trials:
@@ -140,8 +140,8 @@ class LoopTask:
             name=arm,
             branch=branch.id,
             before=before,
-            best=_best(lab, spec, branch.id),
-            margin=_leaf_trace(lab, spec, branch.id).noise.margin,
+            best=_best(lab.traces, spec, branch.id),
+            margin=_leaf_trace(lab.traces, spec, branch.id).noise.margin,
             cost=sum((trial.cost for trial in own), Cost()),
             ledger=merge(*(_ledger(trial) for trial in own)),
         )
@@ -260,21 +260,21 @@ def level_named(spec: LoopSpec, name: str) -> LoopSpec:
     return found[name]
 
 
-def leaf_branch(lab: Lab, spec: LoopSpec, branch: str | None) -> str | None:
+def leaf_branch(traces: Traces, spec: LoopSpec, branch: str | None) -> str | None:
     """The branch on which the innermost loop stands, below a branch of `spec`; None where nothing ran yet."""
     while branch is not None and isinstance(spec.task, LoopTask):
-        branch = lab.trace(branch, spec.task.objective).state
+        branch = traces.trace(branch, spec.task.objective).state
         spec = spec.task.inner
     return branch
 
 
-def _leaf_trace(lab: Lab, spec: LoopSpec, branch: str | None) -> Trace:
-    found, objective = leaf_branch(lab, spec, branch), leaf(spec).task.objective
-    return Trace(objective) if found is None else lab.trace(found, objective)
+def _leaf_trace(traces: Traces, spec: LoopSpec, branch: str | None) -> Trace:
+    found, objective = leaf_branch(traces, spec, branch), leaf(spec).task.objective
+    return Trace(objective) if found is None else traces.trace(found, objective)
 
 
-def _best(lab: Lab, spec: LoopSpec, branch: str | None) -> float | None:
-    incumbent = _leaf_trace(lab, spec, branch).incumbent
+def _best(traces: Traces, spec: LoopSpec, branch: str | None) -> float | None:
+    incumbent = _leaf_trace(traces, spec, branch).incumbent
     return None if incumbent is None else incumbent.score
 
 

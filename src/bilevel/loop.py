@@ -59,7 +59,7 @@ class Loop:
         self.lab = lab
         self.branch = branch or Branch("root", spec.name)
         lab.store.open_branch(self.branch)
-        self.trace = lab.trace(self.branch.id, spec.task.objective)
+        self.trace = lab.traces.trace(self.branch.id, spec.task.objective)
         self.fold = Fold([(guest, spec.load(guest)) for guest in spec.mechanisms], spec.settings.max_faults)
         self.workers = 1 if spec.task.remembers else lab.workers
         self._flight = {pending.number: pending for pending in lab.store.pendings(self.branch.id)}
@@ -134,7 +134,7 @@ class Loop:
             pending=tuple(self._flight[n] for n in range(len(trace), number) if n in self._flight),
             trials_left=None if limit is None else max(limit - number + 1, 0),
             tokens_left=self.spec.budget.tokens,
-            below=self.spec.task.below(self.lab, trace.state),
+            below=self.spec.task.below(self.lab.traces, trace.state),
         )
 
     def _host_space(self) -> Space:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bilevel.budget import Cost
-from bilevel.lab import Branch, Lab, Store
+from bilevel.lab import Records, Traces
 from bilevel.levels import leaf, levels_of
 from bilevel.loop import LoopSpec
 from bilevel.noise import Noise
@@ -13,12 +13,6 @@ from bilevel.trace import Trace
 from bilevel.trial import Count, Trial, merge
 
 Ledger = Mapping[str, Mapping[str, Count]]
-
-
-class BranchStore(Store):
-    """A store that can list its branches, in the order in which they were opened."""
-
-    def branches(self) -> list[Branch]: ...
 
 
 @dataclass(frozen=True)
@@ -95,31 +89,31 @@ class Summary:
     curve: tuple[float, ...] = ()
 
 
-def own_trials(store: BranchStore, level: str) -> list[tuple[str, Trial]]:
+def own_trials(records: Records, level: str) -> list[tuple[str, Trial]]:
     """All trials that a level's branches added, branch by branch in the order of their opening."""
-    return [(b.id, trial) for b in store.branches() if b.level == level for trial in store.trials(b.id)]
+    return [(b.id, trial) for b in records.branches() if b.level == level for trial in records.trials(b.id)]
 
 
-def archive_best(store: BranchStore, spec: LoopSpec) -> tuple[str, Trial] | None:
+def archive_best(records: Records, spec: LoopSpec) -> tuple[str, Trial] | None:
     """The best trial of the innermost loop over all branches, and its branch."""
     objective = leaf(spec).task.objective
     best: tuple[str, Trial] | None = None
-    for branch, trial in own_trials(store, leaf(spec).name):
+    for branch, trial in own_trials(records, leaf(spec).name):
         if trial.score is not None and objective.better(trial.score, best[1].score if best else None):
             best = branch, trial
     return best
 
 
-def summarise(store: BranchStore, spec: LoopSpec, *, folder: str = "", state: str = "", recipe: str = "") -> Summary:
+def summarise(records: Records, spec: LoopSpec, *, folder: str = "", state: str = "", recipe: str = "") -> Summary:
     """The summary of a run, finished or not."""
     task, objective = leaf(spec).task, leaf(spec).task.objective
-    inner = own_trials(store, leaf(spec).name)
+    inner = own_trials(records, leaf(spec).name)
     first = inner[0][1] if inner else None
-    best = archive_best(store, spec)
+    best = archive_best(records, spec)
     baseline = first.score if first is not None else None
     found = None if best is None else best[1]
     gain = None if baseline is None or found is None or found.score is None else objective.gain(baseline, found.score)
-    root = Lab(store).trace("root", spec.task.objective) if store.branches() else Trace(spec.task.objective)
+    root = Traces(records).trace("root", spec.task.objective) if records.branches() else Trace(spec.task.objective)
     return Summary(
         task=task.name,
         objective=objective.name,
@@ -140,7 +134,7 @@ def summarise(store: BranchStore, spec: LoopSpec, *, folder: str = "", state: st
         files=() if found is None or first is None else found.candidate.files_changed_from(first.candidate),
         evaluations=len({(trial.candidate.id, run.rung, run.seed) for _, trial in inner for run in trial.runs}),
         charged=sum(trial.cost.evaluations for _, trial in inner),
-        costs=tuple(_level_cost(store, loop.name) for loop in levels_of(spec)),
+        costs=tuple(_level_cost(records, loop.name) for loop in levels_of(spec)),
         repetition=_repetition([trial for _, trial in inner]),
         in_force=_in_force(spec, root),
         mechanisms=tuple(_mechanism_trials(root)) if spec.name == "mechanisms" else (),
@@ -160,8 +154,8 @@ def _changes(first: Trial | None, best: Trial | None) -> dict[str, tuple[Any, An
     return {name: (c.old, c.new) for name, c in best.candidate.changes_from(first.candidate).items()}
 
 
-def _level_cost(store: BranchStore, level: str) -> LevelCost:
-    trials = [trial for _, trial in own_trials(store, level)]
+def _level_cost(records: Records, level: str) -> LevelCost:
+    trials = [trial for _, trial in own_trials(records, level)]
     cost = sum((trial.cost for trial in trials), Cost())
     kept = sum(trial.decision.keep for trial in trials)
     return LevelCost(level, len(trials), kept, cost.evaluations, cost.seconds, cost.cpu_seconds)

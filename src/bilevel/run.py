@@ -18,6 +18,7 @@ from bilevel.levels import LoopTask, leaf
 from bilevel.loop import Loop, LoopSpec
 from bilevel.recipe import Recipe, build, resolve
 from bilevel.store.folder import RunFolder
+from bilevel.store.sqlite import SqliteStore
 
 ISOLATION = "own process group with limits and a bare environment; no sandbox"
 
@@ -26,7 +27,7 @@ ISOLATION = "own process group with limits and a bare environment; no sandbox"
 class RunSession:
     """An open run folder that this process may write, and everything needed to go on with it."""
 
-    folder: RunFolder
+    folder: RunFolder[SqliteStore]
     recipe: Recipe
     spec: LoopSpec
     lab: Lab
@@ -84,7 +85,7 @@ def resume(path: Path) -> RunSession:
     return RunSession(folder, recipe, spec, lab)
 
 
-def _check_harness(folder: RunFolder, spec: LoopSpec) -> None:
+def _check_harness(folder: RunFolder[SqliteStore], spec: LoopSpec) -> None:
     from bilevel.errors import Diverged
 
     before, now = folder.meta("harness"), leaf(spec).task.harness

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from bilevel.lab import Bench, Lab
+from bilevel.lab import Bench, Traces
 from bilevel.objective import Objective
 from bilevel.space import Candidate, Space
 from bilevel.trial import Run
@@ -61,7 +61,7 @@ class Task(Protocol):
         """Measure a candidate once. A candidate's failure is a status in the run; only our own failures raise."""
         ...
 
-    def below(self, lab: Lab, state: str | None) -> Below | None:
+    def below(self, traces: Traces, state: str | None) -> Below | None:
         """Where the task is itself a loop: its innermost loop as it stands; otherwise None."""
         ...
 

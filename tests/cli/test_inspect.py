@@ -14,7 +14,15 @@ def run_folder(bilevel, tmp_path):
 
 def test_a_run_prints_plain_lines_and_a_summary(bilevel):
     done = bilevel("run", "d", "--task", "sphere", "--researcher", "stuck")
-    for words in ("level 1 (inner)", "level 2", "baseline", "best so far", "cost per level", "run folder", "not evidence"):
+    for words in (
+        "level 1 (inner)",
+        "level 2",
+        "baseline",
+        "best so far",
+        "cost per level",
+        "run folder",
+        "not evidence",
+    ):
         assert words in done.stdout
     assert "isolation" in done.stdout
     assert "\x1b[" not in done.stdout
@@ -35,7 +43,13 @@ def test_everything_can_be_inspected(bilevel, bilevel_json, run_folder, tmp_path
     assert changes == status["changes"]
     assert bilevel("best", "run", "--export", "best.json").returncode == 0
     assert json.loads((tmp_path / "best.json").read_text())["params"] == best["params"]
-    for command in (["status", "run"], ["show", "run"], ["show", "run", "--trial", "2"], ["diff", "run"], ["best", "run"]):
+    for command in (
+        ["status", "run"],
+        ["show", "run"],
+        ["show", "run", "--trial", "2"],
+        ["diff", "run"],
+        ["best", "run"],
+    ):
         done = bilevel(*command)
         assert done.returncode == 0 and done.stdout.strip(), done.stderr
 
@@ -64,5 +78,12 @@ def test_doctor_names_the_way_out(bilevel, bilevel_json):
 def test_the_quick_demo_prints_the_stuck_loop_beside_the_unstuck_one(bilevel):
     done = bilevel("demo", "--quick")
     assert done.returncode == 0, done.stderr
-    for words in ("alone (a)", "with levels 1.5 and 2 (c)", "class ", "decisive", "gain against its control", "not evidence"):
+    for words in (
+        "alone (a)",
+        "with levels 1.5 and 2 (c)",
+        "class ",
+        "decisive",
+        "gain against its control",
+        "not evidence",
+    ):
         assert words in done.stdout

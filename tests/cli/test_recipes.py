@@ -47,12 +47,16 @@ def test_the_placebo_touches_nothing_and_is_never_kept(bilevel_json):
 
 
 def test_both_arms_of_a_fork_are_charged(bilevel_json):
-    summary = bilevel_json("run", "d", "--task", "sphere", "--folder", "run", "--inner-budget", "4", "--outer-cycles", "3")
+    summary = bilevel_json(
+        "run", "d", "--task", "sphere", "--folder", "run", "--inner-budget", "4", "--outer-cycles", "3"
+    )
     assert summary["repetition"]["trials"] == 4 + 2 * 4 + 2 * 4
 
 
 def test_options_override_a_recipe(bilevel_json):
-    summary = bilevel_json("run", "a", "--task", "sphere:noise=0", "--trials", "7", "--researcher", "random", "--seed", "9")
+    summary = bilevel_json(
+        "run", "a", "--task", "sphere:noise=0", "--trials", "7", "--researcher", "random", "--seed", "9"
+    )
     assert summary["repetition"]["trials"] == 7
     assert summary["researcher"] == "random"
     assert summary["seed"] == 9

@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from bilevel.lab import Lab
-from bilevel.recipe import build, resolve
+from bilevel.lab import Traces
 from bilevel.levels import leaf, leaf_branch
+from bilevel.recipe import build, resolve
 from bilevel.store.folder import RunFolder
 
 
@@ -18,10 +18,10 @@ def fingerprints(folder):
     """Hashes of the outermost trace and of the innermost one it ended on."""
     opened = RunFolder.read(folder)
     try:
-        spec, lab = build(resolve(opened.config["recipe"])), Lab(opened.store)
-        inner = leaf_branch(lab, spec, "root")
-        root = lab.trace("root", spec.task.objective)
-        return root.fingerprint(), lab.trace(inner, leaf(spec).task.objective).fingerprint()
+        spec, traces = build(resolve(opened.config["recipe"])), Traces(opened.store)
+        inner = leaf_branch(traces, spec, "root")
+        root = traces.trace("root", spec.task.objective)
+        return root.fingerprint(), traces.trace(inner, leaf(spec).task.objective).fingerprint()
     finally:
         opened.close()
 
@@ -53,7 +53,9 @@ def killed_and_resumed(tmp_path, recipe, options, kills, seed):
     first = [*command, "run", recipe, *options, "--folder", "broken"]
     for attempt in range(kills + 1):
         args = first if not (tmp_path / "broken" / "run.sqlite3").exists() else [*command, "resume", "broken"]
-        process = subprocess.Popen(args, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ)
+        process = subprocess.Popen(
+            args, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ
+        )
         try:
             wait = rng.uniform(0.3, 1.6) if attempt < kills else 120
             _, error = process.communicate(timeout=wait)

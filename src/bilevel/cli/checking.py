@@ -77,7 +77,7 @@ def _list(as_json: bool) -> int:
     from bilevel.tasks.catalog import shipped as shipped_tasks
 
     recipes = {name: recipe.title for name, recipe in shipped().items()}
-    tasks = dict(shipped_tasks())
+    tasks = {listed.name: listed.title for listed in shipped_tasks()}
     researchers = {listed.name: f"level {listed.level}: {listed.title}" for listed in catalog()}
     if as_json:
         print(json.dumps({"recipes": recipes, "tasks": tasks, "researchers": researchers}, indent=2))

@@ -17,12 +17,13 @@ from bilevel.cli.live import change_text
 from bilevel.cli.printing import LEVEL_TITLES, print_ledger, print_mechanism, print_summary
 from bilevel.codec import plain
 from bilevel.errors import InputError
-from bilevel.lab import Lab
+from bilevel.lab import Traces
 from bilevel.levels import leaf, leaf_branch, level_named
 from bilevel.loop import LoopSpec
 from bilevel.recipe import Recipe, build, resolve
 from bilevel.report import Summary, archive_best, own_trials, summarise
 from bilevel.store.folder import RunFolder
+from bilevel.store.reader import Reader
 from bilevel.tasks.folder import FolderTask
 from bilevel.trial import Trial
 
@@ -31,7 +32,7 @@ from bilevel.trial import Trial
 class Opened:
     """A run folder opened for reading, and the loops it belongs to."""
 
-    folder: RunFolder
+    folder: RunFolder[Reader]
     recipe: Recipe
     spec: LoopSpec
 
@@ -143,12 +144,12 @@ def _trace(run: Opened, branch: str | None) -> list[Trial]:
         raise InputError(f"there is no branch {branch!r}; the branches are: {', '.join(names)}")
     level = leaf(run.spec).name
     last = next((b.id for b in reversed(store.branches()) if b.level == level), None)
-    chosen = branch or (leaf_branch(Lab(store), run.spec, "root") if names else None) or last
+    chosen = branch or (leaf_branch(Traces(store), run.spec, "root") if names else None) or last
     if chosen is None:
         return []
     owner = next(b for b in store.branches() if b.id == chosen)
     spec = level_named(run.spec, owner.level)
-    return list(Lab(store).trace(chosen, spec.task.objective))
+    return list(Traces(store).trace(chosen, spec.task.objective))
 
 
 def _trial(run: Opened, branch: str | None, number: int) -> Trial:

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from bilevel.budget import Cost
 from bilevel.codec import content_hash
 from bilevel.errors import InputError
-from bilevel.lab import Bench, Lab
+from bilevel.lab import Bench, Traces
 from bilevel.objective import Objective, is_score
 from bilevel.space import Candidate, Space
 from bilevel.task import Rung
@@ -102,7 +102,7 @@ class FunctionTask:
         """The objective's value. Raises InputError for a run that is not ok."""
         return score(run, self.objective)
 
-    def below(self, lab: Lab, state: str | None) -> Below | None:
+    def below(self, traces: Traces, state: str | None) -> Below | None:
         return None
 
     def _rung(self, name: str) -> Rung:
