@@ -405,7 +405,7 @@ def _view(case: Case, memory: Any) -> View:
     objective = Objective("gain", minimize=False, relative=True) if case.relative else OBJECTIVE
     below = None
     if case.relative:
-        below = Below(_mixed(Space(NUMERIC), 12), Space(NUMERIC), True, OBJECTIVE, "an inner task")
+        below = Below(_mixed(Space(NUMERIC), 12), Space(NUMERIC), True, OBJECTIVE, "an inner task", trials=5)
     return View(
         number=len(case.trace),
         seed=1,

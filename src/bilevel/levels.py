@@ -114,7 +114,14 @@ class LoopTask:
         spec = leaf(self.inner)
         branch = leaf_branch(traces, self.inner, state)
         trace = Trace(spec.task.objective) if branch is None else traces.trace(branch, spec.task.objective)
-        return Below(trace, spec.task.space, spec.researcher.reads_advice, spec.task.objective, spec.task.brief)
+        return Below(
+            trace=trace,
+            space=spec.task.space,
+            reads_advice=spec.researcher.reads_advice,
+            objective=spec.task.objective,
+            brief=spec.task.brief,
+            trials=self.evaluations,
+        )
 
     def run(self, candidate: Candidate, bench: Bench) -> Run:
         """Let the changed loop search, and with it the unchanged one where there is a start to fork from."""

@@ -43,13 +43,17 @@ class Briefing:
 
 @dataclass(frozen=True)
 class Below:
-    """The innermost loop as an outer level sees it. What is in force there is the outer loop's current candidate."""
+    """The innermost loop as an outer level sees it. What is in force there is the outer loop's current candidate.
+
+    `trials`: how many of its trials one run of the outer task takes, per arm: what is tried must show within them.
+    """
 
     trace: Trace
     space: Space
     reads_advice: bool
     objective: Objective
     brief: str
+    trials: int
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,15 @@ from bilevel.view import Below, Briefing, View
 
 AUTHOR = "library (selected by rules from a library, not invented)"
 ANSWERS: Mapping[str, tuple[str, ...]] = {
-    "repetition": ("tabu", "bandit", "orthogonal", "restart"),
+    "repetition": ("orthogonal", "bandit", "tabu", "restart"),
     "refusals": ("bandit", "orthogonal", "tabu"),
-    "fixation": ("bandit", "tabu", "orthogonal"),
+    "fixation": ("orthogonal", "bandit", "tabu"),
     "one direction": ("bandit", "orthogonal", "trust_region"),
     "crashes": ("crash_memory", "trust_region", "revert"),
     "plateau": ("orthogonal", "bandit", "restart", "trust_region"),
     "astray": ("revert", "trust_region"),
     "noise": ("orthogonal", "trust_region", "bandit"),
-    "none": ("trust_region", "bandit", "crash_memory"),
+    "none": ("bandit", "orthogonal", "trust_region"),
 }
 INERT_CALLS = 8  # so many calls without one decision changed make a mechanism in force inert
 
@@ -82,7 +82,8 @@ class LibraryResearcher:
             yield self._removal(guests, out, "it changed no decision" if inert else "the set is full")
         in_force = {guest.name for guest in guests}
         for name, ailment, sentence in self._choices(view, below, diagnosis, in_force):
-            for parameters in _fits(name, diagnosis, self.entries[name].parameters, again=name in in_force):
+            known = self.entries[name].parameters
+            for parameters in _fits(name, diagnosis, known, below.trials, again=name in in_force):
                 text = self.sources(name, **parameters)
                 yield self._with(guests, name, text, ailment, sentence, parameters)
         for name in inert:
@@ -136,18 +137,24 @@ class LibraryResearcher:
         return Proposal(self.compose(left), f"remove {name}: {reason}", AUTHOR, notes)
 
 
-def _fits(name: str, diagnosis: Diagnosis, parameters: Mapping[str, Any], again: bool) -> Iterator[dict[str, Any]]:
-    """Class attributes that suit the diagnosis; where the mechanism is in force already, only other ones."""
+def _fits(
+    name: str, diagnosis: Diagnosis, parameters: Mapping[str, Any], trials: int, again: bool
+) -> Iterator[dict[str, Any]]:
+    """Class attributes that suit the diagnosis; where the mechanism is in force already, only other ones.
+
+    `trials` is how long the mechanism will be measured: one that waits longer than that cannot show anything.
+    """
+    patient = max(1, trials // 3)
     plateau, wide = diagnosis.plateau, diagnosis.plateau >= 8
     fitted: dict[str, dict[str, Any]] = {
         "tabu": {
             "tenure": min(max(6, round(20 * diagnosis.repetition)), 20),
             "distance": round(min(max(diagnosis.step / 2, 0.02), 0.15), 3),
         },
-        "restart": {"patience": min(max(4, plateau // 2), 12)},
-        "revert": {"patience": 3 if diagnosis.away else 5},
+        "restart": {"patience": min(max(4, plateau // 2), 12, 2 * patient)},
+        "revert": {"patience": min(3 if diagnosis.away else 5, patient)},
         "orthogonal": {"points": 6 if diagnosis.trials < 20 else 10, "radius": 0.8 if wide else 0.4},
-        "bandit": {"patience": 2 if diagnosis.refused > 0.1 or wide else 4},
+        "bandit": {"patience": min(2 if diagnosis.refused > 0.1 or wide else 4, patient)},
         "trust_region": {"radius": round(min(max(diagnosis.step, 0.1), 0.3), 3)},
         "crash_memory": {"times": 1},
     }
