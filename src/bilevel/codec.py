@@ -90,6 +90,17 @@ def build(kind: Any, data: Any) -> Any:
     return _untyped(data)
 
 
+def freeze(data: Any) -> Any:
+    """The same with every mapping read-only, as `load` gives it back."""
+    if isinstance(data, Mapping):
+        return MappingProxyType({key: freeze(item) for key, item in data.items()})
+    if isinstance(data, list):
+        return [freeze(item) for item in data]
+    if isinstance(data, tuple):
+        return tuple(freeze(item) for item in data)
+    return data
+
+
 def _build_union(arguments: tuple[Any, ...], data: Any) -> Any:
     if data is None:
         return None

@@ -7,12 +7,12 @@ another.
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from bilevel.errors import GuestError
-from bilevel.fold import EVERYTHING, Fold, Record, Without
+from bilevel.errors import BilevelError, GuestError
+from bilevel.fold import EVERYTHING, Fold, Record, Without, check_proposals
 from bilevel.researcher import Researcher
 from bilevel.space import Candidate, Space
 from bilevel.task import Task
-from bilevel.trial import Proposal, TurnedBack
+from bilevel.trial import Fault, Proposal, TurnedBack
 from bilevel.view import Briefing, View
 
 
@@ -71,7 +71,7 @@ class Drafting:
         last: Proposal | None = None
         for attempt in range(view.settings.redrafts + 1):
             asked = replace(briefing, attempt=attempt, turned_back=tuple(turned_back))
-            answers = self._ask(replace(view, space=space), parent, asked, earnest=without is EVERYTHING)
+            answers = self._ask(replace(view, space=space), parent, asked, record, earnest=without is EVERYTHING)
             drafts += answers
 
             def dropped(proposal: Proposal, reason: str) -> None:
@@ -90,17 +90,34 @@ class Drafting:
                 return Draft(parent, proposal, tuple(turned_back), overruled=True)
         return Draft(parent, None, tuple(turned_back), last=last)
 
-    def _ask(self, view: View, parent: Candidate, briefing: Briefing, earnest: bool) -> tuple[Proposal, ...]:
-        """The researcher's drafts. A researcher that costs something is never asked for a leave-one-out: its recorded
-        drafts of the same attempt stand in, so that a constraint counts where it bound one of them."""
+    def _ask(
+        self, view: View, parent: Candidate, briefing: Briefing, record: Record, earnest: bool
+    ) -> tuple[Proposal, ...]:
+        """The researcher's drafts; none, and a fault, where it breaks its contract.
+
+        A researcher that costs something is never asked for a leave-one-out: its recorded drafts of the same attempt
+        stand in, so that a constraint counts where it bound one of them.
+        """
         key = (parent.id, _space_key(view.space), briefing)
         if key not in self._answers:
             if not earnest and not self.researcher.free:
                 return self._earnest.get(briefing.attempt, ())
-            self._answers[key] = _check(self.researcher.propose(view, parent, briefing), self.researcher.name)
+            self._answers[key] = self._answer(view, parent, briefing, record)
         if earnest:
             self._earnest[briefing.attempt] = self._answers[key]
         return self._answers[key]
+
+    def _answer(self, view: View, parent: Candidate, briefing: Briefing, record: Record) -> tuple[Proposal, ...]:
+        name = self.researcher.name
+        try:
+            return check_proposals(self.researcher.propose(view, parent, briefing), name)
+        except BilevelError as error:
+            if not isinstance(error, GuestError):
+                raise  # ours, or the user's: no model, no key, asked to stop
+            record.faults.append(Fault(f"researcher {name}", "propose", str(error)[:500]))
+        except Exception as error:
+            record.faults.append(Fault(f"researcher {name}", "propose", f"{type(error).__name__}: {error}"[:500]))
+        return ()
 
     def _problem(self, proposal: Proposal, parent: Candidate, space: Space) -> str | None:
         candidate = proposal.candidate
@@ -125,9 +142,3 @@ def _space_key(space: Space) -> object:
         tuple(sorted(space.caps.items())),
         tuple(sorted(space.weights.items())),
     )
-
-
-def _check(answer: object, name: str) -> tuple[Proposal, ...]:
-    if not isinstance(answer, list | tuple) or not all(isinstance(item, Proposal) for item in answer):
-        raise GuestError(f"researcher {name!r} must return a list of Proposal, not {answer!r:.80}")
-    return tuple(answer)

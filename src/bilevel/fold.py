@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
-from bilevel.errors import BilevelError, GuestError
+from bilevel.codec import canonical
+from bilevel.errors import BilevelError, GuestError, HarnessError, Stopped
 from bilevel.mechanism import Guest, Mechanism, overridden
 from bilevel.space import Candidate, Space
 from bilevel.trace import Trace
@@ -20,7 +21,8 @@ from bilevel.view import Briefing, View
 T = TypeVar("T")
 MOST_PROPOSALS = 64
 MOST_STEPS = 16
-MOST_CACHED = 32
+MOST_TEXT = 1_000_000  # characters of a proposal's or a briefing's canonical text
+MOST_CACHED = 128  # more than there are ever workers
 NOTHING = object()
 
 
@@ -97,7 +99,8 @@ class Fold:
         """Bring all memories up to a trace; trials from `new_from` on are counted in the ledger."""
         for member in self.having("remember", trace):
             memories = self._memories[member.name]
-            start = max(length for length in memories if length <= len(trace))
+            # Trials that are counted are gone through again where they were only looked at before.
+            start = max(length for length in memories if length <= min(len(trace), new_from))
             memory = memories[start]
             for number in range(start, len(trace)):
                 counted = record if number >= new_from else Record()
@@ -139,6 +142,9 @@ class Fold:
                 raise GuestError(f"constrain may only narrow the space: {wider}")
             if not answer.active and question.active:
                 raise GuestError("constrain must leave at least one parameter active")
+            _small(answer, "constrain")
+            if not all(cap >= 0 for cap in answer.caps.values()) or not all(w >= 0 for w in answer.weights.values()):
+                raise GuestError("caps and weights must be at least 0")
             return answer
 
         return self._fold("constrain", view, space, record, without, lambda m, v, x: m.constrain(v, x), check)
@@ -149,6 +155,11 @@ class Fold:
                 raise GuestError(f"advise must return a Briefing, not {type(answer).__name__}")
             if any(not isinstance(block.text, str) or len(block.text) > 20_000 for block in answer.blocks):
                 raise GuestError("a block of advice must be text of at most 20,000 characters")
+            window = answer.history_window
+            if not isinstance(answer.guidance, str) or type(window) is not int or window < 0:
+                raise GuestError("guidance must be text and the history window a whole number of at least 0")
+            _small(answer, "advise")
+            hash(answer)  # it may hold nothing that can be changed later
             return answer
 
         return self._fold("advise", view, briefing, record, without, lambda m, v, x: m.advise(v, x), check)
@@ -198,8 +209,10 @@ class Fold:
             unknown = [step.rung for step in planned if step.rung not in rungs]
             if unknown:
                 raise GuestError(f"there is no rung {unknown[0]!r}; the rungs are: {', '.join(rungs)}")
-            if any((step.rung, step.seed) in done or not 0 <= step.seed < 32 for step in planned):
-                raise GuestError("plan must not repeat a run, and seeds go from 0 to 31")
+            if any(type(step.seed) is not int or not 0 <= step.seed < 32 for step in planned):
+                raise GuestError("the seeds of a plan are whole numbers from 0 to 31")
+            if any((step.rung, step.seed) in done for step in planned) or len(set(planned)) < len(planned):
+                raise GuestError("plan must not repeat a run")
             if len(planned) + len(partial) > MOST_STEPS:
                 raise GuestError(f"plan allows at most {MOST_STEPS} runs per trial")
             return planned
@@ -210,6 +223,8 @@ class Fold:
         def check(answer: object, _: Decision) -> Decision:
             if not isinstance(answer, Decision):
                 raise GuestError(f"decide must return a Decision, not {type(answer).__name__}")
+            if not isinstance(answer.keep, bool) or not isinstance(answer.reason, str) or len(answer.reason) > 2000:
+                raise GuestError("a Decision is True or False, and a reason of at most 2,000 characters")
             if answer.keep and trial.score is None:
                 raise GuestError("a trial without a score cannot be kept")
             return answer
@@ -250,16 +265,18 @@ def _put(cache: dict[int, Any], length: int, value: Any) -> None:
     """Keep a value per length of the trace; with workers the same few lengths are asked for again."""
     cache[length] = value
     if len(cache) > MOST_CACHED:
-        del cache[min(known for known in cache if known)]
+        del cache[next(known for known in cache if known and known != length)]  # the one that was put first
 
 
 def _answer(member: Member, hook: str, record: Record, call: Callable[[], Any]) -> Any:
     """A guest's answer, or NOTHING after a fault."""
     try:
         return call()
-    except (GuestError, BilevelError) as error:
+    except (HarnessError, Stopped):  # ours, met while a guest asked for something
+        raise
+    except BilevelError as error:
         record.fault(member.name, hook, str(error))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         record.fault(member.name, hook, error)
     return NOTHING
 
@@ -275,15 +292,40 @@ def _called(
 
 
 def _propose(member: Member, view: View, parent: Candidate, proposals: tuple[Proposal, ...]) -> tuple[Proposal, ...]:
-    return _check_proposals(member.mechanism.propose(view, parent, proposals), member.name)
+    return check_proposals(member.mechanism.propose(view, parent, proposals), member.name, proposals)
 
 
-def _check_proposals(answer: object, name: str) -> tuple[Proposal, ...]:
+def check_proposals(answer: object, author: str, known: tuple[Proposal, ...] = ()) -> tuple[Proposal, ...]:
+    """What a guest proposes, if it can be compared and stored; raises GuestError otherwise. `known` ones are."""
     if not isinstance(answer, list | tuple) or not all(isinstance(item, Proposal) for item in answer):
         raise GuestError("propose must return a sequence of Proposal")
     if len(answer) > MOST_PROPOSALS:
         raise GuestError(f"propose may return at most {MOST_PROPOSALS} proposals, not {len(answer)}")
-    return tuple(replace(item, author=item.author or name) for item in answer)
+    return tuple(
+        item if any(item is old for old in known) else _check_proposal(item, item.author or author) for item in answer
+    )
+
+
+def _check_proposal(proposal: Proposal, author: str) -> Proposal:
+    if not isinstance(proposal.candidate, Candidate):
+        raise GuestError(f"a Proposal needs a Candidate, not {type(proposal.candidate).__name__}")
+    if not all(isinstance(text, str) for text in (proposal.why, author, proposal.dropped)):
+        raise GuestError("why, author and dropped must be text")
+    if type(proposal.repeats) is not int or proposal.repeats < 0:
+        raise GuestError(f"repeats must be a whole number of at least 0, not {proposal.repeats!r}")
+    if not all(isinstance(text, str) for text in proposal.candidate.files.values()):
+        raise GuestError("the files of a candidate must be text")
+    _small(proposal, "propose")
+    return proposal if proposal.author == author else replace(proposal, author=author)
+
+
+def _small(answer: object, hook: str) -> None:
+    try:
+        length = len(canonical(answer))
+    except (TypeError, ValueError) as error:
+        raise GuestError(f"what {hook} returns cannot be stored: {error}") from None
+    if length > MOST_TEXT:
+        raise GuestError(f"what {hook} returns is too long: {length:,} of at most {MOST_TEXT:,} characters")
 
 
 def _same(a: object, b: object) -> bool:

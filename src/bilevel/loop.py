@@ -13,7 +13,7 @@ from itertools import count
 from bilevel.budget import Budget
 from bilevel.codec import derive_seed
 from bilevel.draft import Drafting
-from bilevel.errors import Stopped
+from bilevel.errors import BilevelError, GuestError, InputError, Stopped
 from bilevel.fold import Fold, Record, Without
 from bilevel.lab import Bench, Branch, Lab, RunKey
 from bilevel.mechanism import Guest, Mechanism, load
@@ -23,7 +23,7 @@ from bilevel.settings import Settings
 from bilevel.space import Space
 from bilevel.task import Task
 from bilevel.trace import Trace, top_scores
-from bilevel.trial import Decision, Pending, Proposal, Run, Status, Step, Trial, merge
+from bilevel.trial import Decision, Fault, Pending, Proposal, Run, Status, Step, Trial, merge
 from bilevel.view import View
 
 
@@ -60,11 +60,26 @@ class Loop:
         self.branch = branch or Branch("root", spec.name)
         lab.store.open_branch(self.branch)
         self.trace = lab.traces.trace(self.branch.id, spec.task.objective)
-        self.fold = Fold([(guest, spec.load(guest)) for guest in spec.mechanisms], spec.settings.max_faults)
+        if spec.top not in [rung.name for rung in spec.task.rungs]:
+            raise InputError(f"loop {spec.name!r}: task {spec.task.name!r} has no rung {spec.top!r}")
+        self._unloaded: list[Fault] = []
+        self.fold = Fold(self._load(), spec.settings.max_faults)
+        self._space = self._host_space()
+        self._spent = sum(trial.cost.evaluations for trial in self.trace[self.branch.at :])
         self.workers = 1 if spec.task.remembers else lab.workers
         self._flight = {pending.number: pending for pending in lab.store.pendings(self.branch.id)}
         self._guests = threading.RLock()  # mechanisms are asked one at a time
         self._asked = len(self.trace)  # the number of the next trial to ask for
+
+    def _load(self) -> list[tuple[Guest, Mechanism]]:
+        """The mechanisms that can be loaded; the others are faults of the first trial that is asked for."""
+        loaded: list[tuple[Guest, Mechanism]] = []
+        for guest in self.spec.mechanisms:
+            try:
+                loaded.append((guest, self.spec.load(guest)))
+            except GuestError as error:
+                self._unloaded.append(Fault(guest.name, "load", str(error)[:500]))
+        return loaded
 
     # ---- ask ----
 
@@ -84,14 +99,14 @@ class Loop:
         return Pending(0, 0, start, Proposal(start, "the baseline", "baseline"), steps, state=self.trace.state)
 
     def _ask_researcher(self, number: int) -> Pending:
-        sees = max(1, number - self.workers + 1)
+        sees, first = self._sees(number), number == max(self.branch.at, 1)
         trace, record = self.trace.upto(sees), Record()
-        view = self.view(number, trace)
-        in_flight = [self._flight[n].proposal.candidate for n in range(sees, number)]
+        view = replace(self.view(number, trace), pending=tuple(map(self._in_flight, range(sees, number))))
+        in_flight = [pending.proposal.candidate for pending in view.pending]
         start = trace.current or self.spec.task.baseline()
         drafting = Drafting(self.spec.task, self.spec.researcher, self.fold, view, start, in_flight)
         with self._guests:
-            self.fold.remember(trace, max(0, sees - 1) if number > self.workers else 0, record)
+            self.fold.remember(trace, sees - 1 if first else self._sees(number - 1), record)
             draft = drafting.draft(record)
         proposal, refused = draft.proposal, None
         if proposal is None:
@@ -110,8 +125,12 @@ class Loop:
             overruled=draft.overruled,
             turned_back=draft.turned_back,
             ledger=record.counts,
-            faults=tuple(record.faults),
+            faults=(*self._unloaded, *record.faults) if first else tuple(record.faults),
         )
+
+    def _sees(self, number: int) -> int:
+        """How many trials the view of a trial holds. All those that its branch started from are told."""
+        return max(1, self.branch.at, number - self.workers + 1)
 
     def _default_steps(self, trace: Trace, proposal: Proposal) -> tuple[Step, ...]:
         if not proposal.repeats:
@@ -121,21 +140,25 @@ class Loop:
         return tuple(Step(self.spec.top, next(fresh)) for _ in range(min(proposal.repeats, 8)))
 
     def view(self, number: int, trace: Trace) -> View:
-        """What guests may know when trial `number` is asked for, after `trace`."""
+        """What guests may know of trial `number` after `trace`, apart from the trials in flight."""
         limit = self.spec.budget.trials
         return View(
             number=number,
             seed=self.spec.seed,
             brief=self.spec.task.brief,
             objective=self.spec.task.objective,
-            space=self._host_space(),
+            space=self._space,
             settings=self.spec.settings,
             trace=trace,
-            pending=tuple(self._flight[n] for n in range(len(trace), number) if n in self._flight),
             trials_left=None if limit is None else max(limit - number + 1, 0),
             tokens_left=self.spec.budget.tokens,
             below=self.spec.task.below(self.lab.traces, trace.state),
         )
+
+    def _in_flight(self, number: int) -> Pending:
+        """A trial that a view does not hold, as that view shows it: the same whether it is finished by now or not."""
+        known = self._flight[number] if number in self._flight else self.trace[number]
+        return Pending(number, self._sees(number), known.parent, known.proposal, (), known.changes)
 
     def _host_space(self) -> Space:
         space = self.spec.task.space
@@ -149,7 +172,7 @@ class Loop:
         """Run what the plan says, asking the mechanisms again after each run; gives the runs and the plan's ledger."""
         record, steps = Record(), pending.steps
         runs: tuple[Run, ...] = ()
-        view = replace(self.view(pending.number, self.trace.upto(pending.sees)), pending=())
+        view = self.view(pending.number, self.trace.upto(pending.sees))
         while True:
             if runs and runs[-1].status is not Status.OK:
                 steps = ()  # a failure ends a trial, unless a mechanism plans otherwise
@@ -201,8 +224,12 @@ class Loop:
 
     def _checked(self, run: Run) -> Run:
         """An ok run whose score is missing, NaN or infinite becomes an invalid one."""
-        if run.status is not Status.OK or is_score(_score(self.spec.task, run)):
+        if run.status is not Status.OK:
             return run
+        score, name = _score(self.spec.task, run), self.spec.task.objective.name
+        if score is not None and is_score(score):
+            metrics = {key: value for key, value in (run.metrics or {}).items() if is_score(value)}
+            return replace(run, metrics={name: score, **metrics})
         return replace(
             run,
             status=Status.INVALID_METRIC,
@@ -239,6 +266,7 @@ class Loop:
         trial = replace(trial, ledger=ledger, faults=(*trial.faults, *record.faults))
         self.trace = self.lab.add_trial(self.branch.id, trial)
         self._flight.pop(pending.number, None)
+        self._spent += trial.cost.evaluations
         self._asked = max(self._asked, len(self.trace))
         return trial
 
@@ -276,7 +304,8 @@ class Loop:
         if self.lab.stop.is_set() or (budget.trials is not None and self._asked > budget.trials):
             return True
         need = self.spec.task.evaluations * (2 if self.spec.task.objective.relative and self._asked else 1)
-        spent = self.lab.meter.spent.evaluations
+        flying = sum(len(self._flight[n].steps) for n in range(len(self.trace), self._asked) if n in self._flight)
+        spent = self._spent + flying * self.spec.task.evaluations
         return budget.evaluations is not None and self._asked > 0 and spent + need > budget.evaluations
 
     def step(self) -> Trial:
@@ -357,5 +386,5 @@ def _verdict(gain: float, margin: float, than: str) -> Decision:
 def _score(task: Task, run: Run) -> float | None:
     try:
         return task.evaluate(run)
-    except (KeyError, TypeError, ValueError):
+    except (ArithmeticError, AttributeError, BilevelError, LookupError, TypeError, ValueError):
         return None

@@ -71,16 +71,19 @@ def load(guest: Guest) -> Mechanism:
     namespace: dict[str, Any] = {"__name__": f"bilevel_guest_{guest.name}"}
     try:
         exec(compile(guest.source, f"<mechanism {guest.name}>", "exec"), namespace)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise GuestError(f"mechanism {guest.name!r} cannot be loaded: {type(error).__name__}: {error}") from error
-    found = [
+    found = {
         kind
         for kind in namespace.values()
         if isinstance(kind, type) and issubclass(kind, Mechanism) and kind.__module__ == namespace["__name__"]
-    ]
+    }
     if len(found) != 1:
         raise GuestError(f"mechanism {guest.name!r} must define exactly one subclass of Mechanism, not {len(found)}")
-    return found[0]()
+    try:
+        return found.pop()()
+    except (Exception, SystemExit) as error:
+        raise GuestError(f"mechanism {guest.name!r} cannot be made: {type(error).__name__}: {error}") from error
 
 
 def overridden(mechanism: Mechanism) -> tuple[str, ...]:

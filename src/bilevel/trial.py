@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from bilevel.budget import Cost
+from bilevel.codec import freeze
 from bilevel.space import Candidate, Change
 
 
@@ -43,6 +44,9 @@ class Proposal:
     repeats: int = 0
     dropped: str = ""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "notes", freeze(self.notes))
+
     def drop(self, reason: str) -> "Proposal":
         """This proposal, turned back for a reason."""
         return replace(self, dropped=reason)
@@ -73,6 +77,8 @@ class Run:
     def __post_init__(self) -> None:
         if (self.metrics is not None) != (self.status is Status.OK):
             raise ValueError(f"a run has metrics exactly when it is ok, not with status {self.status.value!r}")
+        object.__setattr__(self, "metrics", freeze(self.metrics))
+        object.__setattr__(self, "data", freeze(self.data))
 
 
 @dataclass(frozen=True)
