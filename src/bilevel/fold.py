@@ -2,7 +2,7 @@
 
 For each mechanism and hook the fold counts calls, *touched* (the answer differs from the question) and *decisive*: the
 fold is run again without that hook, and the final projection is another. A hook that raises or answers nonsense is
-skipped and its fault recorded; after `settings.max_faults` faults a mechanism is retired.
+skipped and its fault recorded; after `settings.max_faults` faults on one branch a mechanism is retired.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -66,9 +66,10 @@ EVERYTHING = Without()
 class Fold:
     """The mechanisms of one loop, in order. Stateless but for caches of their memories and faults."""
 
-    def __init__(self, guests: Sequence[tuple[Guest, Mechanism]], max_faults: int) -> None:
+    def __init__(self, guests: Sequence[tuple[Guest, Mechanism]], max_faults: int, since: int = 0) -> None:
         self.members = tuple(Member(guest.name, made, overridden(made)) for guest, made in guests)
         self.max_faults = max_faults
+        self.since = since  # older faults are not counted: another mechanism of that name may have been in force
         self._memories: dict[str, dict[int, Any]] = {member.name: {0: None} for member in self.members}
         self._faults: dict[int, dict[str, int]] = {}  # length of a trace -> faults per mechanism
 
@@ -89,7 +90,7 @@ class Fold:
         if length not in self._faults:
             start = max((known for known in self._faults if known < length), default=0)
             counts = dict(self._faults.get(start, {}))
-            for number in range(start, length):
+            for number in range(max(start, self.since), length):
                 for fault in trace[number].faults:
                     counts[fault.guest] = counts.get(fault.guest, 0) + 1
             _put(self._faults, length, counts)

@@ -223,7 +223,8 @@ def nest(
     `trials`: trials of the inner loop per run and arm; `cycles`: runs of this loop, its baseline among them. Only the
     outermost level may fork.
     """
-    if isinstance(inner.task, LoopTask) and inner.task.start == "fork" and start == "fork":
+    below = [loop.task for loop in levels_of(inner)]
+    if start == "fork" and any(isinstance(task, LoopTask) and task.start == "fork" for task in below):
         raise InputError("only the outermost level may fork; nest the inner one with start='continue'")
     task = LoopTask(replace(inner, budget=Budget()), surface, trials, start)
     return LoopSpec(name, task, researcher, budget=Budget(trials=cycles - 1), seed=inner.seed, calibration=1)
@@ -231,6 +232,8 @@ def nest(
 
 def lift(guest: Guest, spec: LoopSpec) -> LoopSpec:
     """The loop with a mechanism found one level below put in force. Raises InputError where it cannot work there."""
+    if guest.name in [other.name for other in spec.mechanisms]:
+        raise InputError(f"a mechanism {guest.name!r} is in force on {spec.name!r} already; give this one another name")
     needs = load(guest).needs
     derived = all(isinstance(domain, Derived) for domain in spec.task.space.domains.values())
     if "numeric" in needs and derived:

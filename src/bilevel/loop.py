@@ -63,7 +63,7 @@ class Loop:
         if spec.top not in [rung.name for rung in spec.task.rungs]:
             raise InputError(f"loop {spec.name!r}: task {spec.task.name!r} has no rung {spec.top!r}")
         self._unloaded: list[Fault] = []
-        self.fold = Fold(self._load(), spec.settings.max_faults)
+        self.fold = Fold(self._load(), spec.settings.max_faults, self.branch.at)
         self._space = self._host_space()
         self._spent = sum(trial.cost.evaluations for trial in self.trace[self.branch.at :])
         self.workers = 1 if spec.task.remembers else lab.workers
