@@ -1,0 +1,1 @@
+"""Running a candidate: its own working copy, its environment, its processes, its constants and its metrics."""
