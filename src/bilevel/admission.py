@@ -28,83 +28,26 @@ from bilevel.conformance import check_mechanism
 from bilevel.errors import GuestError, HarnessError
 from bilevel.mechanism import HOOKS, Guest, Mechanism, load
 
-STANDARD = frozenset(
-    {
-        "abc",
-        "bisect",
-        "collections",
-        "copy",
-        "dataclasses",
-        "decimal",
-        "enum",
-        "fractions",
-        "functools",
-        "heapq",
-        "itertools",
-        "json",
-        "math",
-        "numbers",
-        "operator",
-        "random",
-        "re",
-        "statistics",
-        "string",
-        "typing",
-    }
-)
+STANDARD = frozenset({
+    "abc", "bisect", "collections", "copy", "dataclasses", "decimal", "enum", "fractions", "functools", "heapq",
+    "itertools", "json", "math", "numbers", "operator", "random", "re", "statistics", "string", "typing",
+})  # fmt: skip
 OURS = frozenset(
     f"bilevel.{name}"
     for name in ("codec", "errors", "mechanism", "noise", "objective", "settings", "space", "trace", "trial", "view")
 )
 NUMERICAL = frozenset({"numpy", "scipy", "sklearn"})
-FORBIDDEN_NAMES = frozenset(
-    {
-        "__builtins__",
-        "__import__",
-        "breakpoint",
-        "compile",
-        "delattr",
-        "eval",
-        "exec",
-        "exit",
-        "globals",
-        "help",
-        "input",
-        "locals",
-        "memoryview",
-        "open",
-        "quit",
-        "setattr",
-        "vars",
-    }
-)
-FORBIDDEN_ATTRIBUTES = frozenset(
-    {
-        "builtins",
-        "ctypes",
-        "ctypeslib",
-        "f2py",
-        "fromfile",
-        "genfromtxt",
-        "importlib",
-        "inspect",
-        "io",
-        "load",
-        "loadtxt",
-        "memmap",
-        "modules",
-        "os",
-        "save",
-        "savetxt",
-        "savez",
-        "subprocess",
-        "sys",
-        "testing",
-        "tofile",
-    }
-)
+FORBIDDEN_NAMES = frozenset({
+    "__builtins__", "__import__", "breakpoint", "compile", "delattr", "eval", "exec", "exit", "globals", "help",
+    "input", "locals", "memoryview", "open", "quit", "setattr", "vars",
+})  # fmt: skip
+FORBIDDEN_ATTRIBUTES = frozenset({
+    "builtins", "ctypes", "ctypeslib", "f2py", "fromfile", "genfromtxt", "importlib", "inspect", "io", "load",
+    "loadtxt", "memmap", "modules", "os", "save", "savetxt", "savez", "subprocess", "sys", "testing", "tofile",
+})  # fmt: skip
 SEEDED_RANDOM = frozenset({"Random"})  # of the module random
 SEEDED_NUMPY = frozenset({"default_rng", "Generator", "PCG64", "SeedSequence"})
+UNSEEDED = ("random.Random()", "Random()", "np.random.default_rng()", "numpy.random.default_rng()", "default_rng()")
 CPU_SECONDS = 10
 WALL_SECONDS = 20.0
 MEMORY_BYTES = 2**30
@@ -248,14 +191,8 @@ def _chance(tree: ast.Module) -> Iterator[str]:
             for alias in node.names:
                 if alias.name not in SEEDED_RANDOM:
                     yield f"line {node.lineno}: random.{alias.name} is global chance and {way_out}"
-        elif isinstance(node, ast.Call) and not node.args and not node.keywords:
-            if ast.unparse(node.func) in (
-                "random.Random",
-                "Random",
-                "np.random.default_rng",
-                "numpy.random.default_rng",
-            ):
-                yield f"line {node.lineno}: {ast.unparse(node)} without a seed {way_out}"
+        elif isinstance(node, ast.Call) and ast.unparse(node) in UNSEEDED:
+            yield f"line {node.lineno}: {ast.unparse(node)} without a seed {way_out}"
 
 
 def _swallowed(tree: ast.Module) -> Iterator[str]:
@@ -269,8 +206,8 @@ def _swallowed(tree: ast.Module) -> Iterator[str]:
             kind = ast.unparse(handler.type) if handler.type else "everything"
             if kind in ("everything", "Exception", "BaseException"):
                 yield (
-                    f"line {handler.lineno}: catching {kind} hides mistakes; catch the one error that you expect: what a "
-                    "hook raises is recorded, and the hook skipped"
+                    f"line {handler.lineno}: catching {kind} hides mistakes; catch the one error that you expect: what "
+                    "a hook raises is recorded, and the hook skipped"
                 )
 
 
