@@ -54,7 +54,7 @@ class Orthogonal(Mechanism):
                 notes={"latin hypercube": {"round": rounds, "point": point}},
             )
             for point, candidate in enumerate(design)
-            if point >= after and candidate.id != parent.id and view.trace.of(candidate.id) is None
+            if point >= after and candidate not in (parent, *design[:point]) and view.trace.of(candidate.id) is None
         ]
         return (*mine_first[:16], *proposals)
 

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, combinations, islice
 
-from bilevel.space import Bool, Candidate, Choice, Space, Value
+from bilevel.space import Bool, Candidate, Choice, Domain, Float, Space, Value
 from bilevel.trial import Proposal
 from bilevel.view import Briefing, View
 
 MOST_PAIRS = 2_000
+LEAST = 0.002  # the smallest step that is worth a trial, a share of a parameter's range
 
 
 @dataclass(frozen=True)
@@ -69,17 +70,27 @@ def _from_last(view: View) -> list[str]:
 
 def _values(space: Space, name: str, old: Value, scale: str) -> list[Value]:
     domain = space.domains[name]
-    near = [new for new in (*domain.neighbours(old)[::-1],) if new != old] if domain.check(old) is None else []
+    near = _near(domain, old)
     if scale == "far":
-        near = [far for new in near for far in domain.neighbours(new)[::-1] if far not in (old, *near)]
+        near = [far for new in near for far in _near(domain, new) if far not in (old, *near)]
     if scale == "fine":
         if isinstance(domain, Choice | Bool):
             return []
         here = domain.unit(old)
-        shares = (0.5, 0.25, 0.125)
-        near = [domain.at(here + share * (domain.unit(new) - here)) for share in shares for new in near]
+        near = [domain.at(here + share * (domain.unit(new) - here)) for share in (0.5, 0.25, 0.125) for new in near]
     clipped = [space.clip(name, old, new) for new in near]
-    return [new for new in dict.fromkeys(clipped) if new != old]
+    return [new for new in dict.fromkeys(clipped) if space.step(name, old, new) >= LEAST]
+
+
+def _near(domain: Domain, old: Value) -> list[Value]:
+    """The neighbours, the larger one first. Where a scale goes through 0, halving would end there: a tenth of the range
+    to either side comes first."""
+    if domain.check(old) is not None:
+        return []
+    moves: list[Value] = []
+    if isinstance(domain, Float) and domain.low < 0:
+        moves = [domain.at(domain.unit(old) + 0.1), domain.at(domain.unit(old) - 0.1)]
+    return [*moves, *domain.neighbours(old)[::-1]]
 
 
 def _why(parent: Candidate, changes: dict[str, Value]) -> str:
