@@ -5,12 +5,14 @@ import inspect
 import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from bilevel.errors import InputError
 from bilevel.task import Task
+from bilevel.tasks.folder import FolderTask
 from bilevel.tasks.gpt_table import gpt_table
+from bilevel.tasks.model import TASK_FILE, read_model
 from bilevel.tasks.sphere import sphere
 
 MADE: Mapping[str, Callable[..., Task]] = {"sphere": sphere, "gpt-table": gpt_table}
@@ -19,12 +21,10 @@ TITLES = {
     "gpt-table": "A surrogate of gpt, fitted to measured runs; needs no torch and costs microseconds",
 }
 TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-TASK_FILE = "task.toml"
 _unpacked = ExitStack()  # package data that had to be unpacked from an archive stays until the process ends
 
 
-@dataclass(frozen=True)
-class Shipped:
+class Shipped(NamedTuple):
     """A task that comes with the program."""
 
     name: str
@@ -34,31 +34,31 @@ class Shipped:
 def shipped() -> list[Shipped]:
     """The tasks that come with the program, by name."""
     made = [Shipped(name, TITLES[name]) for name in MADE]
-    return sorted(made, key=lambda task: task.name)
+    folders = [Shipped(name, read_model(folder).title) for name, folder in _folders().items()]
+    return sorted(made + folders, key=lambda task: task.name)
 
 
 def find(name_or_path: str | os.PathLike[str], **options: object) -> Task:
-    """A task by its shipped name, or the one in a folder (a path, or a name that is a folder with a task.toml).
+    """A task by its shipped name, or the one in a folder; `./sphere` is the folder where `sphere` is the shipped task.
 
     A name may carry options, `sphere:noise=0.1,dimensions=6`; `options` wins over those. Raises InputError for an
     unknown name or option and for a value of the wrong type, with what there is.
     """
     text = os.fspath(name_or_path)
-    if (Path(text) / TASK_FILE).is_file():
-        _no_options(text, options)
-        raise InputError("folder tasks are not available yet")
     name, _, given = text.partition(":")
     if name in MADE:
         return MADE[name](**_typed(name, {**_pairs(text, given), **options}))
     folders = _folders()
     if name in folders:
         _no_options(name, {**_pairs(text, given), **options})
-        raise InputError("folder tasks are not available yet")
-    here = "that folder has no task.toml" if Path(text).is_dir() else "there is no such folder either"
-    known = ", ".join(sorted([*MADE, *folders]))
+        return FolderTask.open(folders[name])
+    if (Path(text) / TASK_FILE).is_file():
+        _no_options(text, options)
+        return FolderTask.open(Path(text))
+    known = ", ".join(task.name for task in shipped())
+    found = f"the folder {text!r} has no {TASK_FILE}" if Path(text).is_dir() else f"there is no task {text!r}"
     raise InputError(
-        f"there is no task {text!r}: the shipped tasks are {known}, and {here}; "
-        "for a task of your own give the path of its folder, the one that holds task.toml"
+        f"{found}; the shipped tasks are {known}; for your own, give the path of the folder with its {TASK_FILE}"
     )
 
 

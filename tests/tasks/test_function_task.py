@@ -53,7 +53,7 @@ def test_an_exception_is_an_exit_whose_log_ends_with_the_reason_and_names_no_fol
     failed = run(made(raising))
     assert (failed.status, failed.metrics) == (Status.EXIT, None)
     assert failed.log.splitlines()[-1] == "ValueError: the reason"
-    assert 'File "test_function.py"' in failed.log
+    assert 'File "test_function_task.py"' in failed.log
 
 
 def exits(params, seed):

@@ -1,0 +1,160 @@
+"""A task that is a folder: `task.toml`, `brief.md`, `start/` (what is changed) and `harness/` (what measures it)."""
+
+import functools
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bilevel.codec import content_hash, plain
+from bilevel.errors import InputError
+from bilevel.execution.workspace import tree_hash
+from bilevel.lab import Bench, Traces
+from bilevel.objective import Objective
+from bilevel.space import Candidate, Space
+from bilevel.task import Rung
+from bilevel.tasks.checking import after_running, without_running
+from bilevel.tasks.function import score
+from bilevel.tasks.measuring import Measuring, Orders
+from bilevel.tasks.model import TASK_FILE, TaskModel, problems_error, read_model
+from bilevel.tasks.source import Source, open_source
+from bilevel.trial import Run
+from bilevel.view import Below
+
+PLACE_BOUND = ("CUDA_VISIBLE_DEVICES",)  # says where a run happens, not what is measured
+MEASURES = {"objective", "metrics", "command", "rungs", "env", "seal"}  # the tables of task.toml that decide a result
+
+
+@dataclass(frozen=True)
+class FolderTask:
+    """The task over a folder; `FolderTask.open` makes it.
+
+    A run is made in a fresh working copy with a fresh copy of the harness beside it, under the limits of its rung and
+    with an environment by allow-list; the folder itself is only read, and a run that changed it, the harness copy or a
+    protected file is refused. The scorer's exit codes: 0 ok, 10 refused, 11 diverged, 12 the candidate's code
+    crashed, 13 infrastructure; where the task is `self_reported`, the exit code is the candidate's own and only says
+    whether it failed. Not covered: code that leaves its working copy on purpose and undoes what it did.
+    """
+
+    folder: Path
+    model: TaskModel
+    source: Source
+    measuring: Measuring
+    brief: str
+
+    @classmethod
+    def open(cls, folder: Path) -> "FolderTask":
+        """The task of a folder. Raises InputError with everything that is wrong with its files."""
+        folder = folder.resolve()
+        model = read_model(folder)
+        start, harness = folder / "start", folder / "harness"
+        problems = [f"there is no folder {name}/" for name in _needed(model) if not (folder / name).is_dir()]
+        brief = folder / "brief.md"
+        if not brief.is_file() or not brief.read_text("utf-8").strip():
+            problems.append("brief.md: is missing or empty; say there what is to be improved and what is fixed")
+        source, wrong = open_source(start, model)
+        if problems or wrong:
+            raise problems_error(folder / TASK_FILE, problems + wrong)
+        harness_hash = tree_hash(harness) if harness.is_dir() else ""
+        measuring = Measuring(folder, model, source, tree_hash(start), harness_hash)
+        return cls(folder, model, source, measuring, brief.read_text("utf-8"))
+
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+    @property
+    def title(self) -> str:
+        return self.model.title
+
+    @functools.cached_property
+    def objective(self) -> Objective:
+        table = self.model.objective
+        return Objective(table.metric, table.unit, table.direction == "minimize")
+
+    @property
+    def space(self) -> Space:
+        return self.source.space
+
+    @functools.cached_property
+    def rungs(self) -> tuple[Rung, ...]:
+        return tuple(Rung(rung.name, {"wall_seconds": rung.wall_seconds}) for rung in self.model.rungs)
+
+    @property
+    def self_reported(self) -> bool:
+        return self.model.objective.self_reported
+
+    @property
+    def remembers(self) -> bool:
+        return False
+
+    @property
+    def evaluations(self) -> int:
+        return 1
+
+    @functools.cached_property
+    def harness(self) -> str:
+        """Changes with the harness, the start, what task.toml says about measuring, and the variables passed on."""
+        passed = {name: os.environ.get(name) for name in self.model.env.take if name not in PLACE_BOUND}
+        measuring = json.dumps(self.model.model_dump(mode="json", include=MEASURES), sort_keys=True)
+        return content_hash([self.measuring.harness_hash, self.measuring.start_hash, measuring, plain(passed)])[:16]
+
+    def baseline(self) -> Candidate:
+        return Candidate(self.source.params)
+
+    def problems(self, candidate: Candidate, parent: Candidate) -> list[str]:
+        """Files that may not be edited, that cannot be parsed, or that change a locked constant."""
+        return self.source.problems(candidate)
+
+    def run(self, candidate: Candidate, bench: Bench) -> Run:
+        """Measure a candidate once, without the sealed metrics. Raises InputError and HarnessError."""
+        hidden = self.model.seal.metrics if self.model.seal else ()
+        wanted = [name for name in self.model.metrics if name not in hidden]
+        return self.measuring.run(candidate, bench, Orders(self.model.command.run, [self.objective.name], wanted))
+
+    def sealed(self, candidate: Candidate, bench: Bench) -> Run:
+        """Measure what no search may see; for reports only. Raises InputError where the task has no seal."""
+        if self.model.seal is None:
+            raise InputError(f"task {self.name!r} has no [seal] in its {TASK_FILE}: nothing is sealed")
+        metrics = self.model.seal.metrics
+        return self.measuring.run(candidate, bench, Orders(self.model.seal.command, metrics, metrics))
+
+    def below(self, traces: Traces, state: str | None) -> Below | None:
+        return None
+
+    def evaluate(self, run: Run) -> float:
+        """The objective's value. Raises InputError for a run that is not ok."""
+        return score(run, self.objective)
+
+    def patch(self, candidate: Candidate) -> str:
+        """A unified diff from the start to the candidate."""
+        return self.source.patch(candidate)
+
+    def write_out(self, candidate: Candidate, folder: Path) -> None:
+        """Write the start with the candidate's changes into a folder; see `Source.write_out`.
+
+        Raises HarnessError if the start has changed since the task was opened.
+        """
+        self.measuring.check_unchanged()
+        self.source.write_out(candidate, folder)
+
+    def candidate(self, folder: Path) -> Candidate:
+        """The candidate that an edited copy of the start stands for; see `Source.candidate`."""
+        return self.source.candidate(folder)
+
+    def check(self, run_baseline: bool = False) -> list[str]:
+        """What is wrong beyond what `open` refuses; with `run_baseline`, after running it on the cheapest rung."""
+        found = list(without_running(self.model, self.source))
+        return found + (list(after_running(self, self.model)) if run_baseline and not found else [])
+
+    def prepare(self) -> None:
+        """Run the prepare command, once for a harness and the variables it sees. Raises InputError if it fails."""
+        self.measuring.prepare()
+
+
+def _needed(model: TaskModel) -> Iterator[str]:
+    yield "start"
+    commands = (*model.command.run, *model.command.prepare, *(model.seal.command if model.seal else ()))
+    if "{harness}" in " ".join(commands):
+        yield "harness"
