@@ -179,7 +179,10 @@ def check(params: Mapping[str, Value]) -> None:
     batch, rows = params["TOTAL_BATCH_SIZE"], params["DEVICE_BATCH_SIZE"]
     assert isinstance(batch, int) and isinstance(rows, int)
     if batch % (rows * SEQUENCE_LENGTH):
-        raise AssertionError("TOTAL_BATCH_SIZE must be a multiple of DEVICE_BATCH_SIZE*MAX_SEQ_LEN")
+        raise ValueError(
+            f"TOTAL_BATCH_SIZE ({batch} tokens) must be a multiple of DEVICE_BATCH_SIZE * sequence length "
+            f"({rows} * {SEQUENCE_LENGTH} = {rows * SEQUENCE_LENGTH})"
+        )
 
 
 def features(params: Mapping[str, Any]) -> list[float]:
