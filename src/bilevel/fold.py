@@ -144,6 +144,7 @@ class Fold:
             if not answer.active and question.active:
                 raise GuestError("constrain must leave at least one parameter active")
             _small(answer, "constrain")
+            hash((*answer.domains.values(), *answer.frozen.values()))  # they may hold nothing that can be changed later
             if not all(cap >= 0 for cap in answer.caps.values()) or not all(w >= 0 for w in answer.weights.values()):
                 raise GuestError("caps and weights must be at least 0")
             return answer

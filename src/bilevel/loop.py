@@ -123,6 +123,7 @@ class Loop:
             state=trace.state,
             refused=refused,
             overruled=draft.overruled,
+            moved=draft.parent.id != start.id,
             turned_back=draft.turned_back,
             ledger=record.counts,
             faults=(*self._unloaded, *record.faults) if first else tuple(record.faults),
@@ -191,10 +192,11 @@ class Loop:
             self.fold.remember(view.trace, len(view.trace), Record())
             planned = self.fold.plan(view, proposal, runs, steps, rungs, asked)
 
-            def next_run(without: Without) -> tuple[Step, ...]:
-                return self.fold.plan(view, proposal, runs, steps, rungs, Record(), without)[:1]
+            def plan(without: Without) -> tuple[Step, ...]:
+                return self.fold.plan(view, proposal, runs, steps, rungs, Record(), without)
 
-            self.fold.count_decisive("plan", asked, planned[:1], next_run)
+            # The whole plan: a run that is added at the end is no part of the question when its turn comes.
+            self.fold.count_decisive("plan", asked, planned, plan)
         record.counts = merge(record.counts, asked.counts)
         record.faults += asked.faults
         return planned
@@ -254,6 +256,8 @@ class Loop:
             decision=Decision(False, ""),
             changes=pending.changes,
             overruled=pending.overruled,
+            sees=pending.sees,
+            moved=pending.moved,
             reason=reason,
             turned_back=pending.turned_back,
             faults=(*pending.faults, *planned.faults),
