@@ -166,6 +166,7 @@ class LoopTask:
             "arms": {arm.name: arm.summary() for arm in arms},
             "margin": challenger.margin,
             "control": control is not None,
+            "simpler": bench.parent is not None and len(candidate.files) < len(bench.parent.files),
             "ledger": {name: _numbers(hooks) for name, hooks in challenger.ledger.items()},
         }
         inert = self._inert(challenger, candidate, bench.parent)

@@ -290,7 +290,8 @@ class Loop:
         failed = next((run for run in runs if run.status is not Status.OK), None)
         if failed is not None:
             lines = failed.log.strip().splitlines()
-            return failed.status, lines[-1][:300] if lines else failed.status.value
+            reason = failed.data.get("reason") or (lines[-1] if lines else failed.status.value)
+            return failed.status, str(reason)[:300]
         if not any(run.rung == self.spec.top for run in runs):
             return Status.PRUNED, "stopped before the top rung"
         return Status.OK, ""
@@ -350,7 +351,7 @@ def keep_by_default(trace: Trace, trial: Trial) -> Decision:
     """Greedy against the parent: keep what is better by more than the noise margin.
 
     Both are compared on the seeds that they share. A relative score is compared with 0. A run may bring its own margin
-    in `data["margin"]` and a reason not to be credited in `data["discredit"]`.
+    in `data["margin"]`, a reason not to be credited in `data["discredit"]`, and in `data["simpler"]` that it wins ties.
     """
     if trial.score is None:
         return Decision(False, trial.reason or trial.status.value)
@@ -361,6 +362,8 @@ def keep_by_default(trace: Trace, trial: Trial) -> Decision:
         return Decision(False, str(data["discredit"]))
     own = data.get("margin")
     margin = trace.noise.margin if own is None else float(own)
+    if trace.objective.relative and data.get("simpler") and trial.score == 0:
+        return Decision(True, "equal to its control, and simpler")
     if trace.objective.relative:
         return _verdict(trial.score, margin, "its control" if data.get("control") else "the start of the cycle")
     parent = trace.of(trial.parent.id)

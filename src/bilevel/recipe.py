@@ -207,7 +207,7 @@ def _outer(inner: LoopSpec, level: Outer, depth: int) -> LoopSpec:
         surface = MechanismSurface(door, level.most_mechanisms)
     for _ in range(depth):
         surface = Inside(surface)
-    researcher = _researcher(level.researcher)
+    researcher = _researcher(level.researcher, level)
     spec = nest(
         inner,
         surface,
@@ -220,12 +220,14 @@ def _outer(inner: LoopSpec, level: Outer, depth: int) -> LoopSpec:
     return _with_mechanisms(spec, level.mechanisms)
 
 
-def _researcher(name: str) -> Researcher:
+def _researcher(name: str, level: Outer | None = None) -> Researcher:
     """A researcher by name; `library:random` and `library:only:NAME` are modes of `library`."""
     from bilevel import mechanisms, researchers
 
     base, _, mode = name.partition(":")
-    if base != "library":
+    if base == "settings_rules" and level is not None:
+        return researchers.make(base, least_active=level.least_active, most_changed=level.most_changed)
+    if base != "library" or level is None:
         return researchers.make(name)
     return researchers.make(
         base,
@@ -233,6 +235,7 @@ def _researcher(name: str) -> Researcher:
         sources=mechanisms.source,
         entries=mechanisms.library(),
         mode=mode or "diagnose",
+        most=level.most_mechanisms,
     )
 
 

@@ -1,13 +1,22 @@
 """The trace: the append-only history of one branch of a search, and the questions one asks of it."""
 
 from collections.abc import Iterator
-from typing import overload
+from typing import NamedTuple, overload
 
 from bilevel.codec import content_hash
 from bilevel.noise import Noise, estimate
 from bilevel.objective import Objective
 from bilevel.space import Candidate
 from bilevel.trial import Count, Status, Trial, merge
+
+
+class After(NamedTuple):
+    """A trial, and how a trace stands after it."""
+
+    trial: Trial
+    incumbent: Trial | None
+    current: Candidate
+    state: str | None
 
 
 class Trace:
@@ -21,7 +30,7 @@ class Trace:
 
     def __init__(self, objective: Objective) -> None:
         self.objective = objective
-        self._all: list[tuple[Trial, Trial | None, str | None]] = []  # each with the incumbent and the state after it
+        self._all: list[After] = []
         self._measured: dict[str, list[int]] = {}  # candidate id -> numbers of the trials that measured it
         self._length = 0
 
@@ -33,10 +42,10 @@ class Trace:
             new._all, new._measured = self._all, self._measured
         else:
             new._all = self._all[: self._length]
-            for number, (old, _, _) in enumerate(new._all):
-                new._index(number, old)
+            for number, after in enumerate(new._all):
+                new._index(number, after.trial)
         state = self.state if trial.state is None else trial.state
-        new._all.append((trial, self._best_of(self.incumbent, trial), state))
+        new._all.append(After(trial, self._best_of(self.incumbent, trial), self._stands_after(trial), state))
         new._index(trial.number, trial)
         new._length = self._length + 1
         return new
@@ -52,7 +61,7 @@ class Trace:
         return self._length
 
     def __iter__(self) -> Iterator[Trial]:
-        return (self._all[number][0] for number in range(self._length))
+        return (self._all[number].trial for number in range(self._length))
 
     @overload
     def __getitem__(self, index: int) -> Trial: ...
@@ -60,37 +69,38 @@ class Trace:
     def __getitem__(self, index: slice) -> list[Trial]: ...
     def __getitem__(self, index: int | slice) -> Trial | list[Trial]:
         if isinstance(index, slice):
-            return [self._all[number][0] for number in range(self._length)[index]]
-        return self._all[range(self._length)[index]][0]
+            return [self._all[number].trial for number in range(self._length)[index]]
+        return self._all[range(self._length)[index]].trial
 
     @property
     def last(self) -> Trial | None:
         """The last trial, or None at the start."""
-        return self._all[self._length - 1][0] if self._length else None
+        return self._all[self._length - 1].trial if self._length else None
 
     @property
     def baseline(self) -> Trial | None:
         """Trial 0, or None at the start."""
-        return self._all[0][0] if self._length else None
+        return self._all[0].trial if self._length else None
 
     @property
     def incumbent(self) -> Trial | None:
         """The best trial of all; no mechanism can set it. Where scores are relative (gains over the parent) they cannot
         be compared with each other, and the incumbent is the trial kept last."""
-        return self._all[self._length - 1][1] if self._length else None
+        return self._all[self._length - 1].incumbent if self._length else None
 
     @property
     def current(self) -> Candidate | None:
-        """Where the search stands: the last trial's candidate if it was kept, else that trial's parent."""
-        last = self.last
-        if last is None:
-            return None
-        return last.candidate if last.decision.keep else last.parent
+        """Where the search stands: the last trial's candidate if it was kept, else that trial's parent.
+
+        With workers a trial may come from a parent that the search has left meanwhile. Such a trial takes the search
+        along only if it was kept, is better than where the search stands, and no mechanism moved the search since.
+        """
+        return self._all[self._length - 1].current if self._length else None
 
     @property
     def state(self) -> str | None:
         """Where a task with memory stands: the end of the last trial that has one."""
-        return self._all[self._length - 1][2] if self._length else None
+        return self._all[self._length - 1].state if self._length else None
 
     @property
     def noise(self) -> Noise:
@@ -100,12 +110,12 @@ class Trace:
 
     def newest(self) -> Iterator[Trial]:
         """The trials from the last to the first."""
-        return (self._all[number][0] for number in range(self._length - 1, -1, -1))
+        return (self._all[number].trial for number in range(self._length - 1, -1, -1))
 
     def measured(self, candidate_id: str) -> tuple[Trial, ...]:
         """The trials that measured a candidate: crashes count; infrastructure failures and prunings do not."""
         numbers = self._measured.get(candidate_id, ())
-        return tuple(self._all[number][0] for number in numbers if number < self._length)
+        return tuple(self._all[number].trial for number in numbers if number < self._length)
 
     def of(self, candidate_id: str) -> Trial | None:
         """The first trial that measured a candidate, or None."""
@@ -124,6 +134,17 @@ class Trace:
     def fingerprint(self) -> str:
         """A hash of all that must be equal when a run is repeated: everything but times, costs and logs."""
         return content_hash([_essence(trial) for trial in self])
+
+    def _stands_after(self, trial: Trial) -> Candidate:
+        here = self.current
+        outcome = trial.candidate if trial.decision.keep else trial.parent
+        if here is None or trial.moved or trial.parent.id == here.id:
+            return outcome
+        stands = self.of(here.id)
+        score = None if stands is None else stands.score
+        if not trial.decision.keep or trial.score is None or not self.objective.better(trial.score, score):
+            return here
+        return here if any(self[number].moved for number in range(trial.sees, trial.number)) else outcome
 
     def _best_of(self, best: Trial | None, trial: Trial) -> Trial | None:
         if trial.score is None:

@@ -131,7 +131,8 @@ class Pending:
     """A trial that was asked for and is not finished: everything that decides it, written before it runs.
 
     `sees` is the number of finished trials that its view holds; `steps` is the plan before any mechanism was asked.
-    `refused` is set where nothing could be proposed: then nothing runs. `state`: see `Run.state`.
+    `refused` is set where nothing could be proposed: then nothing runs. `moved`: a mechanism chose another parent than
+    the place where the search stood. `state`: see `Run.state`.
     """
 
     number: int
@@ -146,6 +147,7 @@ class Pending:
     turned_back: tuple[TurnedBack, ...] = ()
     ledger: Mapping[str, Mapping[str, Count]] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
+    moved: bool = False
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,8 @@ class Trial:
     turned_back: tuple[TurnedBack, ...] = ()
     ledger: Mapping[str, Mapping[str, Count]] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
+    sees: int = 0  # how many finished trials its proposal was made from
+    moved: bool = False  # a mechanism chose another parent than the place where the search stood
 
     @property
     def candidate(self) -> Candidate:

@@ -1,5 +1,7 @@
 """The trace: immutable, shared, branching."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,6 +29,7 @@ def trial(number, value=0.0, keep=False, status=Status.OK, state=None, parent=No
         status,
         score,
         decision,
+        moved=True,
     )
 
 
@@ -87,7 +90,7 @@ def test_any_interleaving_of_adding_and_branching_agrees_with_plain_lists(steps)
         trace, model = made[which % len(made)]
         if kind == "add":
             value, keep, status, state = rest
-            new = trial(len(model.trials), float(value), keep, status, state)
+            new = trial(len(model.trials), float(value), keep, status, state, parent=model.current())
             made.append((trace + new, Model([*model.trials, new])))
         else:
             made.append((trace.upto(rest[0]), Model(model.trials[: max(rest[0], 0)])))
@@ -136,3 +139,27 @@ def test_the_fingerprint_ignores_costs_and_logs_and_nothing_that_matters():
     assert base.fingerprint() == _built([trial(0, 1.0)]).fingerprint()
     assert base.fingerprint() != _built([trial(0, 1.0, keep=True)]).fingerprint()
     assert base.fingerprint() != _built([trial(0, 2.0)]).fingerprint()
+
+
+def stale(number, parent, value, keep, sees):
+    """A trial of a search with workers: its parent may not be where the search stands."""
+    return replace(trial(number, value, keep, parent=parent, name=float(number)), moved=False, sees=sees)
+
+
+def test_with_workers_a_trial_from_a_parent_left_behind_moves_the_search_only_if_it_is_better():
+    start = Candidate({"x": 0.0})
+    trace = Trace(LOSS) + trial(0, 5.0, True, name=0.0) + stale(1, start, 4.0, True, 1)
+    here = trace.current
+    assert (trace + stale(2, start, 4.5, True, 1)).current == here
+    assert (trace + stale(2, start, 6.0, False, 1)).current == here
+    assert (trace + stale(2, start, 3.0, True, 1)).current == Candidate({"x": 2.0})
+
+
+def test_with_workers_a_trial_asked_before_a_restart_does_not_undo_it():
+    start = Candidate({"x": 0.0})
+    trace = Trace(LOSS) + trial(0, 5.0, True, name=0.0) + stale(1, start, 1.0, True, 1)
+    moved = trace + replace(trial(2, 9.0, False, parent=start, name=2.0), sees=2)
+    assert moved.current == start
+    late = replace(trial(3, 0.5, True, parent=Candidate({"x": 1.0}), name=3.0), moved=False, sees=2)
+    assert (moved + late).current == start
+    assert (moved + late).incumbent.number == 3

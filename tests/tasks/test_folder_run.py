@@ -226,7 +226,7 @@ def test_code_that_crashes_under_the_scorer_is_an_exit_with_its_traceback(opened
     task = opened("scored")
     failed = run(task, Candidate(task.baseline().params, {"guess.py": "GUESS = 50\n1 / 0\n"}))
     assert failed.status is Status.EXIT
-    assert failed.data["reason"] == "CRASHED: guess.py raised" and "ZeroDivisionError" in failed.log
+    assert failed.data["reason"] == "ZeroDivisionError: division by zero" and "CRASHED: guess.py raised" in failed.log
 
 
 @pytest.mark.parametrize("text", ['open(__import__("os").environ["BILEVEL_HARNESS"] + "/x.py", "w")'])

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from bilevel.cli.live import change_text
-from bilevel.cli.printing import LEVEL_TITLES, print_ledger, print_mechanism, print_summary
+from bilevel.cli.printing import LEVEL_TITLES, console, print_ledger, print_mechanism, print_summary
 from bilevel.codec import plain
 from bilevel.errors import InputError
 from bilevel.lab import Traces
@@ -64,9 +63,9 @@ def print_status(path: Path, as_json: bool) -> None:
         if as_json:
             _print_json({**plain(summary), "environment": run.folder.meta("environment")})
             return
-        console = Console()
-        console.print(f"{run.state} · {escape(str(path))}", highlight=False)
-        print_summary(console, summary, sources=False)
+        out = console()
+        out.print(f"{run.state} · {escape(str(path))}", highlight=False)
+        print_summary(out, summary, sources=False)
         table = Table(box=None, pad_edge=False, padding=(0, 2), title="branches", title_justify="left")
         for name in ("branch", "level", "own trials", "forked from"):
             table.add_column(name)
@@ -74,7 +73,7 @@ def print_status(path: Path, as_json: bool) -> None:
             own = len(run.folder.store.trials(branch.id))
             origin = f"{branch.parent} after {branch.at} trials" if branch.parent else ""
             table.add_row(branch.id, LEVEL_TITLES.get(branch.level, branch.level), str(own), origin)
-        console.print(table)
+        out.print(table)
 
 
 def print_show(path: Path, number: int | None, branch: str | None, mechanism: str | None, as_json: bool) -> None:
@@ -171,7 +170,7 @@ def _show_trials(trials: list[Trial], as_json: bool) -> None:
         verdict = ("keep: " if trial.decision.keep else "discard: ") + trial.decision.reason
         cells = (str(trial.number), trial.proposal.author, change_text(trial), trial.status.value, score, verdict)
         table.add_row(*map(escape, cells))
-    Console().print(table)
+    console().print(table)
 
 
 def _row(trial: Trial) -> dict[str, Any]:
@@ -190,28 +189,26 @@ def _show_trial(trial: Trial, as_json: bool) -> None:
     if as_json:
         _print_json(plain(trial))
         return
-    console = Console()
-    console.print(f"[bold]trial {trial.number}[/]: {escape(change_text(trial))}", highlight=False)
-    console.print(f"by {trial.proposal.author}: {trial.proposal.why}", highlight=False, markup=False)
+    out = console()
+    out.print(f"[bold]trial {trial.number}[/]: {escape(change_text(trial))}", highlight=False)
+    out.print(f"by {trial.proposal.author}: {trial.proposal.why}", highlight=False, markup=False)
     verdict = "kept" if trial.decision.keep else "discarded"
-    console.print(f"{trial.status.value}, score {trial.score}; {verdict}: {trial.decision.reason}", markup=False)
+    out.print(f"{trial.status.value}, score {trial.score}; {verdict}: {trial.decision.reason}", markup=False)
     for name in trial.candidate.files_changed_from(trial.parent):
         old, new = trial.parent.files.get(name, ""), trial.candidate.files.get(name, "")
         print("".join(difflib.unified_diff(old.splitlines(True), new.splitlines(True), f"a/{name}", f"b/{name}")))
     for run in trial.runs:
         metrics = ", ".join(f"{k} {v:.6g}" for k, v in (run.metrics or {}).items())
-        console.print(
-            f"run on {run.rung}, seed {run.seed}: {run.status.value} {metrics}", highlight=False, markup=False
-        )
+        out.print(f"run on {run.rung}, seed {run.seed}: {run.status.value} {metrics}", highlight=False, markup=False)
         if run.log.strip() and run.metrics is None:
-            console.print(run.log.strip(), highlight=False, markup=False)
+            out.print(run.log.strip(), highlight=False, markup=False)
     for back in trial.turned_back:
-        console.print(f"turned back a draft of {back.author}: {back.reason}", highlight=False, markup=False)
+        out.print(f"turned back a draft of {back.author}: {back.reason}", highlight=False, markup=False)
     for fault in trial.faults:
-        console.print(f"fault of {fault.guest} in {fault.hook}: {fault.message}", highlight=False, markup=False)
+        out.print(f"fault of {fault.guest} in {fault.hook}: {fault.message}", highlight=False, markup=False)
     for name, hooks in trial.ledger.items():
-        console.print(f"ledger of {name}", markup=False)
-        print_ledger(console, plain(hooks))
+        out.print(f"ledger of {name}", markup=False)
+        print_ledger(out, plain(hooks))
 
 
 def _show_mechanism(run: Opened, name: str, as_json: bool) -> None:
@@ -223,15 +220,15 @@ def _show_mechanism(run: Opened, name: str, as_json: bool) -> None:
     if as_json:
         _print_json({"trials": [plain(m) for m in trials], "ledger": plain(summary.static.get(name, {}))})
         return
-    console = Console()
+    out = console()
     for mechanism in trials:
-        print_mechanism(console, mechanism, summary.unit, source=True)
+        print_mechanism(out, mechanism, summary.unit, source=True)
     if name in summary.static:
-        console.print(f"mechanism {name}, in force from the first trial, no control", markup=False)
-        print_ledger(console, summary.static[name])
+        out.print(f"mechanism {name}, in force from the first trial, no control", markup=False)
+        print_ledger(out, summary.static[name])
     faults = [f for _, t in own_trials(run.folder.store, leaf(run.spec).name) for f in t.faults if f.guest == name]
     for fault in faults[:10]:
-        console.print(f"fault in {fault.hook}: {fault.message}", highlight=False, markup=False)
+        out.print(f"fault in {fault.hook}: {fault.message}", highlight=False, markup=False)
 
 
 def _print_json(data: Any) -> None:

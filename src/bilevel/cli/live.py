@@ -84,7 +84,7 @@ class Progress:
     def update(self, reader: Reader) -> list[str]:
         """Take in what is new; returns a line for each new trial."""
         lines = []
-        for branch in reader.branches():
+        for branch in sorted(reader.branches(), key=lambda branch: self.levels.index(branch.level)):
             seen = self._seen.get(branch.id, branch.at - 1)
             for trial in reader.trials(branch.id, after=seen):
                 self._seen[branch.id] = trial.number

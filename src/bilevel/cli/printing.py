@@ -12,6 +12,12 @@ from bilevel.report import MechanismTrial, Summary, sparkline
 LEVEL_TITLES = {"inner": "level 1 (inner)", "settings": "level 1.5 (settings)", "mechanisms": "level 2 (mechanisms)"}
 
 
+def console(*, stderr: bool = False) -> Console:
+    """Where text goes: as wide as the terminal, or 120 columns where there is none."""
+    made = Console(stderr=stderr)
+    return made if made.is_terminal else Console(stderr=stderr, width=120)
+
+
 def print_summary(console: Console, summary: Summary, *, sources: bool = True) -> None:
     """Baseline, best, what changed, each mechanism with its ledger and control, cost per level, the run folder."""
     console.rule(f"[bold]{summary.recipe} on {summary.task}[/]")

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from bilevel.cli.live import Live
-from bilevel.cli.printing import print_comparison, print_summary
+from bilevel.cli.printing import console, print_comparison, print_summary
 from bilevel.codec import plain
 from bilevel.errors import BilevelError, Stopped
 from bilevel.levels import leaf
@@ -34,7 +34,7 @@ def resume_run(folder: Path, as_json: bool) -> None:
 
 def run_demo(quick: bool, folder: Path | None, seed: int, workers: int) -> None:
     """Recipe c on the real task (2-second rung), or on its table with the stuck researcher beside itself alone."""
-    console = Console()
+    out = console()
     base = find("c")
     if not quick:
         recipe = override(base, task="gpt", rung="2s", inner_budget=5, outer_cycles=3, seed=seed, workers=workers)
@@ -46,35 +46,35 @@ def run_demo(quick: bool, folder: Path | None, seed: int, workers: int) -> None:
     alone = override(find("a"), task="gpt-table", researcher="stuck", trials=unstuck.repetition.trials, seed=seed)
     with start(alone, free_folder(alone)) as session:
         stuck = _execute(session, as_json=False)
-    print_summary(console, unstuck)
-    print_comparison(console, stuck, unstuck)
+    print_summary(out, unstuck)
+    print_comparison(out, stuck, unstuck)
 
 
 def _execute(session: RunSession, as_json: bool) -> Summary:
-    console = Console(stderr=True) if as_json else Console()
-    _announce(console, session)
+    out = console(stderr=as_json)
+    _announce(out, session)
     began = time.monotonic()
     with (
         stopping(session.lab.stop),
-        Live(console, session.folder.path, session.spec, planned_evaluations(session.spec)),
+        Live(out, session.folder.path, session.spec, planned_evaluations(session.spec)),
     ):
         try:
             session.execute()
         except Stopped:
-            console.print(f"Stopped. Everything finished is stored; go on with: bilevel resume {session.folder.path}")
+            out.print(f"Stopped. Everything finished is stored; go on with: bilevel resume {session.folder.path}")
             raise
         except BilevelError:
-            console.print(f"What was finished is stored in {session.folder.path}.")
+            out.print(f"What was finished is stored in {session.folder.path}.")
             raise
-    console.print(f"Finished in {time.monotonic() - began:.1f} s.")
+    out.print(f"Finished in {time.monotonic() - began:.1f} s.")
     store = session.folder.store
     return summarise(store, session.spec, folder=str(session.folder.path), state="finished", recipe=session.recipe.name)
 
 
-def _announce(console: Console, session: RunSession) -> None:
+def _announce(out: Console, session: RunSession) -> None:
     inner = leaf(session.spec)
     planned = planned_evaluations(session.spec)
-    console.print(
+    out.print(
         f"[bold]{session.recipe.name}[/]: {session.recipe.title}\n"
         f"task {inner.task.name} · {inner.task.objective.name}"
         f"{' (self-reported)' if inner.task.self_reported else ''} · researcher {inner.researcher.name} · "
@@ -92,4 +92,4 @@ def _print(summary: Summary, as_json: bool) -> None:
         json.dump(data, sys.stdout, indent=2)
         print()
     else:
-        print_summary(Console(), summary)
+        print_summary(console(), summary)

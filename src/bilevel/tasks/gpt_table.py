@@ -122,7 +122,7 @@ def gpt_table() -> FunctionTask:
     """The surrogate as a task: the parameters, baseline and crashes of `gpt`, one rung, no files."""
     folder = importlib.resources.files("bilevel.catalog").joinpath("tasks/gpt-table")
     return FunctionTask(
-        name="gpt-table",
+        name="gpt-table (a surrogate)",
         function=surrogate(),
         space=Space(DOMAINS),
         start=Candidate(BASELINE),

@@ -238,5 +238,9 @@ def _reason(outcome: Outcome, space: Workspace, status: Status) -> str:
     """The scorer's last line `WORD: reason`, or which limit it was."""
     if outcome.ending is not Ending.EXITED:
         return outcome.ending.value.replace("_", " ")
-    lines = re.findall(r"^(?:REFUSED|DIVERGED|CRASHED|INFRASTRUCTURE): .*$", _log(outcome, space), re.MULTILINE)
+    log = _log(outcome, space)
+    lines: list[str] = re.findall(r"^(?:REFUSED|DIVERGED|CRASHED|INFRASTRUCTURE): .*$", log, re.MULTILINE)
+    raised: list[str] = re.findall(r"^[A-Za-z_][\w.]*(?:Error|Exception|Warning|Exit)\b.*$", log, re.MULTILINE)
+    if status is Status.EXIT and raised:
+        return raised[-1]
     return lines[-1] if lines else f"exit code {outcome.exit_code}"
