@@ -19,6 +19,7 @@ from bilevel.store.reader import Reader
 from bilevel.trial import Trial
 
 PERIOD = 0.25  # seconds between two looks
+MOST_SHOWN = 3  # changes of one trial that a line names
 
 
 class Live:
@@ -151,7 +152,8 @@ def change_text(trial: Trial) -> str:
         return ", ".join(changed) or "nothing"
     shown = [f"{name} {change.old!r} -> {change.new!r}" for name, change in trial.changes.items()]
     shown += [f"{name} edited" for name in trial.candidate.files_changed_from(trial.parent)]
-    return ", ".join(shown) or "no change"
+    more = f" and {len(shown) - MOST_SHOWN} more" if len(shown) > MOST_SHOWN else ""
+    return ", ".join(shown[:MOST_SHOWN]) + more or "no change"
 
 
 def _score(trial: Trial) -> str:

@@ -84,8 +84,12 @@ def _print_mechanisms(console: Console, summary: Summary, sources: bool) -> None
             f"\n[bold]mechanism {escape(name)}[/], in force from the first trial, no control", highlight=False
         )
         print_ledger(console, ledger)
+    shown: dict[str, int] = {}  # source -> the trial that it was printed with
     for mechanism in summary.mechanisms:
-        print_mechanism(console, mechanism, summary.unit, sources)
+        before = shown.setdefault(mechanism.source, mechanism.trial)
+        print_mechanism(console, mechanism, summary.unit, sources and before == mechanism.trial)
+        if sources and mechanism.source and before != mechanism.trial:
+            console.print(f"  its source is that of trial {before}", highlight=False)
     if summary.mechanisms:
         force = ", ".join(summary.in_force) or "none"
         console.print(f"\nmechanisms in force at the end: {escape(force)}", highlight=False)
@@ -113,16 +117,15 @@ def _print_costs(console: Console, summary: Summary) -> None:
     for name in ("trials", "kept", "measurements", "seconds", "CPU seconds"):
         table.add_column(name, justify="right")
     for cost in summary.costs:
-        table.add_row(
-            LEVEL_TITLES.get(cost.level, cost.level),
-            str(cost.trials),
-            str(cost.kept),
-            str(cost.evaluations),
-            f"{cost.seconds:.1f}",
-            f"{cost.cpu_seconds:.1f}",
-        )
+        spent = (str(cost.evaluations), f"{cost.seconds:.1f}", f"{cost.cpu_seconds:.1f}")
+        own = spent if cost.level == summary.costs[0].level else ("", "", "")
+        table.add_row(LEVEL_TITLES.get(cost.level, cost.level), str(cost.trials), str(cost.kept), *own)
     console.print()
     console.print(table)
+    if len(summary.costs) > 1:
+        console.print(
+            "outer levels measure nothing of their own: a trial of theirs is trials of level 1", highlight=False
+        )
 
 
 def _noise(summary: Summary) -> str:
