@@ -93,7 +93,7 @@ def test_minus_zero_is_zero():
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_what_is_no_number_is_never_stored(bad):
-    with pytest.raises(ValueError, match="cannot be stored|not a number"):
+    with pytest.raises(ValueError, match=r"cannot be stored|not a number"):
         dump(Run("full", 0, Status.OK, {"loss": bad}))
     with pytest.raises(ValueError, match="not a number"):
         Candidate({"a": bad}).id  # noqa: B018

@@ -290,8 +290,9 @@ def spaces():
     yield "strange", Space(domains, frozen={"rate": object()})
 
 
+NAN = Candidate({"a": math.nan})
 BAD = [
-    *[("select", answer) for answer in (None, "x", Candidate(), START.with_params(depth=3), Candidate({"a": math.nan}))],
+    *[("select", answer) for answer in (None, "x", Candidate(), START.with_params(depth=3), NAN)],
     *[("constrain", answer) for answer in (None, {}, *[space for _, space in spaces()])],
     *[("advise", answer) for answer in (
         None, "be good", Briefing(blocks=(Block("me", "x" * 20_001),)), Briefing(blocks=(Block("me", None),)),
@@ -384,9 +385,10 @@ def test_a_guest_that_asks_a_model_where_there_is_none_is_told_so():
 
 @pytest.mark.parametrize(
     ("source", "reason"),
-    [("x = (", "SyntaxError"), ("raise SystemExit(3)", "SystemExit"), ("1 / 0", "ZeroDivisionError"), ("", "exactly one"),
+    [("x = (", "SyntaxError"), ("raise SystemExit(3)", "SystemExit"), ("1 / 0", "ZeroDivisionError"),
+     ("", "exactly one"),
      ("from bilevel.mechanism import Mechanism\nclass A(Mechanism): pass\nclass B(Mechanism): pass", "exactly one"),
-     ("from bilevel.mechanism import Mechanism\nclass A(Mechanism):\n    def __init__(self): raise KeyError", "KeyError")],
+     ("from bilevel.mechanism import Mechanism\nclass A(Mechanism):\n    def __init__(self): 1 / 0", "ZeroDiv")],
 )  # fmt: skip
 def test_one_that_cannot_be_loaded_is_a_stored_fault_and_the_loop_goes_on(source, reason):
     with pytest.raises(GuestError, match=reason):

@@ -51,8 +51,8 @@ class Model:
         return next((t.state for t in reversed(self.trials) if t.state is not None), None)
 
     def measured(self, id):
-        return [t for t in self.trials
-                if t.runs and t.status not in (Status.PRUNED, Status.INFRASTRUCTURE) and t.candidate.id == id]  # fmt: skip
+        uncounted = (Status.PRUNED, Status.INFRASTRUCTURE)
+        return [t for t in self.trials if t.runs and t.status not in uncounted and t.candidate.id == id]
 
 
 def agree(trace, model):

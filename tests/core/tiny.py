@@ -1,15 +1,16 @@
 """A tiny task, tiny researchers and tiny mechanisms: real ones, only small."""
 
+import contextlib
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count
 
 from bilevel.budget import Budget, Cost
 from bilevel.codec import derive_seed
 from bilevel.lab import Bench, Branch, Lab, MemoryStore, RunKey
 from bilevel.loop import Loop, LoopSpec
-from bilevel.mechanism import Guest, Mechanism, load
+from bilevel.mechanism import Guest, Mechanism
 from bilevel.objective import Objective
 from bilevel.space import Bool, Candidate, Choice, Float, Int, Space
 from bilevel.task import Rung
@@ -199,10 +200,8 @@ def dies_everywhere(spec: LoopSpec, workers: int = 1):
         for after in (False, True):
             store = Mortal()
             store.revive(die_at, after)
-            try:
+            with contextlib.suppress(Killed):
                 Loop(spec, Lab(store, workers=workers)).run()
-            except Killed:
-                pass
             store.revive(None)
             Loop(spec, Lab(store, workers=workers)).run()
             yield store
