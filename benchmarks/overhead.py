@@ -1,0 +1,193 @@
+"""What a trial costs apart from its measurement: CPU time, beside Optuna's in the same process.
+
+    python benchmarks/overhead.py --trials 1000 --seeds 5
+
+The task is the sphere (microseconds), searched at random. Times are CPU time of this process (`time.process_time`), or
+of a child process for the last part. Intervals are 95 % bootstrap intervals over the seeds.
+"""
+
+import argparse
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bilevel.budget import Budget
+from bilevel.lab import Lab, MemoryStore, Store
+from bilevel.loop import Loop, LoopSpec
+from bilevel.mechanism import Guest
+from bilevel.mechanisms import library, source
+from bilevel.researchers import make
+from bilevel.store.sqlite import SqliteStore
+from bilevel.tasks.sphere import SphereTask, sphere
+
+EARLY, LATE = 10, 1000  # the trials that are compared, each with its neighbours
+AROUND = 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--seeds", type=int, default=5)
+    options = parser.parse_args()
+    per_trial(options.trials, options.seeds)
+    growth(options.seeds)
+    start_up(options.seeds)
+
+
+def per_trial(trials: int, seeds: int) -> None:
+    print(f"CPU ms per trial, {trials} trials, {seeds} seeds: mean [95 % interval], lowest")
+    ours = {
+        "bilevel, in memory": lambda seed: search(trials, seed, None),
+        "bilevel, SQLite, durable": lambda seed: in_folder(lambda path: search(trials, seed, path)),
+    }
+    theirs: dict[str, Callable[[int], float]] = {}
+    if has_optuna():
+        theirs = {
+            "optuna, in memory": lambda seed: optuna_search(trials, seed, None),
+            "optuna, SQLite": lambda seed: in_folder(lambda path: optuna_search(trials, seed, path)),
+        }
+    times: dict[str, list[float]] = {name: [] for name in (*ours, *theirs)}
+    for seed in range(seeds):  # in turn, so that a busy machine burdens all of them
+        for name, measure in {**ours, **theirs}.items():
+            times[name].append(1000 * measure(seed) / trials)
+    for name, values in times.items():
+        low, high = interval(list(zip(values, [1.0] * len(values), strict=True)))
+        print(f"  {name:28}{statistics.mean(values):8.3f} [{low:.3f}, {high:.3f}] {min(values):8.3f}")
+    for mine, other in zip(ours, theirs, strict=False):
+        pairs = list(zip(times[mine], times[other], strict=True))
+        low, high = interval(pairs)
+        print(f"  ratio {mine} / {other}: {ratio(pairs):.2f} [{low:.2f}, {high:.2f}]")
+
+
+def growth(seeds: int) -> None:
+    names = list(library())[:8]
+    print(f"CPU ms of a trial with {len(names)} mechanisms in force ({', '.join(names)}), in memory, {seeds} seeds")
+    pairs = []
+    for seed in range(seeds):
+        times = [1000 * seconds for seconds in each_trial(names, LATE + AROUND, seed)]
+        pairs.append((around(times, LATE), around(times, EARLY)))
+    low, high = interval(pairs)
+    print(f"  trial {EARLY}: {statistics.mean(early for _, early in pairs):.3f}")
+    print(f"  trial {LATE}: {statistics.mean(late for late, _ in pairs):.3f}")
+    print(f"  ratio: {ratio(pairs):.2f} [{low:.2f}, {high:.2f}]")
+
+
+def around(times: list[float], trial: int) -> float:
+    """The median of the trials around one."""
+    return statistics.median(times[trial - AROUND // 2 : trial + AROUND // 2])
+
+
+def start_up(repeats: int) -> None:
+    print(f"CPU ms of a fresh process, {repeats} repeats: median")
+    commands = {
+        "python -c pass": ["-c", "pass"],
+        "import bilevel": ["-c", "import bilevel"],
+        "import bilevel.levels": ["-c", "import bilevel.levels"],
+        "bilevel --help": ["-m", "bilevel", "--help"],
+    }
+    for name, arguments in commands.items():
+        times = [1000 * child(arguments) for _ in range(repeats)]
+        print(f"  {name:28}{statistics.median(times):8.0f}")
+
+
+def child(arguments: list[str]) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def spec_of(trials: int, seed: int, names: list[str]) -> LoopSpec:
+    task = sphere(noise=0.01, crash=False)
+    guests = tuple(Guest(name, source(name)) for name in names)
+    return LoopSpec("inner", task, make("random"), guests, budget=Budget(trials=trials), seed=seed, calibration=1)
+
+
+def search(trials: int, seed: int, folder: Path | None) -> float:
+    store: Store = MemoryStore() if folder is None else SqliteStore(folder)
+    loop = Loop(spec_of(trials, seed, []), Lab(store))
+    loop.step()  # the baseline, and whatever is made once
+    began = time.process_time()
+    loop.run()
+    return time.process_time() - began
+
+
+def each_trial(names: list[str], trials: int, seed: int) -> list[float]:
+    loop, times = Loop(spec_of(trials, seed, names), Lab()), []
+    for _ in range(trials):
+        began = time.process_time()
+        loop.step()
+        times.append(time.process_time() - began)
+    return times
+
+
+def has_optuna() -> bool:
+    try:
+        import optuna
+    except ImportError:
+        print("  (optuna is not installed: no comparison)")
+        return False
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return True
+
+
+def optuna_search(trials: int, seed: int, folder: Path | None) -> float:
+    import optuna
+
+    task = sphere(noise=0.01, crash=False)
+    storage = None if folder is None else f"sqlite:///{folder / 'study.db'}"
+    study = optuna.create_study(storage=storage, sampler=optuna.samplers.RandomSampler(seed=seed))
+
+    def objective(trial: optuna.Trial) -> float:
+        return task.function(suggested(trial, task), seed)
+
+    study.optimize(objective, n_trials=1)
+    began = time.process_time()
+    study.optimize(objective, n_trials=trials)
+    return time.process_time() - began
+
+
+def suggested(trial, task: SphereTask) -> dict[str, object]:  # type: ignore[no-untyped-def]
+    from bilevel.space import Choice, Float, Int
+
+    values: dict[str, object] = {}
+    for name, domain in task.space.domains.items():
+        if domain.locked:
+            values[name] = task.start.params[name]
+        elif isinstance(domain, Float):
+            values[name] = trial.suggest_float(name, domain.low, domain.high, log=domain.log)
+        elif isinstance(domain, Int) and domain.power_of_two:
+            power = trial.suggest_int(name, domain.low.bit_length() - 1, domain.high.bit_length() - 1)
+            values[name] = 2**power
+        elif isinstance(domain, Int):
+            values[name] = trial.suggest_int(name, domain.low, domain.high, log=domain.log)
+        else:
+            options = domain.options if isinstance(domain, Choice) else (False, True)
+            values[name] = trial.suggest_categorical(name, options)
+    return values
+
+
+def in_folder(measure: Callable[[Path], float]) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        return measure(Path(folder))
+
+
+def ratio(pairs: list[tuple[float, float]]) -> float:
+    return statistics.mean(a for a, _ in pairs) / statistics.mean(b for _, b in pairs)
+
+
+def interval(pairs: list[tuple[float, float]], draws: int = 4000) -> tuple[float, float]:
+    """The 95 % bootstrap interval of the ratio of the means."""
+    rng = random.Random(0)
+    ratios = sorted(ratio(rng.choices(pairs, k=len(pairs))) for _ in range(draws))
+    return ratios[int(0.025 * draws)], ratios[int(0.975 * draws) - 1]
+
+
+if __name__ == "__main__":
+    main()
