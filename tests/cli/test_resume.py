@@ -81,3 +81,46 @@ def test_twenty_kills_at_random_instants_lose_nothing(bilevel, tmp_path, workers
     assert bilevel("run", "c", *options, "--folder", "whole").returncode == 0
     assert killed_and_resumed(tmp_path, "c", options, kills=20, seed=2) >= 5
     assert fingerprints(tmp_path / "broken") == fingerprints(tmp_path / "whole")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of its own, 400 KB small; `grow` makes it large."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", disk], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr.strip()}")
+
+    def grow():
+        subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
+
+    yield disk, grow
+    subprocess.run(["umount", disk], check=True)
+
+
+def test_a_full_disk_stops_the_run_cleanly_and_it_resumes(bilevel, tmp_path, small_disk):
+    disk, grow = small_disk
+    options = ["--trials", "600", "--seed", "3"]
+    assert bilevel("run", "random", *options, "--folder", "whole").returncode == 0
+    stopped = bilevel("run", "random", *options, "--folder", disk / "run")
+    assert stopped.returncode == 3, stopped.stderr
+    assert "full" in stopped.stderr and "bilevel resume" in stopped.stderr and "Traceback" not in stopped.stderr
+    grow()
+    assert bilevel("resume", disk / "run").returncode == 0
+    assert fingerprints(disk / "run") == fingerprints(tmp_path / "whole")
+
+
+def test_ctrl_c_stops_after_what_runs_and_resume_goes_on(bilevel, tmp_path):
+    options = ["--seed", "3", "--inner-budget", "400", "--outer-cycles", "4"]
+    assert bilevel("run", "c", *options, "--folder", "whole").returncode == 0
+    command = [sys.executable, "-m", "bilevel", "run", "c", *options, "--folder", "run"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while "trial" not in (line := process.stdout.readline()) and "level 1" not in line:
+        assert line, process.stderr.read()
+    process.send_signal(signal.SIGINT)
+    output, error = process.communicate(timeout=60)
+    assert process.returncode == 3, error
+    assert "bilevel resume run" in output
+    assert bilevel("resume", "run").returncode == 0
+    assert fingerprints(tmp_path / "run") == fingerprints(tmp_path / "whole")
