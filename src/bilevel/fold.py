@@ -88,7 +88,7 @@ class Fold:
         """Names of the mechanisms with too many faults among this trace's trials."""
         length = len(trace)
         if length not in self._faults:
-            start = max((known for known in self._faults if known < length), default=0)
+            start = _longest(self._faults, length)
             counts = dict(self._faults.get(start, {}))
             for number in range(max(start, self.since), length):
                 for fault in trace[number].faults:
@@ -101,7 +101,7 @@ class Fold:
         for member in self.having("remember", trace):
             memories = self._memories[member.name]
             # Trials that are counted are gone through again where they were only looked at before.
-            start = max(length for length in memories if length <= min(len(trace), new_from))
+            start = _longest(memories, min(len(trace), new_from))
             memory = memories[start]
             for number in range(start, len(trace)):
                 counted = record if number >= new_from else Record()
@@ -118,8 +118,7 @@ class Fold:
     def view_of(self, member: Member, view: View) -> View:
         """The view with the member's own memory."""
         memories = self._memories[member.name]
-        known = max((length for length in memories if length <= len(view.trace)), default=0)
-        return replace(view, memory=memories[known])
+        return replace(view, memory=memories[_longest(memories, len(view.trace))])
 
     def select(self, view: View, parent: Candidate, record: Record, without: Without = EVERYTHING) -> Candidate:
         def check(answer: object, question: Candidate) -> Candidate:
@@ -138,6 +137,8 @@ class Fold:
         def check(answer: object, question: Space) -> Space:
             if not isinstance(answer, Space):
                 raise GuestError(f"constrain must return a Space, not {type(answer).__name__}")
+            if answer is question:
+                return question
             wider = answer.widens(question)
             if wider:
                 raise GuestError(f"constrain may only narrow the space: {wider}")
@@ -152,9 +153,11 @@ class Fold:
         return self._fold("constrain", view, space, record, without, lambda m, v, x: m.constrain(v, x), check)
 
     def advise(self, view: View, briefing: Briefing, record: Record, without: Without = EVERYTHING) -> Briefing:
-        def check(answer: object, _: Briefing) -> Briefing:
+        def check(answer: object, question: Briefing) -> Briefing:
             if not isinstance(answer, Briefing):
                 raise GuestError(f"advise must return a Briefing, not {type(answer).__name__}")
+            if answer is question:
+                return question
             if any(not isinstance(block.text, str) or len(block.text) > 20_000 for block in answer.blocks):
                 raise GuestError("a block of advice must be text of at most 20,000 characters")
             window = answer.history_window
@@ -261,6 +264,11 @@ class Fold:
             record.add(member.name, hook, Count(calls=1, touched=int(answer != value)))
             value = answer
         return value
+
+
+def _longest(cache: dict[int, Any], length: int) -> int:
+    """The greatest length in a cache that is not more than `length`; 0 if there is none."""
+    return length if length in cache else max((known for known in cache if known < length), default=0)
 
 
 def _put(cache: dict[int, Any], length: int, value: Any) -> None:
