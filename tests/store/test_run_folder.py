@@ -140,3 +140,34 @@ def test_every_error_of_a_folder_is_one_of_ours(tmp_path):
         for path in (tmp_path / "file", tmp_path / "file" / "below"):
             with pytest.raises(BilevelError):
                 enter(path)
+
+
+def refuse(path: Path, what: str) -> sqlite3.Connection:
+    """Let the database itself refuse one kind of statement, in the middle of a transaction of the store."""
+    database = sqlite3.connect(path / "run.sqlite3", isolation_level=None)
+    database.execute(f"CREATE TRIGGER refused BEFORE {what} ON pendings BEGIN SELECT RAISE(ABORT, 'refused'); END")
+    return database
+
+
+def test_a_trial_that_fails_half_way_leaves_nothing(folder, path):
+    folder.store.add_pending("root", pending(0))
+    database = refuse(path, "DELETE")
+    with pytest.raises(StoreError, match="refused"):
+        folder.store.add_trial("root", trial(0))
+    assert folder.store.trials("root") == [] and folder.store.pendings("root") == [pending(0)]
+    database.execute("DROP TRIGGER refused")
+    folder.store.add_trial("root", trial(0))
+    assert folder.store.trials("root") == [trial(0)] and folder.store.pendings("root") == []
+    database.close()
+
+
+def test_a_candidate_of_a_write_that_failed_is_written_with_the_next(folder, path):
+    database = refuse(path, "INSERT")
+    with pytest.raises(StoreError, match="refused"):
+        folder.store.add_pending("root", pending(0))
+    database.execute("DROP TRIGGER refused")
+    folder.store.add_pending("root", pending(0))
+    watcher = RunFolder.read(path)
+    assert watcher.store.pendings("root") == [pending(0)]
+    watcher.close()
+    database.close()
