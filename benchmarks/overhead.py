@@ -67,15 +67,23 @@ def per_trial(trials: int, seeds: int) -> None:
 
 def growth(seeds: int) -> None:
     names = list(library())[:8]
-    print(f"CPU ms of a trial with {len(names)} mechanisms in force ({', '.join(names)}), in memory, {seeds} seeds")
-    pairs = []
-    for seed in range(seeds):
-        times = [1000 * seconds for seconds in each_trial(names, LATE + AROUND, seed)]
-        pairs.append((around(times, LATE), around(times, EARLY)))
-    low, high = interval(pairs)
-    print(f"  trial {EARLY}: {statistics.mean(early for _, early in pairs):.3f}")
-    print(f"  trial {LATE}: {statistics.mean(late for late, _ in pairs):.3f}")
-    print(f"  ratio: {ratio(pairs):.2f} [{low:.2f}, {high:.2f}]")
+    print(f"CPU ms of a trial with mechanisms in force, in memory, {seeds} seeds")
+    chosen = {
+        "none": (),
+        "8 placebos": tuple(Guest(f"placebo_{n}", source("placebo")) for n in range(8)),
+        f"the library ({len(names)})": tuple(Guest(name, source(name)) for name in names),
+    }
+    for title, guests in chosen.items():
+        pairs = []
+        for seed in range(seeds):
+            times = [1000 * seconds for seconds in each_trial(guests, LATE + AROUND, seed)]
+            pairs.append((around(times, LATE), around(times, EARLY)))
+        low, high = interval(pairs)
+        early, late = (statistics.mean(pair[i] for pair in pairs) for i in (1, 0))
+        figures = (
+            f"trial {EARLY}: {early:.3f}  trial {LATE}: {late:.3f}  ratio {ratio(pairs):.2f} [{low:.2f}, {high:.2f}]"
+        )
+        print(f"  {title:28}{figures}")
 
 
 def around(times: list[float], trial: int) -> float:
@@ -103,23 +111,22 @@ def child(arguments: list[str]) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def spec_of(trials: int, seed: int, names: list[str]) -> LoopSpec:
+def spec_of(trials: int, seed: int, guests: tuple[Guest, ...] = ()) -> LoopSpec:
     task = sphere(noise=0.01, crash=False)
-    guests = tuple(Guest(name, source(name)) for name in names)
     return LoopSpec("inner", task, make("random"), guests, budget=Budget(trials=trials), seed=seed, calibration=1)
 
 
 def search(trials: int, seed: int, folder: Path | None) -> float:
     store: Store = MemoryStore() if folder is None else SqliteStore(folder)
-    loop = Loop(spec_of(trials, seed, []), Lab(store))
+    loop = Loop(spec_of(trials, seed), Lab(store))
     loop.step()  # the baseline, and whatever is made once
     began = time.process_time()
     loop.run()
     return time.process_time() - began
 
 
-def each_trial(names: list[str], trials: int, seed: int) -> list[float]:
-    loop, times = Loop(spec_of(trials, seed, names), Lab()), []
+def each_trial(guests: tuple[Guest, ...], trials: int, seed: int) -> list[float]:
+    loop, times = Loop(spec_of(trials, seed, guests), Lab()), []
     for _ in range(trials):
         began = time.process_time()
         loop.step()
