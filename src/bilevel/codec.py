@@ -50,7 +50,7 @@ def canonical(value: object) -> str:
 
 def content_hash(value: object) -> str:
     """The SHA-256 of a value's canonical text, as 64 hexadecimal digits."""
-    return hashlib.sha256(canonical(value).encode()).hexdigest()
+    return hashlib.sha256(canonical(value).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def derive_seed(*parts: int | str) -> int:

@@ -96,7 +96,8 @@ class LoopTask:
 
     @property
     def evaluations(self) -> int:
-        return self.trials * self.inner.task.evaluations
+        """Both arms of a fork; its first run, which has no control, takes half."""
+        return self.trials * self.inner.task.evaluations * (2 if self.start == "fork" else 1)
 
     def baseline(self) -> Candidate:
         return self.surface.read(self.inner)
@@ -120,7 +121,7 @@ class LoopTask:
             reads_advice=spec.researcher.reads_advice,
             objective=spec.task.objective,
             brief=spec.task.brief,
-            trials=self.evaluations,
+            trials=self.trials * self.inner.task.evaluations,
         )
 
     def run(self, candidate: Candidate, bench: Bench) -> Run:

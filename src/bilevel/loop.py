@@ -308,7 +308,7 @@ class Loop:
         budget = self.spec.budget
         if self.lab.stop.is_set() or (budget.trials is not None and self._asked > budget.trials):
             return True
-        need = self.spec.task.evaluations * (2 if self.spec.task.objective.relative and self._asked else 1)
+        need = self.spec.task.evaluations
         flying = sum(len(self._flight[n].steps) for n in range(len(self.trace), self._asked) if n in self._flight)
         spent = self._spent + flying * self.spec.task.evaluations
         return budget.evaluations is not None and self._asked > 0 and spent + need > budget.evaluations

@@ -240,15 +240,26 @@ def _researcher(name: str, level: Outer | None = None) -> Researcher:
 
 
 def _with_mechanisms(spec: LoopSpec, names: tuple[str, ...]) -> LoopSpec:
-    from bilevel import mechanisms
-
     for name in names:
-        path = Path(name)
-        guest = (
-            Guest(path.stem, path.read_text("utf-8")) if path.suffix == ".py" else Guest(name, mechanisms.source(name))
-        )
-        spec = lift(guest, spec)
+        spec = lift(_guest(name), spec)
     return spec
+
+
+def _guest(name: str) -> Guest:
+    """A mechanism of the library, or the one in a .py file, which must pass the door."""
+    from bilevel import mechanisms
+    from bilevel.admission import door
+
+    path = Path(name)
+    if path.suffix != ".py":
+        return Guest(name, mechanisms.source(name))
+    if not path.is_file():
+        raise InputError(f"there is no mechanism file {name!r}")
+    guest = Guest(path.stem, path.read_text("utf-8"))
+    refusal = door(guest)
+    if refusal is not None:
+        raise InputError(f"mechanism file {name!r} was refused at the door: {refusal}")
+    return guest
 
 
 def _parse(text: str, where: str) -> Recipe:

@@ -107,9 +107,8 @@ def planned_evaluations(spec: LoopSpec) -> int | None:
     calibration = leaf(spec).calibration
     total = None
     if trials is not None:
-        arms = 2 if isinstance(task, LoopTask) and task.start == "fork" else 1
-        first = task.evaluations if task.remembers else 0
-        total = calibration + first + trials * task.evaluations * arms
+        first = task.trials * task.inner.task.evaluations if isinstance(task, LoopTask) else 0
+        total = calibration + first + trials * task.evaluations
     limit = spec.budget.evaluations
     return min(x for x in (total, limit) if x is not None) if total or limit else None
 

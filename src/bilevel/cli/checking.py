@@ -1,18 +1,18 @@
 """`check` and `doctor`: what is wrong before anything runs, and the way out of each."""
 
 import importlib.util
-import json
 import os
 import platform
 import shutil
 import sqlite3
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
+from bilevel.cli.printing import jsonable, print_json
 from bilevel.errors import BilevelError
 from bilevel.recipe import build, find, shipped
 from bilevel.run import ISOLATION, planned_evaluations
@@ -36,7 +36,7 @@ def print_check(target: str, baseline: bool, as_json: bool) -> int:
         return _list(as_json)
     problems = check(target, baseline)
     if as_json:
-        print(json.dumps({"target": target, "problems": problems}, indent=2))
+        print_json({"target": target, "problems": problems})
     elif problems:
         for problem in problems:
             print(f"- {problem}")
@@ -80,7 +80,7 @@ def _list(as_json: bool) -> int:
     tasks = {listed.name: listed.title for listed in shipped_tasks()}
     researchers = {listed.name: f"level {listed.level}: {listed.title}" for listed in catalog()}
     if as_json:
-        print(json.dumps({"recipes": recipes, "tasks": tasks, "researchers": researchers}, indent=2))
+        print_json({"recipes": recipes, "tasks": tasks, "researchers": researchers})
         return 0
     for title, rows in (("recipes", recipes), ("tasks", tasks), ("researchers", researchers)):
         print(title)
@@ -93,7 +93,7 @@ def print_doctor(as_json: bool) -> int:
     """Look at the machine. Returns 0, or 4 where something that the core needs is missing."""
     findings = examine()
     if as_json:
-        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+        print_json([jsonable(finding) for finding in findings])
     else:
         console = Console()
         for finding in findings:

@@ -13,8 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from bilevel.cli.live import change_text
-from bilevel.cli.printing import LEVEL_TITLES, console, print_ledger, print_mechanism, print_summary
-from bilevel.codec import plain
+from bilevel.cli.printing import LEVEL_TITLES, console, jsonable, print_json, print_ledger, print_mechanism, print_summary
 from bilevel.errors import InputError
 from bilevel.lab import Traces
 from bilevel.levels import leaf, leaf_branch, level_named
@@ -61,7 +60,7 @@ def print_status(path: Path, as_json: bool) -> None:
     with opened(path) as run:
         summary = run.summary()
         if as_json:
-            _print_json({**plain(summary), "environment": run.folder.meta("environment")})
+            print_json({**jsonable(summary), "environment": run.folder.meta("environment")})
             return
         out = console()
         out.print(f"{run.state} · {escape(str(path))}", highlight=False)
@@ -92,7 +91,7 @@ def print_diff(path: Path, as_json: bool) -> None:
     with opened(path) as run:
         summary, patch = run.summary(), _patch(run)
         if as_json:
-            _print_json({"changes": plain(dict(summary.changes)), "patch": patch})
+            print_json({"changes": jsonable(dict(summary.changes)), "patch": patch})
             return
         for name, (old, new) in summary.changes.items():
             print(f"{name}: {old!r} -> {new!r}")
@@ -113,11 +112,11 @@ def print_best(path: Path, apply: Path | None, export: Path | None, as_json: boo
             task.write_out(trial.candidate, apply)
             print(f"wrote the winning files into {apply}", file=sys.stderr)
         if export is not None:
-            text = _patch(run) if isinstance(task, FolderTask) else json.dumps(plain(trial.candidate), indent=2) + "\n"
+            text = _patch(run) if isinstance(task, FolderTask) else json.dumps(jsonable(trial.candidate), indent=2) + "\n"
             export.write_text(text, "utf-8")
             print(f"wrote {export}", file=sys.stderr)
         if as_json:
-            _print_json({"score": trial.score, "trial": trial.number, **plain(trial.candidate)})
+            print_json({"score": trial.score, "trial": trial.number, **jsonable(trial.candidate)})
         elif apply is None and export is None:
             print(f"{task.objective.name} {trial.score:.6g} {task.objective.unit} (trial {trial.number}, best seen)")
             for name, value in trial.candidate.params.items():
@@ -160,7 +159,7 @@ def _trial(run: Opened, branch: str | None, number: int) -> Trial:
 
 def _show_trials(trials: list[Trial], as_json: bool) -> None:
     if as_json:
-        _print_json([_row(trial) for trial in trials])
+        print_json([_row(trial) for trial in trials])
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2))
     for name in ("trial", "by", "change", "status", "score", "decision"):
@@ -177,7 +176,7 @@ def _row(trial: Trial) -> dict[str, Any]:
     return {
         "number": trial.number,
         "author": trial.proposal.author,
-        "changes": {name: [plain(change.old), plain(change.new)] for name, change in trial.changes.items()},
+        "changes": {name: [jsonable(change.old), jsonable(change.new)] for name, change in trial.changes.items()},
         "status": trial.status.value,
         "score": trial.score,
         "keep": trial.decision.keep,
@@ -187,7 +186,7 @@ def _row(trial: Trial) -> dict[str, Any]:
 
 def _show_trial(trial: Trial, as_json: bool) -> None:
     if as_json:
-        _print_json(plain(trial))
+        print_json(jsonable(trial))
         return
     out = console()
     out.print(f"[bold]trial {trial.number}[/]: {escape(change_text(trial))}", highlight=False)
@@ -208,7 +207,7 @@ def _show_trial(trial: Trial, as_json: bool) -> None:
         out.print(f"fault of {fault.guest} in {fault.hook}: {fault.message}", highlight=False, markup=False)
     for name, hooks in trial.ledger.items():
         out.print(f"ledger of {name}", markup=False)
-        print_ledger(out, plain(hooks))
+        print_ledger(out, jsonable(hooks))
 
 
 def _show_mechanism(run: Opened, name: str, as_json: bool) -> None:
@@ -218,7 +217,7 @@ def _show_mechanism(run: Opened, name: str, as_json: bool) -> None:
         known = sorted({m.name for m in summary.mechanisms} | set(summary.static)) or ["none"]
         raise InputError(f"this run has no mechanism {name!r}; it has: {', '.join(known)}")
     if as_json:
-        _print_json({"trials": [plain(m) for m in trials], "ledger": plain(summary.static.get(name, {}))})
+        print_json({"trials": [jsonable(m) for m in trials], "ledger": jsonable(summary.static.get(name, {}))})
         return
     out = console()
     for mechanism in trials:
@@ -229,8 +228,3 @@ def _show_mechanism(run: Opened, name: str, as_json: bool) -> None:
     faults = [f for _, t in own_trials(run.folder.store, leaf(run.spec).name) for f in t.faults if f.guest == name]
     for fault in faults[:10]:
         out.print(f"fault in {fault.hook}: {fault.message}", highlight=False, markup=False)
-
-
-def _print_json(data: Any) -> None:
-    json.dump(data, sys.stdout, indent=2)
-    print()

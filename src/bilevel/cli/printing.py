@@ -1,12 +1,16 @@
 """How a summary looks in a terminal."""
 
+import json
+import sys
 from collections.abc import Mapping
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.syntax import Syntax
 from rich.table import Table
 
+from bilevel.codec import plain
 from bilevel.report import MechanismTrial, Summary, sparkline
 
 LEVEL_TITLES = {"inner": "level 1 (inner)", "settings": "level 1.5 (settings)", "mechanisms": "level 2 (mechanisms)"}
@@ -16,6 +20,23 @@ def console(*, stderr: bool = False) -> Console:
     """Where text goes: as wide as the terminal, or 120 columns where there is none."""
     made = Console(stderr=stderr)
     return made if made.is_terminal else Console(stderr=stderr, width=120)
+
+
+def jsonable(value: object) -> Any:
+    """A value as other programs read it: dicts, lists and scalars."""
+    return _lists(plain(value))
+
+
+def print_json(data: Any) -> None:
+    """Print what `jsonable` gave, indented."""
+    json.dump(data, sys.stdout, indent=2)
+    print()
+
+
+def _lists(data: Any) -> Any:
+    if isinstance(data, dict):
+        return _lists(data["()"]) if set(data) == {"()"} else {key: _lists(item) for key, item in data.items()}
+    return [_lists(item) for item in data] if isinstance(data, list) else data
 
 
 def print_summary(console: Console, summary: Summary, *, sources: bool = True) -> None:

@@ -1,16 +1,12 @@
 """`run`, `resume` and `demo`: a search with live progress, and its summary at the end."""
 
-import json
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
 from bilevel.cli.live import Live
-from bilevel.cli.printing import console, print_comparison, print_summary
-from bilevel.codec import plain
+from bilevel.cli.printing import console, print_comparison, jsonable, print_json, print_summary
 from bilevel.errors import BilevelError, Stopped
 from bilevel.levels import leaf
 from bilevel.recipe import Recipe, find, override
@@ -88,8 +84,6 @@ def _announce(out: Console, session: RunSession) -> None:
 
 def _print(summary: Summary, as_json: bool) -> None:
     if as_json:
-        data: Any = plain(summary)
-        json.dump(data, sys.stdout, indent=2)
-        print()
+        print_json(jsonable(summary))
     else:
         print_summary(console(), summary)
