@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from bilevel.errors import InputError, StoreError
 from bilevel.store.reader import FILE, Reader
-from bilevel.store.sqlite import SqliteStore
+from bilevel.store.sqlite import SqliteStore, mended
 
 S = TypeVar("S", bound=Reader, covariant=True)
 
@@ -35,10 +35,18 @@ class RunFolder(Generic[S]):
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"folder {str(path)!r} cannot be made: {error.strerror}") from error
+        text = json.dumps(config, indent=2)  # before anything is made
         lock = _lock(path)
-        store = SqliteStore(path)
-        store.put_meta("config", json.dumps(config))
-        (path / "run.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+        try:
+            store = SqliteStore(path)
+            store.put_meta("config", text)
+            (path / "run.json").write_text(text + "\n", "utf-8")
+        except OSError as error:
+            os.close(lock)
+            raise mended(error, path) from error
+        except BaseException:
+            os.close(lock)
+            raise
         return RunFolder(path, store, lock)
 
     @staticmethod
@@ -94,7 +102,10 @@ def _must_exist(path: Path) -> None:
 
 def _lock(path: Path) -> int:
     """The lock's file descriptor. The lock goes when the process goes, however it goes."""
-    handle = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        handle = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise mended(error, path) from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

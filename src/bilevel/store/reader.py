@@ -2,19 +2,20 @@
 
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import quote
 
-from bilevel.codec import load
 from bilevel.errors import StoreError
 from bilevel.lab import Branch, RunKey
 from bilevel.space import Candidate
 from bilevel.store.migrations import MIGRATIONS
-from bilevel.store.records import load_candidate, load_pending, load_trial
+from bilevel.store.records import load_candidate, load_pending, load_run, load_trial
 from bilevel.trial import Pending, Run, Trial
 
 FILE = "run.sqlite3"
+T = TypeVar("T")
 
 
 class Reader:
@@ -30,7 +31,16 @@ class Reader:
     def _connect(self) -> sqlite3.Connection:
         path = self.folder / FILE
         try:
-            return sqlite3.connect(f"file:{path.absolute()}?mode=ro", uri=True, timeout=30, check_same_thread=False)
+            connection = _open(path, "ro")
+            try:
+                connection.execute("PRAGMA user_version")
+            except sqlite3.OperationalError:
+                if path.with_name(f"{FILE}-wal").exists():
+                    raise
+                # Nobody writes and we may not: SQLite cannot make its shared memory, and need not.
+                connection.close()
+                connection = _open(path, "ro&immutable=1")
+            return connection
         except sqlite3.Error as error:
             raise StoreError(f"{path} cannot be opened: {error}") from error
 
@@ -56,11 +66,11 @@ class Reader:
     def trials(self, branch_id: str, after: int = -1) -> Sequence[Trial]:
         """A branch's own trials with a number above `after`, in order."""
         rows = self._all("SELECT record FROM trials WHERE branch = ? AND number > ? ORDER BY number", branch_id, after)
-        return [load_trial(record, self._candidate) for (record,) in rows]
+        return [self._loaded("a trial", load_trial, row[0], self._candidate) for row in rows]
 
     def pendings(self, branch_id: str) -> Sequence[Pending]:
         rows = self._all("SELECT record FROM pendings WHERE branch = ? ORDER BY number", branch_id)
-        return [load_pending(record, self._candidate) for (record,) in rows]
+        return [self._loaded("a pending trial", load_pending, row[0], self._candidate) for row in rows]
 
     def find_run(self, key: RunKey) -> Run | None:
         row = self._one(
@@ -70,7 +80,7 @@ class Reader:
             key.rung,
             key.seed,
         )
-        return None if row is None else load(Run, row[0])
+        return None if row is None else self._loaded("a measurement", load_run, row[0])
 
     def get_meta(self, key: str) -> str | None:
         row = self._one("SELECT value FROM meta WHERE key = ?", key)
@@ -85,14 +95,24 @@ class Reader:
             row = self._one("SELECT record FROM candidates WHERE id = ?", candidate_id)
             if row is None:
                 raise StoreError(f"run folder {str(self.folder)!r} is damaged: candidate {candidate_id!r} is missing")
-            self._candidates[candidate_id] = load_candidate(row[0], self._text)
+            self._candidates[candidate_id] = self._loaded("a candidate", load_candidate, row[0], self._text)
         return self._candidates[candidate_id]
 
     def _text(self, digest: str) -> str:
         row = self._one("SELECT text FROM texts WHERE hash = ?", digest)
         if row is None:
             raise StoreError(f"run folder {str(self.folder)!r} is damaged: text {digest[:12]!r} is missing")
-        return str(row[0])
+        text: str | bytes = row[0]
+        return text if isinstance(text, str) else text.decode("utf-8", "surrogatepass")
+
+    def _loaded(self, what: str, load: Callable[..., T], record: str, *more: object) -> T:
+        try:
+            return load(record, *more)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise StoreError(
+                f"run folder {str(self.folder)!r} is damaged: {what} cannot be read ({error}); restore it from a copy, "
+                f"or use another --folder. The record begins: {record[:80]!r}"
+            ) from error
 
     def _one(self, statement: str, *values: object) -> Any:
         rows = self._all(statement, *values)
@@ -104,3 +124,8 @@ class Reader:
                 return self._connection.execute(statement, values).fetchall()
         except sqlite3.DatabaseError as error:
             raise StoreError(f"run folder {str(self.folder)!r} cannot be read: {error}") from error
+
+
+def _open(path: Path, mode: str) -> sqlite3.Connection:
+    address = f"file:{quote(str(path.absolute()))}?mode={mode}"
+    return sqlite3.connect(address, uri=True, timeout=30, check_same_thread=False)

@@ -2,17 +2,24 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from bilevel.codec import build, plain
-from bilevel.space import Candidate
-from bilevel.trial import Pending, Trial
+from bilevel.codec import plain
+from bilevel.space import Candidate, Value
+from bilevel.store.decode import decoder
+from bilevel.trial import Pending, Run, Trial
+
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+_MADE = {Candidate: lambda made: made}  # candidates are put in place before a record is decoded
+_trial, _pending = decoder(Trial, _MADE), decoder(Pending, _MADE)
+_run, _params = decoder(Run), decoder(Mapping[str, Value])
 
 
 def text_hash(text: str) -> str:
-    """The SHA-256 of a text."""
-    return hashlib.sha256(text.encode()).hexdigest()
+    """The SHA-256 of a text, which may hold half characters: programs do print them."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def dump_candidate(candidate: Candidate) -> str:
@@ -25,7 +32,17 @@ def load_candidate(record: str, text_of: Callable[[str], str]) -> Candidate:
     """The candidate of a record."""
     data = json.loads(record)
     files = {name: text_of(digest) for name, digest in data["files"].items()}
-    made: Candidate = build(Candidate, {"params": data["params"], "files": files})
+    return Candidate(_params(data["params"]), files)
+
+
+def dump_run(run: Run) -> str:
+    """A measurement."""
+    return _text(plain(run))
+
+
+def load_run(record: str) -> Run:
+    """The measurement of a record."""
+    made: Run = _run(json.loads(record))
     return made
 
 
@@ -39,13 +56,13 @@ def dump_record(record: Trial | Pending) -> str:
 
 def load_trial(record: str, candidate_of: Callable[[str], Candidate]) -> Trial:
     """The trial of a record."""
-    made: Trial = build(Trial, _with_candidates(record, candidate_of))
+    made: Trial = _trial(_with_candidates(record, candidate_of))
     return made
 
 
 def load_pending(record: str, candidate_of: Callable[[str], Candidate]) -> Pending:
     """The pending of a record."""
-    made: Pending = build(Pending, _with_candidates(record, candidate_of))
+    made: Pending = _pending(_with_candidates(record, candidate_of))
     return made
 
 
@@ -57,4 +74,15 @@ def _with_candidates(record: str, candidate_of: Callable[[str], Candidate]) -> d
 
 
 def _text(data: Any) -> str:
-    return json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    """Equal records have equal text; half characters, which JSON can say and UTF-8 cannot, are escaped."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _HALF_CHARACTER.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+
+
+def text_column(text: str) -> str | bytes:
+    """A text as SQLite takes it: as it is where that is possible, otherwise as bytes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+    return text

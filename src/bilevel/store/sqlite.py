@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bilevel.codec import dump
 from bilevel.errors import DiskFull, Diverged, StoreError
 from bilevel.lab import Branch, RunKey
 from bilevel.space import Candidate
 from bilevel.store.migrations import MIGRATIONS
 from bilevel.store.reader import FILE, Reader
-from bilevel.store.records import dump_candidate, dump_record, text_hash
+from bilevel.store.records import dump_candidate, dump_record, dump_run, text_column, text_hash
 from bilevel.trial import Pending, Run, Trial
 
 
@@ -37,7 +36,7 @@ class SqliteStore(Reader):
             connection.execute("PRAGMA synchronous = FULL")
             return connection
         except sqlite3.Error as error:
-            raise _mended(error, self.folder) from error
+            raise mended(error, self.folder) from error
 
     def _check_version(self) -> None:
         super()._check_version()
@@ -56,6 +55,7 @@ class SqliteStore(Reader):
             )
 
     def add_pending(self, branch_id: str, pending: Pending) -> None:
+        self.branch(branch_id)
         with self._transaction():
             self._add_candidates(pending.parent, pending.proposal.candidate)
             self._connection.execute(
@@ -64,6 +64,7 @@ class SqliteStore(Reader):
 
     def add_trial(self, branch_id: str, trial: Trial) -> None:
         """Write a trial and remove its pending record. Raises Diverged where another trial has its number."""
+        self.branch(branch_id)
         record = dump_record(trial)
         with self._transaction():
             row = self._one("SELECT record FROM trials WHERE branch = ? AND number = ?", branch_id, trial.number)
@@ -77,7 +78,7 @@ class SqliteStore(Reader):
         with self._transaction():
             self._connection.execute(
                 "INSERT OR IGNORE INTO runs VALUES (?, ?, ?, ?, ?)",
-                (key.harness, key.candidate, key.rung, key.seed, dump(run)),
+                (key.harness, key.candidate, key.rung, key.seed, dump_run(run)),
             )
 
     def put_meta(self, key: str, value: str) -> None:
@@ -93,7 +94,9 @@ class SqliteStore(Reader):
             if candidate.id not in self._stored and candidate.id not in self._fresh:
                 self._fresh.add(candidate.id)
                 for text in candidate.files.values():
-                    self._connection.execute("INSERT OR IGNORE INTO texts VALUES (?, ?)", (text_hash(text), text))
+                    self._connection.execute(
+                        "INSERT OR IGNORE INTO texts VALUES (?, ?)", (text_hash(text), text_column(text))
+                    )
                 self._connection.execute(
                     "INSERT OR IGNORE INTO candidates VALUES (?, ?)", (candidate.id, dump_candidate(candidate))
                 )
@@ -109,7 +112,7 @@ class SqliteStore(Reader):
                 self._fresh = set()
             except (sqlite3.Error, OSError) as error:
                 self._roll_back()
-                raise _mended(error, self.folder) from error
+                raise mended(error, self.folder) from error
             except BaseException:
                 self._roll_back()
                 raise
@@ -120,10 +123,10 @@ class SqliteStore(Reader):
             self._connection.execute("ROLLBACK")
 
 
-def _mended(error: Exception, folder: Path) -> StoreError:
+def mended(error: Exception, folder: Path) -> StoreError:
     """The error with a message that says what to do."""
-    full = isinstance(error, OSError) and error.errno == errno.ENOSPC
-    if full or "full" in str(error):
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if full or getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
         return DiskFull(
             f"the disk of run folder {str(folder)!r} is full; what was stored is safe: free some space and go on with "
             f"`bilevel resume {folder}`"
