@@ -216,7 +216,9 @@ class Loop:
             if run.status is Status.INFRASTRUCTURE:
                 if self.lab.stop.is_set():
                     raise Stopped(f"stopped within trial {pending.number}; resume the run to finish it")
+                lost = run.cost
                 run = task.run(candidate, bench)
+                run = replace(run, cost=run.cost + lost)
             run = self._checked(run)
             if not task.remembers and run.status is not Status.INFRASTRUCTURE:
                 self.lab.store.add_run(key, run)
@@ -350,26 +352,28 @@ class Loop:
 def keep_by_default(trace: Trace, trial: Trial) -> Decision:
     """Greedy against the parent: keep what is better by more than the noise margin.
 
-    Both are compared on the seeds that they share. A relative score is compared with 0. A run may bring its own margin
-    in `data["margin"]`, a reason not to be credited in `data["discredit"]`, and in `data["simpler"]` that it wins ties.
+    Both are compared on the seeds that they share. A relative score is a gain already and compared with 0.
     """
     if trial.score is None:
         return Decision(False, trial.reason or trial.status.value)
     if trial.number == 0:
         return Decision(True, "the baseline")
-    data = trial.runs[-1].data
-    if data.get("discredit"):
-        return Decision(False, str(data["discredit"]))
-    own = data.get("margin")
-    margin = trace.noise.margin if own is None else float(own)
-    if trace.objective.relative and data.get("simpler") and trial.score == 0:
-        return Decision(True, "equal to its control, and simpler")
     if trace.objective.relative:
-        return _verdict(trial.score, margin, "its control" if data.get("control") else "the start of the cycle")
+        return _keep_relative(trial, trial.score)
     parent = trace.of(trial.parent.id)
     if parent is None or parent.score is None:
         return Decision(True, "its parent has no score")
-    return _verdict(_paired_gain(trace, parent, trial), margin, f"its parent (trial {parent.number})")
+    return _verdict(_paired_gain(trace, parent, trial), trace.noise.margin, f"its parent (trial {parent.number})")
+
+
+def _keep_relative(trial: Trial, gain: float) -> Decision:
+    """What a loop as a task says of its run: the innermost margin, why a gain is not credited, who wins a tie."""
+    data = trial.runs[-1].data
+    if data.get("discredit"):
+        return Decision(False, str(data["discredit"]))
+    if data.get("simpler") and gain == 0:
+        return Decision(True, "equal to its control, and simpler")
+    return _verdict(gain, float(data.get("margin", 0.0)), "its control" if data.get("control") else "the cycle's start")
 
 
 def _paired_gain(trace: Trace, parent: Trial, trial: Trial) -> float:

@@ -13,7 +13,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from bilevel.cli.live import change_text
-from bilevel.cli.printing import LEVEL_TITLES, console, jsonable, print_json, print_ledger, print_mechanism, print_summary
+from bilevel.cli.printing import (
+    LEVEL_TITLES,
+    console,
+    jsonable,
+    print_json,
+    print_ledger,
+    print_mechanism,
+    print_summary,
+)
 from bilevel.errors import InputError
 from bilevel.lab import Traces
 from bilevel.levels import leaf, leaf_branch, level_named
@@ -112,7 +120,9 @@ def print_best(path: Path, apply: Path | None, export: Path | None, as_json: boo
             task.write_out(trial.candidate, apply)
             print(f"wrote the winning files into {apply}", file=sys.stderr)
         if export is not None:
-            text = _patch(run) if isinstance(task, FolderTask) else json.dumps(jsonable(trial.candidate), indent=2) + "\n"
+            text = (
+                _patch(run) if isinstance(task, FolderTask) else json.dumps(jsonable(trial.candidate), indent=2) + "\n"
+            )
             export.write_text(text, "utf-8")
             print(f"wrote {export}", file=sys.stderr)
         if as_json:

@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bilevel.cli.live import Live
-from bilevel.cli.printing import console, print_comparison, jsonable, print_json, print_summary
+from bilevel.cli.printing import console, jsonable, print_comparison, print_json, print_summary
 from bilevel.errors import BilevelError, Stopped
 from bilevel.levels import leaf
 from bilevel.recipe import Recipe, find, override

@@ -4,6 +4,8 @@ Source: the idea of learning an unknown constraint from failures, M. A. Gelbart,
 Optimization with Unknown Constraints", 2014, arXiv:1403.5607; here by counting, without a model.
 """
 
+from typing import Any
+
 from bilevel.mechanism import Mechanism
 from bilevel.space import Candidate, Value
 from bilevel.trial import Proposal, Status, Trial
@@ -27,24 +29,29 @@ class CrashMemory(Mechanism):
     times = 1
     told = 8
 
+    def remember(self, memory: Any, trial: Trial) -> tuple[tuple[Trial, ...], frozenset[tuple[str, Value]]]:
+        """(the trials that crashed, every value that was in a trial that ran)."""
+        crashes, fine = memory or ((), frozenset())
+        if trial.status is Status.OK:
+            return crashes, fine | trial.candidate.params.items()
+        return ((*crashes, trial) if self._crashed(trial) else crashes), fine
+
     def advise(self, view: View, briefing: Briefing) -> Briefing:
-        crashes = [trial for trial in view.trace.newest() if self._crashed(trial)]
+        crashes, fine = view.memory or ((), frozenset())
         if not crashes:
             return briefing
-        fine = self._fine(view)
-        lines = [self._line(trial, fine) for trial in crashes[: self.told]]
+        lines = [self._line(trial, fine) for trial in crashes[: -self.told - 1 : -1]]
         text = f"{len(crashes)} of {len(view.trace)} trials crashed; the newest:\n" + "\n".join(lines)
         return briefing.with_block("crash memory", text[:4000], priority=5)
 
     def propose(self, view: View, parent: Candidate, proposals: tuple[Proposal, ...]) -> tuple[Proposal, ...]:
-        crashes = [trial for trial in view.trace if self._crashed(trial)]
+        crashes, fine = view.memory or ((), frozenset())
         if not crashes:
             return proposals
-        fine = self._fine(view)
         return tuple(self._judged(parent, proposal, crashes, fine) for proposal in proposals)
 
     def _judged(
-        self, parent: Candidate, proposal: Proposal, crashes: list[Trial], fine: set[tuple[str, Value]]
+        self, parent: Candidate, proposal: Proposal, crashes: tuple[Trial, ...], fine: frozenset[tuple[str, Value]]
     ) -> Proposal:
         if proposal.repeats or proposal.dropped:
             return proposal
@@ -61,15 +68,11 @@ class CrashMemory(Mechanism):
     def _crashed(self, trial: Trial) -> bool:
         return trial.status in CRASHES and bool(trial.changes)
 
-    def _fine(self, view: View) -> set[tuple[str, Value]]:
-        """Every value that was in a trial that ran."""
-        return {item for trial in view.trace if trial.status is Status.OK for item in trial.candidate.params.items()}
-
-    def _to_blame(self, trial: Trial, fine: set[tuple[str, Value]]) -> list[tuple[str, Value]]:
+    def _to_blame(self, trial: Trial, fine: frozenset[tuple[str, Value]]) -> list[tuple[str, Value]]:
         """The changed values that were in no trial that ran."""
         return [(name, change.new) for name, change in trial.changes.items() if (name, change.new) not in fine]
 
-    def _line(self, trial: Trial, fine: set[tuple[str, Value]]) -> str:
+    def _line(self, trial: Trial, fine: frozenset[tuple[str, Value]]) -> str:
         changes = ", ".join(f"{name}: {change.old!r} -> {change.new!r}" for name, change in trial.changes.items())
         line = f"- trial {trial.number}: {changes}: {trial.status.value}, {trial.reason[:200]}"
         joint = len(trial.changes) > 1 and not self._to_blame(trial, fine)
