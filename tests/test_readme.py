@@ -46,3 +46,20 @@ def test_links_of_the_docs_lead_somewhere():
     for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
             assert (page.parent / target).exists(), (page, target)
+
+
+def test_the_python_example_runs(tmp_path):
+    example = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text("utf-8"), re.DOTALL)[1]
+    done = subprocess.run([sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "'depth': 3" in done.stdout and "gain" in done.stdout
+
+
+def test_the_mechanism_of_the_docs_passes_the_door_and_runs(tmp_path):
+    source = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "mechanisms.md").read_text("utf-8"), re.DOTALL)[1]
+    (tmp_path / "no_repeats.py").write_text(source)
+    (tmp_path / "mine.toml").write_text('name = "mine"\ntitle = "x"\n[inner]\nmechanisms = ["no_repeats.py"]\n')
+    command = [sys.executable, "-m", "bilevel", "run", "mine.toml", "--task", "sphere", "--researcher", "random"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^propose +\d+ +[1-9]\d* +[1-9]\d* +0$", done.stdout, re.MULTILINE), done.stdout

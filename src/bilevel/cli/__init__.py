@@ -149,7 +149,9 @@ def diff(folder: Path, *, json: Json = False) -> None:
 
 
 @app.command
-def best(folder: Path, *, apply: Path | None = None, export: Path | None = None, json: Json = False) -> None:
+def best(
+    folder: Path, *, apply: Path | None = None, export: Path | None = None, sealed: bool = False, json: Json = False
+) -> None:
     """Print the best candidate, write its files into a folder, or export it as a patch.
 
     Parameters
@@ -160,10 +162,12 @@ def best(folder: Path, *, apply: Path | None = None, export: Path | None = None,
         A folder that gets the task's files with the winning changes; files that it has and the task has are replaced.
     export
         A file that gets the winning changes as a patch (for tasks without files: as JSON).
+    sealed
+        Measure the baseline and the best candidate once on the task's sealed split, which no researcher ever sees.
     """
     from bilevel.cli.inspecting import print_best
 
-    print_best(folder, apply, export, json)
+    print_best(folder, apply, export, sealed, json)
 
 
 @app.command

@@ -22,8 +22,9 @@ from bilevel.cli.printing import (
     print_mechanism,
     print_summary,
 )
+from bilevel.codec import derive_seed
 from bilevel.errors import InputError
-from bilevel.lab import Traces
+from bilevel.lab import Bench, Lab, Traces
 from bilevel.levels import leaf, leaf_branch, level_named
 from bilevel.loop import LoopSpec
 from bilevel.recipe import Recipe, build, resolve
@@ -109,8 +110,8 @@ def print_diff(path: Path, as_json: bool) -> None:
             print(patch, end="")
 
 
-def print_best(path: Path, apply: Path | None, export: Path | None, as_json: bool) -> None:
-    """The best candidate: printed, applied to a folder, or exported."""
+def print_best(path: Path, apply: Path | None, export: Path | None, sealed: bool, as_json: bool) -> None:
+    """The best candidate: printed, applied to a folder, exported, or measured on the sealed split."""
     with opened(path) as run:
         trial = _best(run)
         task = leaf(run.spec).task
@@ -125,12 +126,32 @@ def print_best(path: Path, apply: Path | None, export: Path | None, as_json: boo
             )
             export.write_text(text, "utf-8")
             print(f"wrote {export}", file=sys.stderr)
-        if as_json:
+        if sealed:
+            _print_sealed(run, trial, as_json)
+        elif as_json:
             print_json({"score": trial.score, "trial": trial.number, **jsonable(trial.candidate)})
         elif apply is None and export is None:
             print(f"{task.objective.name} {trial.score:.6g} {task.objective.unit} (trial {trial.number}, best seen)")
             for name, value in trial.candidate.params.items():
                 print(f"  {name} = {value!r}")
+
+
+def _print_sealed(run: Opened, trial: Trial, as_json: bool) -> None:
+    spec = leaf(run.spec)
+    if not isinstance(spec.task, FolderTask) or spec.task.model.seal is None:
+        raise InputError(f"task {spec.task.name!r} has no sealed split: its task.toml has no [seal]")
+    rung = next(rung for rung in spec.task.rungs if rung.name == spec.top)
+    bench = Bench(Lab(), spec.top, 0, derive_seed(spec.seed, "evaluation", 0), rung.options)
+    found = {}
+    for name, candidate in (("baseline", spec.task.baseline()), ("best", trial.candidate)):
+        measured = spec.task.sealed(candidate, bench)
+        found[name] = dict(measured.metrics) if measured.metrics else {"failed": measured.log[-300:]}
+    if as_json:
+        print_json(found)
+        return
+    for name, metrics in found.items():
+        print(f"{name:9} " + "  ".join(f"{key} {value}" for key, value in metrics.items()))
+    print("one measurement of each, on the rung that scored the run")
 
 
 def _best(run: Opened) -> Trial:

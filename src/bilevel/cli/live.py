@@ -105,9 +105,10 @@ class Progress:
 
     def table(self) -> Group:
         """The view of a terminal: a row per level, the best so far, time and trials left."""
-        table = Table(box=None, pad_edge=False, padding=(0, 2))
+        table = Table(box=None, pad_edge=False, padding=(0, 2), expand=True)
         for name in ("level", "trial", "by", "change", "score", "decision"):
-            table.add_column(name, overflow="ellipsis", no_wrap=True)
+            share = 1 if name in ("change", "decision") else None  # the others are as wide as they need
+            table.add_column(name, overflow="ellipsis", no_wrap=True, ratio=share)
         for level in reversed(self.levels):
             if level in self.last:
                 _, trial = self.last[level]
@@ -115,7 +116,7 @@ class Progress:
                 table.add_row(
                     LEVEL_TITLES.get(level, level),
                     str(trial.number),
-                    escape(trial.proposal.author[:20]),
+                    escape(trial.proposal.author.split(" (")[0]),
                     escape(change_text(trial)),
                     _score(trial),
                     decision + Text(" " + trial.decision.reason, "dim"),
