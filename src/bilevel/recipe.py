@@ -9,19 +9,22 @@ from collections.abc import Mapping
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bilevel.budget import Budget
 from bilevel.errors import InputError
-from bilevel.levels import Inside, leaf, lift, nest
+from bilevel.levels import Inside, leaf, levels_of, lift, nest
 from bilevel.loop import LoopSpec
 from bilevel.mechanism import Guest
 from bilevel.researcher import Researcher
 from bilevel.settings import Settings
 from bilevel.surfaces import MechanismSurface, SettingsSurface, Surface, mechanism_set
 from bilevel.task import Task
+
+LEVELS = {"settings": "1.5", "mechanisms": "2"}  # the numbers by which the levels are known
 
 
 class Part(BaseModel):
@@ -100,9 +103,7 @@ def find(name_or_path: str) -> Recipe:
     """A recipe by its shipped name or by the path of a TOML file. Raises InputError that lists all that is wrong."""
     path = Path(name_or_path)
     if path.suffix == ".toml":
-        if not path.is_file():
-            raise InputError(f"there is no recipe file {name_or_path!r}")
-        return _parse(path.read_text("utf-8"), name_or_path)
+        return _parse(_text(path, "recipe"), name_or_path)
     folder = resources.files("bilevel.catalog") / "recipes"
     file = folder / f"{name_or_path}.toml"
     if "/" in name_or_path or not file.is_file():
@@ -144,7 +145,8 @@ def override(
     if not recipe.nested:
         if inner_budget is not None or outer_cycles is not None:
             raise InputError(f"recipe {recipe.name!r} has one level: use --trials instead of an inner or outer budget")
-        data["inner"]["trials"] = trials or data["inner"]["trials"]
+        if trials is not None:
+            data["inner"]["trials"] = trials
     else:
         data["outer"] = [dict(level) for level in data["outer"]]
         if inner_budget is not None:
@@ -157,24 +159,57 @@ def override(
     return _validated(data, "the command line")
 
 
-def build(recipe: Recipe) -> LoopSpec:
+def unread(recipe: Recipe) -> list[str]:
+    """Keys that the recipe's file sets and that nothing reads: a sentence each."""
+    found = []
+    if recipe.nested and "trials" in recipe.inner.model_fields_set:
+        found.append("inner.trials: nothing reads it; the level above says how many trials a cycle has")
+    for depth, level in enumerate(recipe.outer):
+        others = {"most_mechanisms"} if level.level == "settings" else {"least_active", "most_changed"}
+        found += [
+            f"outer.{depth}.{key}: level {level.level!r} does not read it" for key in others & level.model_fields_set
+        ]
+        if "cycles" in level.model_fields_set and level is not recipe.outer[-1]:
+            found.append(f"outer.{depth}.cycles: nothing reads it; the level above says how many trials a cycle has")
+    return sorted(found)
+
+
+def sources(recipe: Recipe, spec: LoopSpec) -> dict[str, str]:
+    """The texts of the mechanisms that a recipe names, as they were when `spec` was built from it."""
+    named = [recipe.inner.mechanisms, *(level.mechanisms for level in recipe.outer)]
+    pairs = [
+        pair
+        for names, loop in zip(named, levels_of(spec), strict=True)
+        for pair in zip(names, loop.mechanisms, strict=True)
+    ]
+    return {name: guest.source for name, guest in pairs}
+
+
+def build(recipe: Recipe, stored: Mapping[str, str] = MappingProxyType({})) -> LoopSpec:
     """The loops of a recipe, wired to the task, the researchers and the mechanisms that it names.
 
-    Raises InputError for names that do not exist and for extras that are not installed.
+    `stored` holds the texts of mechanisms as a run folder keeps them; the others are read. Raises InputError for names
+    that do not exist and for extras that are not installed.
     """
     from bilevel.tasks.catalog import find as find_task
 
+    names = [level.level for level in recipe.outer]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(
+            f"recipe {recipe.name!r} has two levels {twice!r}; the upper one would undo the lower one's work"
+        )
     task = find_task(recipe.task)
-    spec = _inner(recipe, task)
+    spec = _inner(recipe, task, stored)
     for depth, level in enumerate(recipe.outer):
-        spec = _outer(spec, level, depth)
+        spec = _outer(spec, level, depth, stored)
     if recipe.evaluations is not None:
         limit = Budget(spec.budget.trials, recipe.evaluations + leaf(spec).calibration)
         spec = replace(spec, budget=limit)
     return spec
 
 
-def _inner(recipe: Recipe, task: Task) -> LoopSpec:
+def _inner(recipe: Recipe, task: Task, stored: Mapping[str, str]) -> LoopSpec:
     inner = recipe.inner
     names = [rung.name for rung in task.rungs]
     if inner.rung and inner.rung not in names:
@@ -194,10 +229,10 @@ def _inner(recipe: Recipe, task: Task) -> LoopSpec:
         rung=inner.rung,
         calibration=inner.calibration,
     )
-    return _with_mechanisms(spec, inner.mechanisms)
+    return _with_mechanisms(spec, inner.mechanisms, stored)
 
 
-def _outer(inner: LoopSpec, level: Outer, depth: int) -> LoopSpec:
+def _outer(inner: LoopSpec, level: Outer, depth: int, stored: Mapping[str, str]) -> LoopSpec:
     from bilevel.admission import door
 
     surface: Surface
@@ -217,7 +252,7 @@ def _outer(inner: LoopSpec, level: Outer, depth: int) -> LoopSpec:
         cycles=level.cycles,
         start=level.start,
     )
-    return _with_mechanisms(spec, level.mechanisms)
+    return _with_mechanisms(spec, level.mechanisms, stored)
 
 
 def _researcher(name: str, level: Outer | None = None) -> Researcher:
@@ -225,10 +260,16 @@ def _researcher(name: str, level: Outer | None = None) -> Researcher:
     from bilevel import mechanisms, researchers
 
     base, _, mode = name.partition(":")
+    _check_level(base, name, "1" if level is None else LEVELS[level.level])
     if base == "settings_rules" and level is not None:
         return researchers.make(base, least_active=level.least_active, most_changed=level.most_changed)
     if base != "library" or level is None:
         return researchers.make(name)
+    if mode not in ("", "diagnose", "random", *(f"only:{known}" for known in mechanisms.library())):
+        known = ", ".join(mechanisms.library())
+        raise InputError(
+            f"there is no researcher {name!r}; write library, library:random, or library:only:NAME with one of: {known}"
+        )
     return researchers.make(
         base,
         compose=mechanism_set,
@@ -239,9 +280,20 @@ def _researcher(name: str, level: Outer | None = None) -> Researcher:
     )
 
 
-def _with_mechanisms(spec: LoopSpec, names: tuple[str, ...]) -> LoopSpec:
+def _check_level(base: str, name: str, level: str) -> None:
+    """Raises InputError where a researcher works on another level. `scripted` is made by programs, with its replies."""
+    from bilevel import researchers
+
+    fit = [listed.name for listed in researchers.catalog() if listed.level == level and listed.name != "scripted"]
+    if base not in fit:
+        known = base in [listed.name for listed in researchers.catalog()]
+        said = f"researcher {name!r} cannot work on level {level}" if known else f"there is no researcher {name!r}"
+        raise InputError(f"{said}; level {level} has: {', '.join(fit)}")
+
+
+def _with_mechanisms(spec: LoopSpec, names: tuple[str, ...], stored: Mapping[str, str]) -> LoopSpec:
     for name in names:
-        spec = lift(_guest(name), spec)
+        spec = lift(Guest(Path(name).stem, stored[name]) if name in stored else _guest(name), spec)
     return spec
 
 
@@ -253,13 +305,20 @@ def _guest(name: str) -> Guest:
     path = Path(name)
     if path.suffix != ".py":
         return Guest(name, mechanisms.source(name))
-    if not path.is_file():
-        raise InputError(f"there is no mechanism file {name!r}")
-    guest = Guest(path.stem, path.read_text("utf-8"))
+    guest = Guest(path.stem, _text(path, "mechanism"))
     refusal = door(guest)
     if refusal is not None:
         raise InputError(f"mechanism file {name!r} was refused at the door: {refusal}")
     return guest
+
+
+def _text(path: Path, what: str) -> str:
+    if not path.is_file():
+        raise InputError(f"there is no {what} file {str(path)!r}")
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{what} file {str(path)!r} cannot be read: {error}") from error
 
 
 def _parse(text: str, where: str) -> Recipe:

@@ -4,11 +4,12 @@ import os
 import platform
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
+from typing import Any
 
 from bilevel import __version__
 from bilevel.codec import content_hash
@@ -16,9 +17,10 @@ from bilevel.errors import Stopped
 from bilevel.lab import Lab
 from bilevel.levels import LoopTask, leaf
 from bilevel.loop import Loop, LoopSpec
-from bilevel.recipe import Recipe, build, resolve
+from bilevel.recipe import Recipe, build, resolve, sources
 from bilevel.store.folder import RunFolder
 from bilevel.store.sqlite import SqliteStore
+from bilevel.tasks.folder import FolderTask
 
 ISOLATION = "own process group with limits and a bare environment; no sandbox"
 
@@ -58,7 +60,11 @@ class RunSession:
 def start(recipe: Recipe, path: Path) -> RunSession:
     """A new run in a new folder. Everything that can be wrong with the recipe is found before the folder is made."""
     spec = build(recipe)
-    folder = RunFolder.create(path, {"recipe": recipe.model_dump(mode="json"), "bilevel": __version__})
+    task = leaf(spec).task
+    if isinstance(task, FolderTask) and task.folder == Path(recipe.task).resolve():
+        recipe = recipe.model_copy(update={"task": str(task.folder)})  # a resume may start from another folder
+    facts = {"recipe": recipe.model_dump(mode="json"), "sources": sources(recipe, spec), "bilevel": __version__}
+    folder = RunFolder.create(path, facts)
     folder.set_meta("environment", environment())
     folder.set_meta("harness", leaf(spec).task.harness)
     return RunSession(folder, recipe, spec, Lab(folder.store, workers=recipe.workers))
@@ -71,8 +77,7 @@ def resume(path: Path) -> RunSession:
     """
     folder = RunFolder.open(path)
     try:
-        recipe = resolve(folder.config["recipe"])
-        spec = build(recipe)
+        recipe, spec = recorded(folder.config)
         _check_harness(folder, spec)
     except BaseException:
         folder.close()
@@ -83,6 +88,12 @@ def resume(path: Path) -> RunSession:
             for trial in folder.store.trials(branch.id):
                 lab.meter.charge(trial.cost)
     return RunSession(folder, recipe, spec, lab)
+
+
+def recorded(config: Mapping[str, Any]) -> tuple[Recipe, LoopSpec]:
+    """The recipe that a run folder keeps, and its loops with the mechanisms as they were at the start."""
+    recipe = resolve(config["recipe"])
+    return recipe, build(recipe, config.get("sources", {}))
 
 
 def _check_harness(folder: RunFolder[SqliteStore], spec: LoopSpec) -> None:

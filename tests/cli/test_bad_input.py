@@ -78,3 +78,47 @@ def test_a_folder_that_is_no_run_folder_is_said_so(bilevel, tmp_path):
     for folder in ("empty", "missing"):
         done = bilevel("resume", folder)
         assert done.returncode in (1, 2) and folder in done.stderr and "Traceback" not in done.stderr
+
+
+def test_an_option_of_zero_is_refused_and_not_ignored(bilevel):
+    refused(bilevel("run", "a", "--trials", "0"), "inner.trials")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[inner]\nresearcher = 'settings_rules'\n", ["settings_rules", "level 1", "coordinate"]),
+        ("[inner]\nresearcher = 'library'\n", ["library", "level 1"]),
+        ("[inner]\nresearcher = 'scripted'\n", ["scripted", "level 1"]),
+        ("[[outer]]\nlevel = 'mechanisms'\nresearcher = 'coordinate'\n", ["coordinate", "level 2", "library"]),
+        ("[[outer]]\nlevel = 'settings'\nresearcher = 'library'\n", ["library", "level 1.5", "settings_rules"]),
+        ("[[outer]]\nlevel = 'mechanisms'\nresearcher = 'library:hope'\n", ["library:hope", "library:only:NAME"]),
+        ("[[outer]]\nlevel = 'mechanisms'\nresearcher = 'library:only:hope'\n", ["library:only:hope", "tabu"]),
+        ("[inner]\nmechanisms = ['missing.py']\n", ["missing.py"]),
+        ("[[outer]]\nlevel = 'settings'\nresearcher = 'settings_rules'\n" * 2, ["two levels", "settings"]),
+    ],
+)
+def test_what_cannot_work_together_is_refused_before_the_run(bilevel, tmp_path, text, words):
+    refused(bilevel("run", recipe_file(tmp_path, text)), *words)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_recipe_that_is_no_text_is_refused(bilevel, tmp_path):
+    (tmp_path / "mine.toml").write_bytes(b"\xff\xfe")
+    refused(bilevel("run", "mine.toml"), "mine.toml")
+
+
+def test_check_names_the_keys_of_a_recipe_that_nothing_reads(bilevel, tmp_path):
+    settings = "[[outer]]\nlevel = 'settings'\nresearcher = 'settings_rules'\ncycles = 3\nmost_mechanisms = 2\n"
+    mechanisms = "[[outer]]\nlevel = 'mechanisms'\nresearcher = 'library'\nleast_active = 1\n"
+    path = recipe_file(tmp_path, f"[inner]\ntrials = 9\n{settings}{mechanisms}")
+    done = bilevel("check", path)
+    assert done.returncode == 4
+    for key in ("inner.trials", "outer.0.cycles", "outer.0.most_mechanisms", "outer.1.least_active"):
+        assert f"- {key}: " in done.stdout
+    assert len(done.stdout.splitlines()) == 4
+
+
+def test_no_shipped_recipe_has_keys_that_nothing_reads(bilevel):
+    for name in ("a", "b", "c", "d", "default", "placebo", "shuffle", "static"):
+        assert bilevel("check", name).returncode == 0

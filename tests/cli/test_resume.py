@@ -2,14 +2,17 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from bilevel.lab import Traces
 from bilevel.levels import leaf, leaf_branch
+from bilevel.mechanisms import source
 from bilevel.recipe import build, resolve
 from bilevel.store.folder import RunFolder
 
@@ -124,3 +127,19 @@ def test_ctrl_c_stops_after_what_runs_and_resume_goes_on(bilevel, tmp_path):
     assert "bilevel resume run" in output
     assert bilevel("resume", "run").returncode == 0
     assert fingerprints(tmp_path / "run") == fingerprints(tmp_path / "whole")
+
+
+def test_a_resume_needs_neither_the_mechanism_file_nor_the_same_working_folder(bilevel, tmp_path):
+    rule = tmp_path / "rule.py"
+    rule.write_text(source("tabu"))
+    shutil.copytree(Path(__file__).parents[1] / "fixtures" / "tasks" / "tiny", tmp_path / "task")
+    recipe = 'name = "mine"\ntitle = "a test"\ntask = "task"\n[inner]\ntrials = 3\nmechanisms = ["rule.py"]\n'
+    (tmp_path / "mine.toml").write_text(recipe)
+    assert bilevel("run", "mine.toml", "--folder", "run").returncode == 0
+    rule.unlink()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    command = [sys.executable, "-m", "bilevel", "resume", "../run"]
+    done = subprocess.run(command, cwd=elsewhere, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert bilevel("show", "run", "--mechanism", "rule").returncode == 0

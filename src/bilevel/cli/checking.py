@@ -14,7 +14,7 @@ from rich.console import Console
 
 from bilevel.cli.printing import jsonable, print_json
 from bilevel.errors import BilevelError
-from bilevel.recipe import build, find, shipped
+from bilevel.recipe import build, find, shipped, unread
 from bilevel.run import ISOLATION, planned_evaluations
 
 PROBLEMS_FOUND = 4
@@ -53,7 +53,9 @@ def check(target: str, baseline: bool) -> list[str]:
         if target.endswith(".toml") or target in shipped():
             recipe = find(target)
             spec = build(recipe)
-            return [] if planned_evaluations(spec) is not None else ["no level says how long to search"]
+            return unread(recipe) + (
+                [] if planned_evaluations(spec) is not None else ["no level says how long to search"]
+            )
         task = find_task(target)
         checker = getattr(task, "check", None)
         return list(checker(run_baseline=baseline)) if checker is not None else _check_function(target)

@@ -27,8 +27,9 @@ from bilevel.errors import InputError
 from bilevel.lab import Bench, Lab, Traces
 from bilevel.levels import leaf, leaf_branch, level_named
 from bilevel.loop import LoopSpec
-from bilevel.recipe import Recipe, build, resolve
+from bilevel.recipe import Recipe
 from bilevel.report import Summary, archive_best, own_trials, summarise
+from bilevel.run import recorded
 from bilevel.store.folder import RunFolder
 from bilevel.store.reader import Reader
 from bilevel.tasks.folder import FolderTask
@@ -58,8 +59,7 @@ def opened(path: Path) -> Iterator[Opened]:
     """A run folder for reading."""
     folder = RunFolder.read(path)
     try:
-        recipe = resolve(folder.config["recipe"])
-        yield Opened(folder, recipe, build(recipe))
+        yield Opened(folder, *recorded(folder.config))
     finally:
         folder.close()
 
