@@ -136,12 +136,17 @@ class Traces:
 
 @dataclass
 class Lab:
-    """Everything a loop needs from the world. `workers`: how many runs of the innermost task go on at once."""
+    """Everything a loop needs from the world.
+
+    `workers`: how many runs of the innermost task go on at once. `stop` asks to end after what is running, `cancel` to
+    end what is running too.
+    """
 
     store: Store = field(default_factory=MemoryStore)
     meter: Meter = field(default_factory=lambda: Meter("run"))
     workers: int = 1
     stop: threading.Event = field(default_factory=threading.Event)
+    cancel: threading.Event = field(default_factory=threading.Event)
     traces: Traces = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

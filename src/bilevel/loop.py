@@ -13,7 +13,7 @@ from itertools import count
 from bilevel.budget import Budget
 from bilevel.codec import derive_seed
 from bilevel.draft import Drafting
-from bilevel.errors import BilevelError, GuestError, InputError, Stopped
+from bilevel.errors import BilevelError, GuestError, HarnessError, InputError, Stopped
 from bilevel.fold import Fold, Record, Without
 from bilevel.lab import Bench, Branch, Lab, RunKey
 from bilevel.mechanism import Guest, Mechanism, load
@@ -25,6 +25,8 @@ from bilevel.task import Task
 from bilevel.trace import Trace, top_scores
 from bilevel.trial import Decision, Fault, Pending, Proposal, Run, Status, Step, Trial, merge
 from bilevel.view import View
+
+MOST_INFRASTRUCTURE = 4  # trials in a row that the machine may fail; with one more the run stops
 
 
 @dataclass(frozen=True)
@@ -220,11 +222,32 @@ class Loop:
                 run = task.run(candidate, bench)
                 run = replace(run, cost=run.cost + lost)
             run = self._checked(run)
+            self._must_go_on(pending, run)
             if not task.remembers and run.status is not Status.INFRASTRUCTURE:
                 self.lab.store.add_run(key, run)
         if not task.remembers:
             self.lab.meter.charge(run.cost)
         return replace(run, rung=step.rung, seed=step.seed)
+
+    def _must_go_on(self, pending: Pending, run: Run) -> None:
+        """A search without a baseline, or on a machine that fails each time, is no search: nothing is stored of it."""
+        before = self.trace[max(0, len(self.trace) - MOST_INFRASTRUCTURE) :]
+        failing = [trial for trial in before if trial.status is Status.INFRASTRUCTURE]
+        if run.status is Status.OK or self.spec.task.remembers:
+            return
+        what = f"{run.status.value}: {failure_reason(run)}"
+        if pending.number == 0 and run.status is Status.INFRASTRUCTURE:
+            raise HarnessError(f"the baseline of task {self.spec.task.name!r} cannot be measured here ({what})")
+        if pending.number == 0:
+            raise InputError(
+                f"the baseline of task {self.spec.task.name!r} fails ({what}); mend the task (`bilevel check` helps) and "
+                "start again"
+            )
+        if run.status is Status.INFRASTRUCTURE and len(failing) == MOST_INFRASTRUCTURE:
+            raise HarnessError(
+                f"the machine failed in {MOST_INFRASTRUCTURE + 1} trials in a row ({what}); mend it, then go on with "
+                "`bilevel resume`"
+            )
 
     def _checked(self, run: Run) -> Run:
         """An ok run whose score is missing, NaN or infinite becomes an invalid one."""
@@ -291,9 +314,7 @@ class Loop:
             return Status.REFUSED, pending.refused
         failed = next((run for run in runs if run.status is not Status.OK), None)
         if failed is not None:
-            lines = failed.log.strip().splitlines()
-            reason = failed.data.get("reason") or (lines[-1] if lines else failed.status.value)
-            return failed.status, str(reason)[:300]
+            return failed.status, failure_reason(failed)
         if not any(run.rung == self.spec.top for run in runs):
             return Status.PRUNED, "stopped before the top rung"
         return Status.OK, ""
@@ -347,6 +368,12 @@ class Loop:
 
     def _may_ask(self, in_flight: int) -> bool:
         return in_flight < self.workers and (self._asked == 0 or len(self.trace) > 0)
+
+
+def failure_reason(run: Run) -> str:
+    """Why a run failed, in a line: what its task says, or the last line of its log."""
+    lines = run.log.strip().splitlines()
+    return str(run.data.get("reason") or (lines[-1] if lines else run.status.value))[:300]
 
 
 def keep_by_default(trace: Trace, trial: Trial) -> Decision:

@@ -146,13 +146,18 @@ def _processor() -> str:
 
 
 @contextmanager
-def stopping(event: threading.Event) -> Iterator[None]:
-    """Within the block, the first Ctrl-C or SIGTERM asks to stop after what is running; the second interrupts."""
+def stopping(lab: Lab) -> Iterator[None]:
+    """Within the block, the first Ctrl-C or SIGTERM asks to stop after what is running, the second ends that too; the
+    third interrupts."""
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if event.is_set():
+        if lab.cancel.is_set():
             raise KeyboardInterrupt
-        event.set()
+        if lab.stop.is_set():
+            lab.cancel.set()
+        else:
+            lab.stop.set()
+            os.write(2, b"bilevel: stopping after what is running; Ctrl-C again ends that too (a resume repeats it)\n")
 
     if threading.current_thread() is not threading.main_thread():
         yield

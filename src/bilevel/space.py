@@ -410,11 +410,9 @@ def _number(value: Value) -> float:
 
 
 def _to_unit(number: float, low: float, high: float, log: bool) -> float:
-    if high <= low:
-        return 0.0
     if log:
-        return (math.log(max(number, low)) - math.log(low)) / (math.log(high) - math.log(low))
-    return (number - low) / (high - low)
+        number, low, high = math.log(max(number, low)), math.log(low), math.log(high)
+    return (number - low) / (high - low) if high > low else 0.0  # two bounds may have one logarithm
 
 
 def _from_unit(unit: float, low: float, high: float, log: bool) -> float:

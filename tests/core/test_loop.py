@@ -115,16 +115,36 @@ def test_a_crash_is_never_kept_and_not_run_again():
     assert trace[2].reason == "already measured as trial 1 (exit)"
 
 
-def test_a_baseline_that_crashes_is_left_by_the_first_trial_with_a_score():
-    class Same(Mechanism):
-        def select(self, view, parent):
-            return parent
-
+def test_a_baseline_that_fails_is_the_users_to_mend():
     task = TinyTask(start=START.with_params(depth=12))
-    trace = search(spec_of(task, Script({1: [{"depth": 5}], 2: [{"depth": 4}]}), Same(), trials=2))
-    assert [trial.status for trial in trace] == [Status.EXIT, Status.OK, Status.OK]
-    assert trace[1].decision.keep and trace[1].decision.reason == "its parent has no score"
-    assert not any(trial.faults for trial in trace)
+    with pytest.raises(InputError, match="baseline .* fails .*exit"):
+        search(spec_of(task, Script({1: [{"depth": 5}]}), trials=2))
+
+
+class Broken(TinyTask):
+    """A machine that fails from some run on."""
+
+    good = 0
+
+    def run(self, candidate, bench):
+        self.good -= 1
+        ill = Run(bench.rung, bench.seed, Status.INFRASTRUCTURE, log="no torch")
+        return super().run(candidate, bench) if self.good >= 0 else ill
+
+
+def test_a_machine_that_cannot_measure_the_baseline_ends_the_run():
+    with pytest.raises(HarnessError, match="baseline .* no torch"):
+        search(spec_of(Broken(), Script({}), trials=2))
+
+
+def test_a_machine_that_keeps_failing_ends_the_run_and_it_can_be_resumed():
+    task, lab = Broken(), Lab()
+    task.good = 4
+    spec = spec_of(task, Script({n: [{"depth": d}] for n, d in enumerate((5, 4, 3, 2, 1, 6, 7), 1)}), trials=7)
+    with pytest.raises(HarnessError, match="5 trials in a row.*resume"):
+        Loop(spec, lab).run()
+    task.good = 100
+    assert len(Loop(spec, lab).run()) == 8
 
 
 def test_the_margin_decides_on_the_seeds_that_both_were_measured_on():

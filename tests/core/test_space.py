@@ -196,3 +196,9 @@ def test_a_cap_holds_for_choices_too():
     rng = random.Random(0)
     assert {space.draw(rng, "shape", "flat") for _ in range(20)} == {"flat"}
     assert {space.draw(rng, "bias", False) for _ in range(20)} == {False}
+
+
+def test_bounds_that_have_one_logarithm_are_one_point():
+    domain = Float(1e300, math.nextafter(1e300, math.inf), log=True)
+    assert domain.unit(1e300) == domain.unit(domain.high) == 0
+    assert domain.check(domain.at(0.5)) is None

@@ -3,7 +3,7 @@
 import difflib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +46,8 @@ class Opened:
 
     @property
     def state(self) -> str:
-        return str(self.folder.meta("state") or "created")
+        state = str(self.folder.meta("state") or "created")
+        return state if state in ("finished", "stopped") or self.folder.has_writer() else "interrupted"
 
     def summary(self) -> Summary:
         return summarise(
@@ -118,13 +119,13 @@ def print_best(path: Path, apply: Path | None, export: Path | None, sealed: bool
         if apply is not None:
             if not isinstance(task, FolderTask):
                 raise InputError(f"task {task.name!r} has no files to apply; use --export to write its parameters")
-            task.write_out(trial.candidate, apply)
+            _written(apply, lambda: task.write_out(trial.candidate, apply))
             print(f"wrote the winning files into {apply}", file=sys.stderr)
         if export is not None:
             text = (
                 _patch(run) if isinstance(task, FolderTask) else json.dumps(jsonable(trial.candidate), indent=2) + "\n"
             )
-            export.write_text(text, "utf-8")
+            _written(export, lambda: export.write_text(text, "utf-8"))
             print(f"wrote {export}", file=sys.stderr)
         if sealed:
             _print_sealed(run, trial, as_json)
@@ -134,6 +135,13 @@ def print_best(path: Path, apply: Path | None, export: Path | None, sealed: bool
             print(f"{task.objective.name} {trial.score:.6g} {task.objective.unit} (trial {trial.number}, best seen)")
             for name, value in trial.candidate.params.items():
                 print(f"  {name} = {value!r}")
+
+
+def _written(path: Path, write: Callable[[], object]) -> None:
+    try:
+        write()
+    except OSError as error:
+        raise InputError(f"{str(path)!r} cannot be written: {error.strerror or error}") from error
 
 
 def _print_sealed(run: Opened, trial: Trial, as_json: bool) -> None:
@@ -183,6 +191,8 @@ def _trace(run: Opened, branch: str | None) -> list[Trial]:
 
 def _trial(run: Opened, branch: str | None, number: int) -> Trial:
     trials = _trace(run, branch)
+    if not trials:
+        raise InputError(f"there is no trial {number}: none is finished yet")
     if not 0 <= number < len(trials):
         raise InputError(f"there is no trial {number}; this branch has the trials 0 to {len(trials) - 1}")
     return trials[number]

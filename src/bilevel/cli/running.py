@@ -1,5 +1,6 @@
 """`run`, `resume` and `demo`: a search with live progress, and its summary at the end."""
 
+import shlex
 import time
 from pathlib import Path
 
@@ -51,16 +52,17 @@ def _execute(session: RunSession, as_json: bool) -> Summary:
     _announce(out, session)
     began = time.monotonic()
     with (
-        stopping(session.lab.stop),
+        stopping(session.lab),
         Live(out, session.folder.path, session.spec, planned_evaluations(session.spec)),
     ):
         try:
             session.execute()
         except Stopped:
-            out.print(f"Stopped. Everything finished is stored; go on with: bilevel resume {session.folder.path}")
+            command = f"bilevel resume {shlex.quote(str(session.folder.path))}"
+            out.print(f"Stopped. Everything finished is stored; go on with: {command}", markup=False, soft_wrap=True)
             raise
         except BilevelError:
-            out.print(f"What was finished is stored in {session.folder.path}.")
+            out.print(f"What was finished is stored in {session.folder.path}.", markup=False, soft_wrap=True)
             raise
     out.print(f"Finished in {time.monotonic() - began:.1f} s.")
     store = session.folder.store
@@ -71,7 +73,7 @@ def _announce(out: Console, session: RunSession) -> None:
     inner = leaf(session.spec)
     planned = planned_evaluations(session.spec)
     out.print(
-        f"[bold]{session.recipe.name}[/]: {session.recipe.title}\n"
+        f"{session.recipe.name}: {session.recipe.title}\n"
         f"task {inner.task.name} · {inner.task.objective.name}"
         f"{' (self-reported)' if inner.task.self_reported else ''} · researcher {inner.researcher.name} · "
         f"seed {session.spec.seed} · at most {planned if planned is not None else '?'} measurements · "
@@ -79,6 +81,8 @@ def _announce(out: Console, session: RunSession) -> None:
         f"isolation: {ISOLATION}\n"
         f"run folder: {session.folder.path}",
         highlight=False,
+        markup=False,
+        soft_wrap=True,
     )
 
 

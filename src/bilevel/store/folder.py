@@ -86,6 +86,18 @@ class RunFolder(Generic[S]):
             raise StoreError(f"{str(self.path)!r} was opened for reading")
         self.store.put_meta(key, json.dumps(value))
 
+    def has_writer(self) -> bool:
+        """Whether the process that writes here is alive, as far as this machine can tell."""
+        try:
+            process, node = (self.path / "lock").read_text().removeprefix("process ").split(" on ", 1)
+            if node == os.uname().nodename:
+                os.kill(int(process), 0)
+        except PermissionError:  # of another user, and alive
+            return True
+        except (OSError, ValueError):
+            return False
+        return True
+
     def close(self) -> None:
         """Close the store and give the lock back."""
         self.store.close()

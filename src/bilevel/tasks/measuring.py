@@ -81,7 +81,7 @@ class Measuring:
             limits = Limits(
                 rung.wall_seconds, rung.cpu_seconds or rung.wall_seconds, rung.memory_bytes, rung.output_bytes
             )
-            outcome = process.run(full, cwd=space.work, env=env, limits=limits)
+            outcome = process.run(full, cwd=space.work, env=env, limits=limits, cancel=bench.lab.cancel)
             self._check_started(outcome, full[0], space)
             return self._judged(bench, outcome, space, orders)
 
