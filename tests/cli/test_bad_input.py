@@ -1,8 +1,11 @@
 """Bad input: a clear message that names the thing and the way out, exit code 2, and nothing lost."""
 
 import sqlite3
+from pathlib import Path
 
 import pytest
+
+TINY = Path(__file__).parents[1] / "fixtures" / "tasks" / "tiny"
 
 
 def refused(done, *words):
@@ -122,3 +125,22 @@ def test_check_names_the_keys_of_a_recipe_that_nothing_reads(bilevel, tmp_path):
 def test_no_shipped_recipe_has_keys_that_nothing_reads(bilevel):
     for name in ("a", "b", "c", "d", "default", "placebo", "shuffle", "static"):
         assert bilevel("check", name).returncode == 0
+
+
+def test_names_with_brackets_and_spaces_are_only_names(bilevel, tmp_path):
+    (tmp_path / "mine.toml").write_text('name = "mine"\ntitle = "levels [/b] of [red]"\n[inner]\ntrials = 2\n')
+    folder = "a [/b] näme"
+    done = bilevel("run", "mine.toml", "--folder", folder)
+    assert done.returncode == 0, done.stderr
+    assert "levels [/b] of [red]" in done.stdout
+    for command in ("status", "show", "diff", "best", "resume"):
+        done = bilevel(command, folder)
+        assert done.returncode == 0, done.stderr
+
+
+def test_a_place_that_cannot_be_written_is_said_so(bilevel, tmp_path):
+    assert bilevel("run", "a", "--task", TINY, "--trials", "2", "--folder", "run").returncode == 0
+    (tmp_path / "file").write_text("mine")
+    refused(bilevel("best", "run", "--apply", "file"), "file", "cannot be written")
+    refused(bilevel("best", "run", "--export", "."), "cannot be written")
+    assert (tmp_path / "file").read_text() == "mine"

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -143,3 +144,38 @@ def test_a_resume_needs_neither_the_mechanism_file_nor_the_same_working_folder(b
     done = subprocess.run(command, cwd=elsewhere, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert bilevel("show", "run", "--mechanism", "rule").returncode == 0
+
+
+@pytest.fixture
+def endless(tmp_path):
+    """A run whose first measurement has begun and does not end by itself."""
+    shutil.copytree(Path(__file__).parents[1] / "fixtures" / "tasks" / "tiny", tmp_path / "task")
+    begun = tmp_path / "begun"
+    script = tmp_path / "task" / "start" / "train.py"
+    script.write_text(f"{script.read_text()}\nimport time\nopen({str(begun)!r}, 'w').close()\ntime.sleep(1000)\n")
+    rungs = tmp_path / "task" / "task.toml"
+    rungs.write_text(re.sub(r"(wall|cpu)_seconds = .*", r"\1_seconds = 2000.0", rungs.read_text()))
+    command = [sys.executable, "-m", "bilevel", "run", "a", "--task", "task", "--workers", "2", "--folder", "run"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not begun.exists():
+        assert process.poll() is None, process.communicate()
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_the_second_ctrl_c_ends_what_is_running(endless, bilevel_json):
+    endless.send_signal(signal.SIGINT)
+    assert "Ctrl-C again" in endless.stderr.readline()
+    endless.send_signal(signal.SIGINT)
+    output, error = endless.communicate(timeout=60)
+    assert endless.returncode == 3, error
+    assert "bilevel resume run" in output
+    assert bilevel_json("status", "run")["state"] == "stopped"
+
+
+def test_a_run_that_was_killed_is_not_said_to_be_running(endless, bilevel_json):
+    assert bilevel_json("status", "run")["state"] == "running"
+    endless.kill()
+    endless.wait()
+    assert bilevel_json("status", "run")["state"] == "interrupted"

@@ -117,7 +117,7 @@ def test_a_crash_is_never_kept_and_not_run_again():
 
 def test_a_baseline_that_fails_is_the_users_to_mend():
     task = TinyTask(start=START.with_params(depth=12))
-    with pytest.raises(InputError, match="baseline .* fails .*exit"):
+    with pytest.raises(InputError, match=r"baseline .* fails .*exit"):
         search(spec_of(task, Script({1: [{"depth": 5}]}), trials=2))
 
 
@@ -133,7 +133,7 @@ class Broken(TinyTask):
 
 
 def test_a_machine_that_cannot_measure_the_baseline_ends_the_run():
-    with pytest.raises(HarnessError, match="baseline .* no torch"):
+    with pytest.raises(HarnessError, match=r"baseline .* no torch"):
         search(spec_of(Broken(), Script({}), trials=2))
 
 
@@ -141,7 +141,7 @@ def test_a_machine_that_keeps_failing_ends_the_run_and_it_can_be_resumed():
     task, lab = Broken(), Lab()
     task.good = 4
     spec = spec_of(task, Script({n: [{"depth": d}] for n, d in enumerate((5, 4, 3, 2, 1, 6, 7), 1)}), trials=7)
-    with pytest.raises(HarnessError, match="5 trials in a row.*resume"):
+    with pytest.raises(HarnessError, match=r"5 trials in a row.*resume"):
         Loop(spec, lab).run()
     task.good = 100
     assert len(Loop(spec, lab).run()) == 8
