@@ -240,8 +240,8 @@ class Loop:
             raise HarnessError(f"the baseline of task {self.spec.task.name!r} cannot be measured here ({what})")
         if pending.number == 0:
             raise InputError(
-                f"the baseline of task {self.spec.task.name!r} fails ({what}); mend the task (`bilevel check` helps) and "
-                "start again"
+                f"the baseline of task {self.spec.task.name!r} fails ({what}); mend the task (`bilevel check` helps) "
+                "and start again"
             )
         if run.status is Status.INFRASTRUCTURE and len(failing) == MOST_INFRASTRUCTURE:
             raise HarnessError(
