@@ -20,6 +20,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +78,7 @@ def door(guest: Guest) -> str | None:
 
 
 def admit(source: str) -> Admission:
-    """Judge a source text. Raises HarnessError where the child process cannot be started."""
+    """Judge a source text. Raises HarnessError where the child process cannot be started, or fails by itself."""
     if source not in _JUDGED:
         began = time.perf_counter()
         problems = read(source) or _tried(source)
@@ -287,16 +288,18 @@ def _tried(source: str) -> list[str]:
 
 
 def _verdict(code: int, out: str, err: str) -> list[str]:
-    try:
-        problems = json.loads(out.strip().splitlines()[-1])
-        return [str(problem) for problem in problems]
-    except (IndexError, ValueError):
-        pass
+    with contextlib.suppress(IndexError, ValueError):
+        said = json.loads(out.strip().splitlines()[-1])
+        if "failed" in said:
+            raise HarnessError(f"the conformance suite failed, not the mechanism that it tried:\n{said['failed']}")
+        return [str(problem) for problem in said["problems"]]
     if code in (-signal.SIGXCPU, -signal.SIGKILL):
         return [f"it used more than {CPU_SECONDS} s of CPU time in the conformance suite: a hook loops or is too slow"]
     if "MemoryError" in err:
         return [f"it used more than {MEMORY_BYTES // 2**20} MiB of memory in the conformance suite"]
-    return [f"the process that tested it ended with code {code}: {err.strip()[-300:] or 'no message'}"]
+    if code >= 0:  # no guest can end the process in this way
+        raise HarnessError(f"the process that tests mechanisms ended with code {code}: {err.strip()[-1000:]}")
+    return [f"it crashed the process that tested it ({signal.Signals(-code).name}): {err.strip()[-300:]}"]
 
 
 def _kill(process: subprocess.Popen[str]) -> None:
@@ -317,15 +320,24 @@ def child() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a guest prints is not an answer
     _limit()
     linecache.cache["<mechanism guest>"] = (len(source), None, source.splitlines(keepends=True), "<mechanism guest>")
-    try:
-        problems = check_mechanism(lambda: load(Guest("guest", source)))
-    except MemoryError:
-        problems = [f"it used more than {MEMORY_BYTES // 2**20} MiB of memory in the conformance suite"]
-    except GuestError as error:
-        problems = [str(error)]
-    answer.write(json.dumps(problems) + "\n")
+    answer.write(json.dumps(_tried_here(source)) + "\n")
     answer.flush()
     os._exit(0)
+
+
+def _tried_here(source: str) -> dict[str, object]:
+    """The problems of a source text, or how the suite itself failed: an error with no line of the guest in it."""
+    try:
+        return {"problems": check_mechanism(lambda: load(Guest("guest", source)))}
+    except MemoryError:
+        return {"problems": [f"it used more than {MEMORY_BYTES // 2**20} MiB of memory in the conformance suite"]}
+    except GuestError as error:
+        return {"problems": [str(error)]}
+    except BaseException as error:
+        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith("<mechanism")]
+        if lines:
+            return {"problems": [f"line {lines[-1]}: it raised {type(error).__name__}: {error}"]}
+        return {"failed": traceback.format_exc()[-2000:]}
 
 
 def _limit() -> None:

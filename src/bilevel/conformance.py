@@ -310,7 +310,10 @@ def _check_rollout(make: Callable[[], Mechanism]) -> list[str]:
     try:
         trace = Loop(spec, Lab()).run()
     except Exception as error:
-        return [f"in a loop of {ROLLOUT} trials: {_raised(make(), error)}"]
+        mechanism = make()
+        if not _frames(mechanism, error):
+            raise  # the loop's own failure: what a guest raises in a hook is a fault
+        return [f"in a loop of {ROLLOUT} trials: {_raised(mechanism, error)}"]
     faults: list[Fault] = [fault for trial in trace for fault in trial.faults if "view.ask" not in fault.message]
     found = [f"{fault.hook}, in a loop of {ROLLOUT} trials: {fault.message}" for fault in faults[:3]]
     own = [back for trial in trace for back in trial.turned_back if back.author == "mechanism"]
@@ -333,14 +336,16 @@ def _check_rollout(make: Callable[[], Mechanism]) -> list[str]:
 
 def _raised(mechanism: Mechanism, error: Exception) -> str:
     """What a guest raised, where, and what may mend it."""
-    own = getattr(sys.modules.get(type(mechanism).__module__), "__file__", None)
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename.startswith("<mechanism") or frame.filename == own
-    ]
+    frames = _frames(mechanism, error)
     place = f" (line {frames[-1].lineno}{f': {frames[-1].line}' if frames[-1].line else ''})" if frames else ""
     return f"it raised {_said(error)}{place}{_hint(error)}"
+
+
+def _frames(mechanism: Mechanism, error: Exception) -> list[traceback.FrameSummary]:
+    """The mechanism's own frames in a traceback."""
+    own = getattr(sys.modules.get(type(mechanism).__module__), "__file__", None)
+    frames = traceback.extract_tb(error.__traceback__)
+    return [frame for frame in frames if frame.filename.startswith("<mechanism") or frame.filename == own]
 
 
 def _said(error: Exception) -> str:

@@ -4,6 +4,7 @@ import pytest
 
 from bilevel import admission
 from bilevel.admission import admit, door
+from bilevel.errors import HarnessError
 from bilevel.mechanism import Guest
 from bilevel.mechanisms import library, source
 
@@ -274,3 +275,21 @@ def test_the_surface_is_told_none_or_the_reasons_and_equal_sources_are_judged_on
     assert door(good) is None
     assert admit(good.source) is admit(good.source)
     assert "does not parse" in str(door(Guest("broken", "class")))
+
+
+def test_a_hook_that_ends_the_process_is_the_mechanisms_fault():
+    assert "line 5: it raised SystemExit" in said(rule("def select(self, view, parent):\n    raise SystemExit(0)"))
+
+
+def test_a_failure_of_the_suite_itself_is_never_a_refusal(monkeypatch, tmp_path):
+    text = rule("def select(self, view, parent):\n    return parent  # judged by a broken suite")
+    crash = "import sys; sys.path.insert(0, sys.argv[1]); from bilevel import admission; "
+    broken = crash + "admission.check_mechanism = lambda make: [][1]; admission.child()"
+    monkeypatch.setattr(admission, "CHILD", broken)
+    with pytest.raises(HarnessError, match=r"conformance suite failed(.|\n)*IndexError"):
+        admit(text)
+    monkeypatch.setattr(admission, "CHILD", "raise ImportError('no bilevel here')")
+    with pytest.raises(HarnessError, match=r"ended with code 1(.|\n)*no bilevel here"):
+        admit(text)
+    monkeypatch.undo()
+    assert admit(text).ok
