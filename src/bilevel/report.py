@@ -137,7 +137,7 @@ def summarise(records: Records, spec: LoopSpec, *, folder: str = "", state: str 
         costs=tuple(_level_cost(records, loop.name) for loop in levels_of(spec)),
         repetition=_repetition([trial for _, trial in inner]),
         in_force=_in_force(spec, root),
-        mechanisms=tuple(_mechanism_trials(root)) if spec.name == "mechanisms" else (),
+        mechanisms=tuple(_mechanism_trial(trial) for _, trial in own_trials(records, "mechanisms") if trial.number > 0),
         static=_static(spec, inner),
         curve=_curve(inner, objective.minimize),
     )
@@ -193,10 +193,6 @@ def _static(spec: LoopSpec, inner: list[tuple[str, Trial]]) -> dict[str, dict[st
     names = {guest.name for guest in leaf(spec).mechanisms}
     ledger = merge(*(trial.ledger for _, trial in inner))
     return {name: _numbers(hooks) for name, hooks in ledger.items() if name in names}
-
-
-def _mechanism_trials(root: Trace) -> list[MechanismTrial]:
-    return [_mechanism_trial(trial) for trial in root if trial.number > 0]
 
 
 def _mechanism_trial(trial: Trial) -> MechanismTrial:

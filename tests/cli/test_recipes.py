@@ -62,3 +62,13 @@ def test_options_override_a_recipe(bilevel_json):
     assert summary["seed"] == 9
     assert summary["noise"]["sd"] == 0
     assert summary["folder"] == "runs/a-sphere-1"
+
+
+def test_mechanisms_have_ledgers_also_where_their_level_is_not_the_outermost(bilevel_json, tmp_path):
+    inner = "[[outer]]\nlevel = 'mechanisms'\nresearcher = 'library'\ntrials = 5\n"
+    upper = "[[outer]]\nlevel = 'settings'\nresearcher = 'settings_rules'\ntrials = 2\ncycles = 3\nstart = 'fork'\n"
+    (tmp_path / "mine.toml").write_text(f"name = 'mine'\ntitle = 'a test'\n{inner}{upper}")
+    summary = bilevel_json("run", "mine.toml", "--folder", "run")
+    assert summary["mechanisms"]
+    assert all(mechanism["ledger"] and mechanism["source"] for mechanism in summary["mechanisms"])
+    bilevel_json("show", "run", "--mechanism", summary["mechanisms"][0]["name"])
