@@ -4,7 +4,7 @@ Source: the idea of learning an unknown constraint from failures, M. A. Gelbart,
 Optimization with Unknown Constraints", 2014, arXiv:1403.5607; here by counting, without a model.
 """
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from bilevel.mechanism import Mechanism
 from bilevel.space import Candidate, Value
@@ -14,6 +14,9 @@ from bilevel.view import Briefing, View
 CRASHES = (
     Status.EXIT, Status.TIME_OUT, Status.OUT_OF_MEMORY, Status.OUTPUT_LIMIT, Status.INVALID_METRIC, Status.DIVERGED,
 )  # fmt: skip
+
+Memory: TypeAlias = tuple[tuple[Trial, ...], frozenset[tuple[str, Value]], dict[tuple[str, Value], tuple[Trial, ...]]]
+NOTHING: Memory = ((), frozenset(), {})
 
 
 class CrashMemory(Mechanism):
@@ -29,15 +32,19 @@ class CrashMemory(Mechanism):
     times = 1
     told = 8
 
-    def remember(self, memory: Any, trial: Trial) -> tuple[tuple[Trial, ...], frozenset[tuple[str, Value]]]:
-        """(the trials that crashed, every value that was in a trial that ran)."""
-        crashes, fine = memory or ((), frozenset())
+    def remember(self, memory: Any, trial: Trial) -> Memory:
+        """What crashed, which values ran, and by each changed value the crashes in which it was changed."""
+        crashes, fine, by_value = memory or NOTHING
         if trial.status is Status.OK:
-            return crashes, fine | trial.candidate.params.items()
-        return ((*crashes, trial) if self._crashed(trial) else crashes), fine
+            return crashes, fine | trial.candidate.params.items(), by_value
+        if not self._crashed(trial):
+            return crashes, fine, by_value
+        new = {(name, change.new) for name, change in trial.changes.items()}
+        added = {value: (*by_value.get(value, ()), trial) for value in new}
+        return (*crashes, trial), fine, {**by_value, **added}
 
     def advise(self, view: View, briefing: Briefing) -> Briefing:
-        crashes, fine = view.memory or ((), frozenset())
+        crashes, fine, _ = view.memory or NOTHING
         if not crashes:
             return briefing
         lines = [self._line(trial, fine) for trial in crashes[: -self.told - 1 : -1]]
@@ -45,18 +52,23 @@ class CrashMemory(Mechanism):
         return briefing.with_block("crash memory", text[:4000], priority=5)
 
     def propose(self, view: View, parent: Candidate, proposals: tuple[Proposal, ...]) -> tuple[Proposal, ...]:
-        crashes, fine = view.memory or ((), frozenset())
+        crashes, fine, by_value = view.memory or NOTHING
         if not crashes:
             return proposals
-        return tuple(self._judged(parent, proposal, crashes, fine) for proposal in proposals)
+        return tuple(self._judged(parent, proposal, fine, by_value) for proposal in proposals)
 
     def _judged(
-        self, parent: Candidate, proposal: Proposal, crashes: tuple[Trial, ...], fine: frozenset[tuple[str, Value]]
+        self,
+        parent: Candidate,
+        proposal: Proposal,
+        fine: frozenset[tuple[str, Value]],
+        by_value: dict[tuple[str, Value], tuple[Trial, ...]],
     ) -> Proposal:
         if proposal.repeats or proposal.dropped:
             return proposal
         for name, change in proposal.candidate.changes_from(parent).items():
-            blamed = [trial for trial in crashes if self._to_blame(trial, fine) == [(name, change.new)]]
+            value = (name, change.new)
+            blamed = [trial for trial in by_value.get(value, ()) if self._to_blame(trial, fine) == [value]]
             if len(blamed) >= self.times:
                 last = blamed[-1]
                 return proposal.drop(
