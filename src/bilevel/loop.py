@@ -241,7 +241,7 @@ class Loop:
         if pending.number == 0:
             raise InputError(
                 f"the baseline of task {self.spec.task.name!r} fails ({what}); mend the task (`bilevel check` helps) "
-                "and start again"
+                "and start again in another folder"
             )
         if run.status is Status.INFRASTRUCTURE and len(failing) == MOST_INFRASTRUCTURE:
             raise HarnessError(

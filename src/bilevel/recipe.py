@@ -77,7 +77,7 @@ class Outer(Part):
 class Recipe(Part):
     """Everything that decides a run. `evaluations` bounds the measurements of the whole tree without calibration."""
 
-    name: str
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     title: str
     why: str = ""
     task: str = "sphere"

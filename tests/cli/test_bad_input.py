@@ -144,3 +144,16 @@ def test_a_place_that_cannot_be_written_is_said_so(bilevel, tmp_path):
     refused(bilevel("best", "run", "--apply", "file"), "file", "cannot be written")
     refused(bilevel("best", "run", "--export", "."), "cannot be written")
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_brackets_in_a_title_are_text(bilevel, tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('name = "mine"\ntitle = "a [b]test[/c]"\ntask = "sphere"\n[inner]\ntrials = 2\n')
+    done = bilevel("run", path)
+    assert done.returncode == 0 and "a [b]test[/c]" in done.stdout, done.stderr
+
+
+def test_a_recipe_name_that_is_no_file_name_is_refused(bilevel, tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('name = "a/[b]"\ntitle = "x"\n')
+    refused(bilevel("run", path), "name")

@@ -60,7 +60,8 @@ def check(target: str, baseline: bool) -> list[str]:
         checker = getattr(task, "check", None)
         return list(checker(run_baseline=baseline)) if checker is not None else _check_function(target)
     except BilevelError as error:
-        return str(error).splitlines() or [type(error).__name__]
+        lines = [line.strip().removeprefix("- ") for line in str(error).splitlines()]
+        return lines[1:] if len(lines) > 1 else lines  # the first of several is their heading
 
 
 def _check_function(target: str) -> list[str]:

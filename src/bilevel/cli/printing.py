@@ -41,10 +41,10 @@ def _lists(data: Any) -> Any:
 
 def print_summary(console: Console, summary: Summary, *, sources: bool = True) -> None:
     """Baseline, best, what changed, each mechanism with its ledger and control, cost per level, the run folder."""
-    console.rule(f"[bold]{summary.recipe} on {summary.task}[/]")
-    unit = f" {summary.unit}" if summary.unit else ""
+    console.rule(f"[bold]{escape(f'{summary.recipe} on {summary.task}')}[/]")
+    unit = f" {escape(summary.unit)}" if summary.unit else ""
     reported = " (self-reported)" if summary.self_reported else ""
-    console.print(f"{summary.objective}{reported}, {summary.direction}", highlight=False)
+    console.print(f"{summary.objective}{reported}, {summary.direction}", highlight=False, markup=False)
     console.print(f"  baseline  {_number(summary.baseline)}{unit}   {_noise(summary)}", highlight=False)
     gain = "" if summary.gain is None else f"   gain {summary.gain:+.4g}, best seen of {summary.charged} measurements"
     console.print(f"  best      [bold]{_number(summary.best)}[/]{unit}{gain}", highlight=False)
@@ -64,7 +64,7 @@ def print_comparison(console: Console, stuck: Summary, unstuck: Summary) -> None
     """Two runs of one researcher at equal trials, side by side."""
     console.rule("[bold]the stuck researcher, alone and with outer levels, at equal trials[/]")
     table = Table(box=None, pad_edge=False)
-    for name in ("", f"alone ({stuck.recipe})", f"with levels 1.5 and 2 ({unstuck.recipe})"):
+    for name in ("", escape(f"alone ({stuck.recipe})"), escape(f"with levels 1.5 and 2 ({unstuck.recipe})")):
         table.add_column(name, justify="left" if not name else "right")
     for title, a, b in (
         ("trials (both arms)", stuck.repetition.trials, unstuck.repetition.trials),
@@ -128,7 +128,7 @@ def print_mechanism(console: Console, mechanism: MechanismTrial, unit: str, sour
     if mechanism.pairs:
         arms = f"challenger {_number(mechanism.challenger_best)}, control {_number(mechanism.control_best)}"
         gain = f"gain against its control {_number(mechanism.gain)} {unit}"
-        console.print(f"  {gain} ({arms}; n = {mechanism.pairs} pair: not evidence)", highlight=False)
+        console.print(f"  {gain} ({arms}; n = {mechanism.pairs} pair: not evidence)", highlight=False, markup=False)
     console.print(f"  {verdict}: {escape(mechanism.reason)}", highlight=False)
 
 
