@@ -8,12 +8,11 @@ A passed suite says that the contract holds in the cases tried, not that the gue
 """
 
 import copy
-import random
 import sys
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -22,58 +21,38 @@ from bilevel.codec import content_hash, derive_seed
 from bilevel.draft import Drafting
 from bilevel.errors import BilevelError
 from bilevel.fold import Fold, Record
-from bilevel.lab import Bench, Branch, Lab, RunKey, Store, Traces
+from bilevel.lab import Bench, Branch, Lab, RunKey, Store
 from bilevel.loop import Loop, LoopSpec
 from bilevel.mechanism import HOOKS, Guest, Mechanism, overridden
-from bilevel.objective import Objective, is_score
+from bilevel.objective import is_score
 from bilevel.researcher import Researcher
 from bilevel.settings import Settings
-from bilevel.space import Bool, Candidate, Choice, Derived, Domain, Float, Int, Space, Value
+from bilevel.situations import (
+    BASELINE,
+    NUMERIC,
+    RUNGS,
+    Bowl,
+    Case,
+    Walk,
+    cases,
+    made_trial,
+    mixed_trace,
+    view_of,
+)
+from bilevel.space import Candidate, Space
 from bilevel.surfaces import Surface
-from bilevel.task import Rung, Task
-from bilevel.trace import Trace
-from bilevel.trial import Decision, Fault, Pending, Proposal, Run, Status, Step, Trial, TurnedBack
-from bilevel.view import Below, Briefing, View
+from bilevel.task import Task
+from bilevel.trial import Fault, Pending, Proposal, Run, Status, Step, Trial, TurnedBack
+from bilevel.view import Briefing, View
 
-LONG = 1_000  # trials in the long trace
 SECONDS = 1.0  # for all hooks over the long trace, CPU time of this process
 MOST_MEMORY = 1_000_000  # characters of a memory's repr after the long trace
 MOST_ADVICE = 40_000  # characters added to a briefing
 MOST_PROBLEMS = 12
 ROLLOUT = 16  # trials of the small loop in which a mechanism is put in force
-RUNGS = (Rung("quick"), Rung("full"))
-OBJECTIVE = Objective("loss")
-NUMERIC: Mapping[str, Domain] = {
-    "momentum": Float(0.0, 1.0),
-    "rate": Float(1e-4, 1.0, log=True),
-    "layers": Int(1, 12),
-    "width": Int(8, 512, log=True),
-    "batch": Int(16, 4096, power_of_two=True),
-    "shape": Choice(("flat", "long", "round")),
-    "pair": Choice(((0.8, 0.95), (0.9, 0.95), (0.9, 0.99))),
-    "bias": Bool(),
-    "edition": Int(1, 3, locked=True),
-}
-BASELINE = Candidate(
-    {"momentum": 0.0, "rate": 0.02, "layers": 4, "width": 64, "batch": 256, "shape": "flat", "pair": (0.8, 0.95),
-     "bias": False, "edition": 1}
-)  # fmt: skip
-DERIVED: Mapping[str, Domain] = {name: Derived() for name in ("carrier", "domain", "hooks", "newest", "order")}
 
 
 # ---- mechanisms ----
-
-
-@dataclass(frozen=True)
-class Case:
-    """A situation in which every hook is tried."""
-
-    name: str
-    trace: Trace
-    space: Space
-    parent: Candidate
-    fresh: tuple[Candidate, ...]  # candidates that were never tried
-    relative: bool = False
 
 
 def check_mechanism(make: Callable[[], Mechanism]) -> list[str]:
@@ -91,7 +70,7 @@ def check_mechanism(make: Callable[[], Mechanism]) -> list[str]:
         return [*wrong, f"it overrides no hook, so it would never be called; the hooks are: {', '.join(HOOKS)}"]
     problems: dict[tuple[str, str], str] = {}
     turned_back_all: list[bool] = []
-    for case in _cases(numeric_only="numeric" in mechanism.needs):
+    for case in cases(numeric_only="numeric" in mechanism.needs):
         for hook, kind, text in _check_case(make, hooks, case, turned_back_all):
             problems.setdefault((hook, kind), f"{hook}, with {case.name}: {text}")
     wrong += problems.values()
@@ -125,7 +104,7 @@ def _check_case(
             memory = yield from _remembered(first, second, case, small)
         except _Failed:
             return
-    view = _view(case, memory)
+    view = view_of(case, memory)
     for hook in hooks:
         if hook == "remember":
             continue
@@ -299,13 +278,13 @@ def _questions(hook: str, case: Case) -> Iterator[tuple[Any, ...]]:
     else:
         number = len(case.trace)
         for status, loss in ((Status.OK, 0.4), (Status.OUT_OF_MEMORY, None), (Status.PRUNED, None)):
-            yield (_trial(number, case.parent, case.fresh[0], case.space, status, loss),)
+            yield (made_trial(number, case.parent, case.fresh[0], case.space, status, loss),)
 
 
 def _check_rollout(make: Callable[[], Mechanism]) -> list[str]:
     """Put in force in a small loop: faults that only a real search brings out, and proposals that never change."""
     spec = LoopSpec(
-        "rollout", _Bowl(), _Walk(), (Guest("mechanism", ""),), budget=Budget(trials=ROLLOUT), load=lambda _: make()
+        "rollout", Bowl(), Walk(), (Guest("mechanism", ""),), budget=Budget(trials=ROLLOUT), load=lambda _: make()
     )
     try:
         trace = Loop(spec, Lab()).run()
@@ -384,190 +363,6 @@ def _same(a: Any, b: Any) -> bool:
         return a is b or bool(a == b)
     except Exception:  # such as arrays, whose comparison is not one truth value
         return repr(a) == repr(b)
-
-
-# ---- the situations ----
-
-
-def _cases(numeric_only: bool) -> Iterator[Case]:
-    space = Space(NUMERIC)
-    fresh = tuple(_drawn(space, f"fresh {n}") for n in range(6))
-    mixed = _mixed(space, 40)
-    yield Case("an empty trace", Trace(OBJECTIVE), space, BASELINE, fresh)
-    yield Case("one trial", _mixed(space, 1), space, BASELINE, fresh)
-    yield Case("trials that all failed", _failing(space), space, BASELINE, fresh)
-    yield Case("equal scores and no noise", _flat(space), space, BASELINE, fresh)
-    yield Case("40 trials of every kind", mixed, space, mixed.current or BASELINE, fresh)
-    frozen = space.freeze([name for name in space.active if name != "shape"], "a test")
-    yield Case("all but one parameter frozen", mixed, frozen, mixed.current or BASELINE, fresh)
-    if not numeric_only:
-        yield _derived()
-    long = _mixed(space, LONG)
-    yield Case(f"{LONG:,} trials", long, space, long.current or BASELINE, fresh)
-
-
-def _view(case: Case, memory: Any) -> View:
-    objective = Objective("gain", minimize=False, relative=True) if case.relative else OBJECTIVE
-    below = None
-    if case.relative:
-        below = Below(_mixed(Space(NUMERIC), 12), Space(NUMERIC), True, OBJECTIVE, "an inner task", trials=5)
-    return View(
-        number=len(case.trace),
-        seed=1,
-        brief="a synthetic task",
-        objective=objective,
-        space=case.space,
-        settings=Settings(),
-        trace=case.trace,
-        trials_left=50,
-        tokens_left=100_000,
-        memory=memory,
-        below=below,
-        answer=lambda prompt, key: "an answer without any meaning",
-    )
-
-
-def _drawn(space: Space, name: str) -> Candidate:
-    return space.sample(random.Random(derive_seed("conformance", name)), BASELINE)
-
-
-def _trial(
-    number: int,
-    parent: Candidate,
-    candidate: Candidate,
-    space: Space,
-    status: Status = Status.OK,
-    loss: float | None = None,
-    keep: bool = False,
-    author: str = "fixture",
-) -> Trial:
-    ran = status is not Status.REFUSED
-    metrics = {"loss": loss} if loss is not None else None
-    repeats = 3 if number == 0 and loss is not None else 1
-    runs = tuple(
-        Run("full", seed, status, metrics and {"loss": metrics["loss"] + 0.001 * seed}, Cost(1, 1.0))
-        if status is not Status.PRUNED
-        else Run("quick", 0, Status.OK, {"loss": 0.9})
-        for seed in range(repeats if ran else 0)
-    )
-    return Trial(
-        number=number,
-        parent=parent,
-        proposal=Proposal(candidate, "because", author),
-        runs=runs,
-        status=status,
-        score=loss,
-        decision=Decision(keep, "kept" if keep else "not better"),
-        changes=candidate.changes_from(parent),
-        reason="" if status is Status.OK else f"{status.value} for a test",
-    )
-
-
-def _mixed(space: Space, length: int) -> Trace:
-    """Single and joint changes, successes and every kind of failure, some baselines of value 0."""
-    trace = Trace(OBJECTIVE) + _trial(0, BASELINE, BASELINE, space, loss=1.0, keep=True)
-    statuses = list(Status)
-    names = list(space.active)
-    for number in range(1, length):
-        parent = trace.current or BASELINE
-        drawn = _drawn(space, f"mixed {number}")
-        some = [names[number % len(names)], *([names[(number * 7) % len(names)]] if number % 3 == 0 else [])]
-        candidate = parent.with_params(**{name: drawn.params[name] for name in some})
-        status = statuses[number // 3 % len(statuses)] if number % 3 == 2 else Status.OK
-        loss = 1.0 - 0.0005 * number + 0.05 * (number % 4) if status is Status.OK else None
-        keep = loss is not None and number % 4 == 0
-        trace = trace + _trial(number, parent, candidate, space, status, loss, keep)
-    return trace
-
-
-def _failing(space: Space) -> Trace:
-    trace = Trace(OBJECTIVE)
-    for number, status in enumerate(s for s in Status if s is not Status.OK):
-        candidate = BASELINE if number == 0 else _drawn(space, f"failing {number}")
-        trace = trace + _trial(number, BASELINE, candidate, space, status)
-    return trace
-
-
-def _flat(space: Space) -> Trace:
-    """One change proposed again and again with one score, 0, as if nothing mattered."""
-    trace = Trace(OBJECTIVE) + _trial(0, BASELINE, BASELINE, space, loss=0.0, keep=True)
-    for number in range(1, 10):
-        candidate = BASELINE.with_params(batch=512) if number % 2 else BASELINE.with_params(momentum=0.5)
-        trace = trace + _trial(number, BASELINE, candidate, space, loss=0.0)
-    return trace
-
-
-def _derived() -> Case:
-    """The trace of an outer level, where parameters are features of the candidate's files."""
-
-    def of(number: int) -> Candidate:
-        name = f"m{number}"
-        params: dict[str, Value] = {
-            "carrier": "code", "domain": ("", "restarts")[number % 2], "hooks": ("select",), "newest": name,
-            "order": (name,),
-        }  # fmt: skip
-        return Candidate(params, {name: f"# {number}"})
-
-    trace = Trace(Objective("gain", minimize=False, relative=True))
-    trace = trace + _trial(0, of(0), of(0), Space(DERIVED), loss=0.0, keep=True)
-    for number in range(1, 8):
-        parent = trace.current or of(0)
-        loss = None if number == 3 else 0.01 * number - 0.03
-        status = Status.INVALID_METRIC if loss is None else Status.OK
-        trace = trace + _trial(number, parent, of(number), Space(DERIVED), status, loss, keep=number == 5)
-    fresh = tuple(of(number) for number in range(20, 26))
-    name = 'an outer loop, whose parameters cannot be set (if that cannot work, declare needs = frozenset({"numeric"}))'
-    return Case(name, trace, Space(DERIVED), trace.current or of(0), fresh, relative=True)
-
-
-@dataclass(frozen=True)
-class _Bowl:
-    """A small task for the rollout: the squared distance from the middle; one option crashes."""
-
-    name: str = "bowl"
-    objective: Objective = OBJECTIVE
-    space: Space = Space(NUMERIC)
-    brief: str = "a synthetic task"
-    rungs: tuple[Rung, ...] = RUNGS
-    self_reported: bool = False
-    remembers: bool = False
-    harness: str = "bowl"
-    evaluations: int = 1
-
-    def baseline(self) -> Candidate:
-        return BASELINE
-
-    def problems(self, candidate: Candidate, parent: Candidate) -> list[str]:
-        return []
-
-    def run(self, candidate: Candidate, bench: Bench) -> Run:
-        if candidate.params["shape"] == "long":
-            return Run(bench.rung, bench.seed, Status.EXIT, log="the shape 'long' crashes", cost=Cost(1))
-        units = [domain.unit(candidate.params[name]) for name, domain in NUMERIC.items()]
-        noise = derive_seed(candidate.id, bench.seed) % 100 / 1e5
-        loss = sum((unit - 0.5) ** 2 for unit in units) + noise
-        return Run(bench.rung, bench.seed, Status.OK, {"loss": loss}, Cost(1))
-
-    def below(self, traces: Traces, state: str | None) -> Below | None:
-        return None
-
-    def evaluate(self, run: Run) -> float:
-        return run.metrics["loss"] if run.metrics else 0.0
-
-
-@dataclass(frozen=True)
-class _Walk:
-    """A researcher for the rollout: changes one or two parameters at random, never what was measured."""
-
-    name: str = "walk"
-    reads_advice: bool = False
-    free: bool = True
-
-    def propose(self, view: View, parent: Candidate, briefing: Briefing) -> Sequence[Proposal]:
-        rng = view.rng(f"walk {briefing.attempt}")
-        names = rng.sample(view.space.active, min(2, len(view.space.active)))
-        drawn = {name: view.space.draw(rng, name, parent.params[name]) for name in names}
-        return [Proposal(parent.with_params(**drawn), "a random step", self.name)]
 
 
 # ---- researchers, tasks, surfaces, stores ----
@@ -658,7 +453,7 @@ def check_store(make: Callable[[], Store]) -> list[str]:
     store = make()
     found: list[str] = []
     space, root = Space(NUMERIC), Branch("root", "inner")
-    trace = _mixed(space, 8)
+    trace = mixed_trace(space, 8)
     pending = Pending(0, 0, BASELINE, trace[0].proposal, (Step("full"),), {})
     store.open_branch(root)
     store.open_branch(root)
