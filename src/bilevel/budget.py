@@ -30,7 +30,6 @@ class Budget:
 
     trials: int | None = None
     evaluations: int | None = None
-    tokens: int | None = None
 
 
 class Meter:

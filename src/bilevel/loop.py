@@ -154,7 +154,6 @@ class Loop:
             settings=self.spec.settings,
             trace=trace,
             trials_left=None if limit is None else max(limit - number + 1, 0),
-            tokens_left=self.spec.budget.tokens,
             below=self.spec.task.below(self.lab.traces, trace.state),
         )
 

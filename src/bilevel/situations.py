@@ -81,7 +81,6 @@ def view_of(case: Case, memory: Any) -> View:
         settings=Settings(),
         trace=case.trace,
         trials_left=50,
-        tokens_left=100_000,
         memory=memory,
         below=below,
         answer=lambda prompt, key: "an answer without any meaning",

@@ -73,8 +73,6 @@ class View:
     trace: Trace
     pending: tuple[Pending, ...] = ()
     trials_left: int | None = None
-    tokens_left: int | None = None
-    lessons: tuple[str, ...] = ()
     memory: Any = None
     below: Below | None = None
     answer: Callable[[str, str], str] | None = None

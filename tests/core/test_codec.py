@@ -156,4 +156,4 @@ def test_a_charge_is_charged_to_every_ancestor_and_to_nobody_else(charges):
     spent = [sum(n for w, n in charges if w in group) for group in ({0, 1, 2, 3}, {1, 3}, {2}, {3})]
     assert [meter.spent.evaluations for meter in meters] == spent
     assert root.spent.tokens == len(charges)
-    assert Budget() == Budget(None, None, None)
+    assert Budget() == Budget(None, None)

@@ -64,7 +64,8 @@ def _execute(session: RunSession, as_json: bool) -> Summary:
         except BilevelError:
             out.print(f"What was finished is stored in {session.folder.path}.", markup=False, soft_wrap=True)
             raise
-    out.print(f"Finished in {time.monotonic() - began:.1f} s.")
+    spent = session.lab.meter.spent.evaluations
+    out.print(f"Finished in {time.monotonic() - began:.1f} s; {spent} measurements are charged.")
     store = session.folder.store
     return summarise(store, session.spec, folder=str(session.folder.path), state="finished", recipe=session.recipe.name)
 
