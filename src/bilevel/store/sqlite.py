@@ -5,6 +5,7 @@ serves all threads of the one writing process, one transaction at a time.
 """
 
 import errno
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from bilevel.store.migrations import MIGRATIONS
 from bilevel.store.reader import FILE, Reader
 from bilevel.store.records import dump_candidate, dump_record, dump_run, text_column, text_hash
 from bilevel.trial import Pending, Run, Trial
+
+LEAST_FREE = 64 * 1024  # bytes; with less than this on its disk SQLite cannot work
 
 
 class SqliteStore(Reader):
@@ -125,10 +128,17 @@ class SqliteStore(Reader):
 
 def mended(error: Exception, folder: Path) -> StoreError:
     """The error with a message that says what to do."""
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    if full or getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+    if (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)) or _is_full(error, folder):
         return DiskFull(
             f"the disk of run folder {str(folder)!r} is full; what was stored is safe: free some space and go on with "
             f"`bilevel resume {folder}`"
         )
     return StoreError(f"run folder {str(folder)!r} cannot be written: {error}")
+
+
+def _is_full(error: Exception, folder: Path) -> bool:
+    """Whether SQLite says so, or fails where there is no room: on a very full disk it says "disk I/O error"."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None or code == sqlite3.SQLITE_FULL:
+        return code is not None
+    return code & 0xFF == sqlite3.SQLITE_IOERR and shutil.disk_usage(folder).free < LEAST_FREE
