@@ -25,6 +25,8 @@ def test_a_script_becomes_a_task_and_is_improved(tmp_path):
         words = line.split("#")[0].split()
         done = subprocess.run([sys.executable, "-m", *words], cwd=tmp_path, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, (line, done.stdout, done.stderr)
+        if line.startswith("bilevel run"):
+            assert "isolation: runs have their own process" in done.stdout
     assert "(self-reported)" in subprocess.run(
         [sys.executable, "-m", "bilevel", "status", "runs/default-mytask-1"],
         cwd=tmp_path, capture_output=True, text=True, timeout=60,

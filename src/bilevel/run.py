@@ -14,15 +14,22 @@ from typing import Any
 from bilevel import __version__
 from bilevel.codec import content_hash
 from bilevel.errors import Stopped
+from bilevel.execution.process import CONTAINMENT
 from bilevel.lab import Lab
 from bilevel.levels import LoopTask, leaf
 from bilevel.loop import Loop, LoopSpec
 from bilevel.recipe import Recipe, build, resolve, sources
 from bilevel.store.folder import RunFolder
 from bilevel.store.sqlite import SqliteStore
+from bilevel.task import Task
 from bilevel.tasks.folder import FolderTask
 
-ISOLATION = "own process group with limits and a bare environment; no sandbox"
+OWN_PROCESSES = (
+    "runs have their own process tree with limits and a bare environment"
+    if CONTAINMENT == "tree"
+    else "runs have their own process group with limits and a bare environment; on this system only the group is ended"
+)
+NO_SANDBOX = "no sandbox; mechanisms that passed the door run in this process"
 
 
 @dataclass
@@ -65,7 +72,7 @@ def start(recipe: Recipe, path: Path) -> RunSession:
         recipe = recipe.model_copy(update={"task": str(task.folder)})  # a resume may start from another folder
     facts = {"recipe": recipe.model_dump(mode="json"), "sources": sources(recipe, spec), "bilevel": __version__}
     folder = RunFolder.create(path, facts)
-    folder.set_meta("environment", environment())
+    folder.set_meta("environment", environment(leaf(spec).task))
     folder.set_meta("harness", leaf(spec).task.harness)
     return RunSession(folder, recipe, spec, Lab(folder.store, workers=recipe.workers))
 
@@ -124,7 +131,13 @@ def planned_evaluations(spec: LoopSpec) -> int | None:
     return min(x for x in (total, limit) if x is not None) if total or limit else None
 
 
-def environment() -> dict[str, object]:
+def isolation(task: Task) -> str:
+    """What stands between this process and the code of a task's candidates, in a line."""
+    runs = OWN_PROCESSES if isinstance(task, FolderTask) else "none for runs: the task is a function in this process"
+    return f"{runs}; {NO_SANDBOX}"
+
+
+def environment(task: Task) -> dict[str, object]:
     """What the measurements were made on: scores of different fingerprints are not compared silently."""
     facts: dict[str, object] = {
         "python": platform.python_version(),
@@ -132,7 +145,7 @@ def environment() -> dict[str, object]:
         "machine": platform.machine(),
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "isolation": ISOLATION,
+        "isolation": isolation(task),
     }
     return {**facts, "fingerprint": content_hash(facts)[:12]}
 

@@ -24,7 +24,7 @@ def test_a_run_prints_plain_lines_and_a_summary(bilevel):
         "not evidence",
     ):
         assert words in done.stdout
-    assert "isolation" in done.stdout
+    assert "isolation: none for runs: the task is a function in this process" in done.stdout
     assert "\x1b[" not in done.stdout
 
 

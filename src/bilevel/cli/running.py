@@ -12,7 +12,7 @@ from bilevel.errors import BilevelError, Stopped
 from bilevel.levels import leaf
 from bilevel.recipe import Recipe, find, override
 from bilevel.report import Summary, summarise
-from bilevel.run import ISOLATION, RunSession, free_folder, planned_evaluations, resume, start, stopping
+from bilevel.run import RunSession, free_folder, isolation, planned_evaluations, resume, start, stopping
 
 
 def run_recipe(recipe: Recipe, folder: Path | None, as_json: bool) -> None:
@@ -79,7 +79,7 @@ def _announce(out: Console, session: RunSession) -> None:
         f"{' (self-reported)' if inner.task.self_reported else ''} · researcher {inner.researcher.name} · "
         f"seed {session.spec.seed} · at most {planned if planned is not None else '?'} measurements · "
         f"{session.lab.workers} at once\n"
-        f"isolation: {ISOLATION}\n"
+        f"isolation: {isolation(inner.task)}\n"
         f"run folder: {session.folder.path}",
         highlight=False,
         markup=False,
