@@ -6,9 +6,13 @@
     ├── HarnessError          our own machinery, or the machine, failed
     │   ├── StoreError        the run folder: locked, from a newer version, damaged
     │   │   └── DiskFull      nothing more can be written; the run stops and can be resumed
-    │   └── Diverged          a resumed or replayed run is not the recorded one
+    │   ├── Diverged          a resumed or replayed run is not the recorded one
+    │   └── ModelUnavailable  a language model did not answer after all retries
     ├── Stopped               somebody asked to stop; everything finished is stored and `resume` goes on
+    │   └── LimitReached      the same, asked for by a limit on money, tokens or time
     └── GuestError            a mechanism or researcher broke its contract (caught by the loop and stored as a fault)
+        ├── ContextOverflow   a request was too long for the model
+        └── UnusableReply     a model's answer could not be used after all re-asks
 
 Every message says what is wrong, which thing (`{name!r}`), where, and the way out.
 """
@@ -45,9 +49,25 @@ class Diverged(HarnessError):
     """A resumed or replayed run differs from its record."""
 
 
+class ModelUnavailable(HarnessError):
+    """A language model did not answer after all retries; a resume asks it again."""
+
+
 class Stopped(BilevelError):
     """Somebody asked to stop in the middle of a trial; what was finished is stored and a resume goes on from there."""
 
 
+class LimitReached(Stopped):
+    """A limit on money, tokens or time is reached; what was paid for is stored, a resume with a higher one goes on."""
+
+
 class GuestError(BilevelError):
     """Guest code (a mechanism, a researcher) broke its contract."""
+
+
+class ContextOverflow(GuestError):
+    """A request was too long for the model that was asked."""
+
+
+class UnusableReply(GuestError):
+    """A model's answer could not be used, also after it was told why."""

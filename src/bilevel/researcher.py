@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from bilevel.space import Candidate
-from bilevel.trial import Proposal
+from bilevel.trial import Lesson, Proposal
 from bilevel.view import Briefing, View
 
 
@@ -25,4 +25,14 @@ class Researcher(Protocol):
 
     def propose(self, view: View, parent: Candidate, briefing: Briefing) -> Sequence[Proposal]:
         """Up to `view.settings.drafts` proposals, best first; an empty list says that it has nothing to propose."""
+        ...
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """A researcher that draws lessons from its trials; asked once after each cycle where lessons are on."""
+
+    def learn(self, view: View) -> Sequence[Lesson]:
+        """The lessons of the trials since the last ones were drawn. The host checks them and drops what does not
+        hold: unknown kinds, trials that do not exist."""
         ...

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bilevel.budget import Cost
+from bilevel.call import Reply
 from bilevel.codec import derive_seed
 from bilevel.lab import Bench, Traces
 from bilevel.objective import Objective
@@ -83,7 +84,7 @@ def view_of(case: Case, memory: Any) -> View:
         trials_left=50,
         memory=memory,
         below=below,
-        answer=lambda prompt, key: "an answer without any meaning",
+        asks=lambda request, purpose, seed, repeat: Reply("an answer without any meaning", "none:none"),
     )
 
 

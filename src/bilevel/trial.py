@@ -127,12 +127,36 @@ class TurnedBack:
 
 
 @dataclass(frozen=True)
+class Lesson:
+    """What a researcher learned from a cycle of trials, for the next one.
+
+    `kind` is one of KINDS_OF_LESSON; `rule` says when to use it and how; `trials` are the numbers of the trials that
+    support it, which the host has checked to exist.
+    """
+
+    kind: str
+    summary: str
+    rule: str
+    confidence: float  # 0 to 1
+    trials: tuple[int, ...] = ()
+
+    @property
+    def is_skill(self) -> bool:
+        """Whether it is sure enough, and supported, to be shown before all others."""
+        return self.confidence >= 0.85 and bool(self.trials)
+
+
+KINDS_OF_LESSON = ("works", "fails", "interaction", "limit", "method")
+
+
+@dataclass(frozen=True)
 class Pending:
     """A trial that was asked for and is not finished: everything that decides it, written before it runs.
 
     `sees` is the number of finished trials that its view holds; `steps` is the plan before any mechanism was asked.
     `refused` is set where nothing could be proposed: then nothing runs. `moved`: a mechanism chose another parent than
-    the place where the search stood. `state`: see `Run.state`.
+    the place where the search stood. `state`: see `Run.state`. `told`: what a person wrote since the trials it sees, by
+    name ("brief", "guidance"). `learned`: the lessons drawn just before it was asked for.
     """
 
     number: int
@@ -148,6 +172,8 @@ class Pending:
     ledger: Mapping[str, Mapping[str, Count]] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
     moved: bool = False
+    told: Mapping[str, str] = field(default_factory=dict)
+    learned: tuple[Lesson, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -169,6 +195,8 @@ class Trial:
     faults: tuple[Fault, ...] = ()
     sees: int = 0  # how many finished trials its proposal was made from
     moved: bool = False  # a mechanism chose another parent than the place where the search stood
+    told: Mapping[str, str] = field(default_factory=dict)  # see Pending
+    learned: tuple[Lesson, ...] = ()  # see Pending
 
     @property
     def candidate(self) -> Candidate:

@@ -1,17 +1,17 @@
 """All that a researcher or a mechanism may know. The same at every level of the hierarchy."""
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bilevel.call import Ask, Message, Reply, Request
 from bilevel.codec import derive_seed
 from bilevel.errors import GuestError
 from bilevel.objective import Objective
 from bilevel.settings import Settings
 from bilevel.space import Space
 from bilevel.trace import Trace
-from bilevel.trial import Pending, TurnedBack
+from bilevel.trial import Lesson, Pending, TurnedBack
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,10 @@ class Below:
 class View:
     """A pinned look at a search. `number` is the trial that is being asked for; `trials_left` counts it.
 
+    `brief` is the task's, `told` what a person wrote meanwhile (guidance.md). `lessons` are those of the trials before.
     `below` is set where the task is itself a loop. `memory` is what the guest's own `remember` made of the trace.
-    Nothing here depends on time, so a guest that is a function of its view replays exactly.
+    Nothing here depends on time, and a model's answers are recorded, so a guest that is a function of its view replays
+    exactly.
     """
 
     number: int
@@ -75,7 +77,9 @@ class View:
     trials_left: int | None = None
     memory: Any = None
     below: Below | None = None
-    answer: Callable[[str, str], str] | None = None
+    told: str = ""
+    lessons: tuple[Lesson, ...] = ()
+    asks: Ask | None = None
 
     def rng(self, name: str) -> random.Random:
         """A generator of random numbers that depends on (seed, trial number, name) only."""
@@ -83,6 +87,13 @@ class View:
 
     def ask(self, prompt: str, key: str) -> str:
         """A language model's answer. Raises GuestError where the run has no model."""
-        if self.answer is None:
+        return self.call(Request((Message("user", prompt),)), key).text
+
+    def call(self, request: Request, purpose: str, repeat: int = 0) -> Reply:
+        """A language model's reply; metered, recorded, and asked once for the same request, purpose and `repeat`.
+
+        Raises GuestError where the run has no model for this level.
+        """
+        if self.asks is None:
             raise GuestError("view.ask: this run has no language model; write the mechanism without view.ask")
-        return self.answer(prompt, key)
+        return self.asks(request, purpose, derive_seed(self.seed, self.number, purpose, repeat), repeat)
