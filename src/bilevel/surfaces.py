@@ -5,14 +5,15 @@ What a surface shows is what an outer level can search. The evaluator is never p
 
 import ast
 import functools
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from bilevel.errors import BilevelError
 from bilevel.loop import LoopSpec
 from bilevel.mechanism import HOOKS, Guest, load
-from bilevel.settings import STRATEGIES
+from bilevel.settings import PICKERS, STRATEGIES
 from bilevel.space import Bool, Candidate, Choice, Derived, Domain, Int, Space, Value
 
 
@@ -36,9 +37,10 @@ class Surface(Protocol):
 
 @dataclass(frozen=True)
 class SettingsSurface:
-    """Level 1.5: frozen parameters, strategy, drafts, history window, guidance.
+    """Level 1.5: frozen parameters, strategy, drafts, history window, picker, guidance.
 
-    `least_active`: so many parameters stay free. `most_changed`: so many may be frozen or unfrozen per cycle.
+    `least_active`: so many parameters stay free. `most_changed`: so many may be frozen or unfrozen per cycle. A new
+    line of guidance may not give a parameter's value unless it starts with "hint:": the values are the researcher's.
     """
 
     least_active: int = 2
@@ -47,7 +49,13 @@ class SettingsSurface:
 
     def space(self, spec: LoopSpec) -> Space:
         freezes: dict[str, Domain] = {f"freeze.{name}": Bool() for name in spec.task.space.unlocked}
-        return Space({**freezes, "strategy": Choice(STRATEGIES), "drafts": Int(1, 8), "history_window": Int(0, 1000)})
+        turned: dict[str, Domain] = {
+            "strategy": Choice(STRATEGIES),
+            "drafts": Int(1, 8),
+            "history_window": Int(0, 1000),
+            "picker": Choice(PICKERS),
+        }
+        return Space(freezes | turned)
 
     def read(self, spec: LoopSpec) -> Candidate:
         settings = spec.settings
@@ -56,6 +64,7 @@ class SettingsSurface:
             "strategy": settings.strategy,
             "drafts": settings.drafts,
             "history_window": settings.history_window,
+            "picker": settings.picker,
         }
         return Candidate(params, {"guidance.md": settings.guidance})
 
@@ -72,6 +81,7 @@ class SettingsSurface:
             strategy=str(params["strategy"]),
             drafts=drafts,
             history_window=window,
+            picker=str(params["picker"]),
             guidance=candidate.files["guidance.md"],
         )
         return replace(spec, settings=settings)
@@ -87,10 +97,108 @@ class SettingsSurface:
             found.append(f"at least {self.least_active} parameters must stay active, not {active}")
         if changed > self.most_changed:
             found.append(f"at most {self.most_changed} parameters may be frozen or unfrozen per cycle, not {changed}")
-        return found
+        old = parent.files.get("guidance.md", "").splitlines()
+        return found + _values_in_guidance(spec.task.space, candidate.files.get("guidance.md", ""), known=old)
 
     def credited(self, candidate: Candidate, parent: Candidate) -> tuple[str, ...]:
         return ()
+
+
+# ---- the rule of guidance: where to look, not which value to take ----
+
+_HINT = re.compile(r"\s*(?:[-*+•>]\s*|\(?\d+[.)]\s*)*[*_]*hint[*_]*\s*:", re.IGNORECASE)
+_N = r"[-+]?(?:\d+(?:[,_]\d{3})*(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?"
+_NUMBER = re.compile(rf"(?<![\w.])({_N})(?:\s*(\*\*|\^)\s*(\d+))?[kKM]?(?!\w)")
+_LIST = rf"#?{_N}(?:\s*(?:,|;|-|–|/|&|\bto\b|\band\b|\bor\b)+\s*#?\d+(?!\w))*"
+_COUNTED = (
+    r"(?:trials?|times|changes?|cycles?|runs?|seeds?|drafts?|proposals?|candidates?|attempts?|tr(?:y|ies)|crash(?:es)?|"
+    r"failures?|success(?:es)?|improvements?|parameters?|iterations?|in a row)"
+)
+_WHICH = r"(?:(?:more|further|other|recent|last|first|kept|discarded|failed|single|joint|different|new)\s+)?"
+_ABOUT = r"(?:a\s+|about\s+|roughly\s+|factor\s+|of\s+)*"
+_RESULT = r"(?:gain(?:s|ed)?|improve(?:s|d|ments?)?|better|worse|scored?|scores|noise|margin|sd)"
+_FACTS = re.compile(
+    "|".join(
+        (
+            r"^\s*(?:[-*+•>]\s*)?\(?\d+[.)]\s",  # the number of an item
+            rf"\b(?:trials?|cycles?|runs?|levels?)\s+{_LIST}",
+            rf"\b{_N}\s+(?:(?:out\s+)?of|in)\s+(?:(?:the|its|all|last|first)\s+)*(?:\d+\b|{_COUNTED}\b)",
+            rf"\b{_N}\s+{_WHICH}{_COUNTED}\b",
+            r"\b(?:first|last|next|past|previous|top)\s+\d+(?![\w.]*\w)",
+            rf"\b(?:kept|discarded|failed|crashed|refused)\s+{_N}(?=\s*(?:[,;.)]|$))",
+            rf"\b(?:by|factors?)\s+{_ABOUT}{_N}\s?%?(?!\w)",  # how far to go
+            rf"\b{_N}\s?(?:%\s+of\b|[x×](?!\w)|-?fold\b)",
+            rf"\b{_RESULT}\s+(?:is\s+|was\s+|of\s+|by\s+)*{_N}(?!\w)",
+            r"\bn\s*=\s*\d+",
+        )
+    ),
+    re.IGNORECASE,
+)
+_SWITCHED = re.compile(
+    r"\b(?:true|false|enabled?|disabled?|(?:turn|switch)(?:ed)?\b.*\b(?:on|off))\b|"
+    r"(?:=|:|\bto)\s*(?:on|off|yes|no|[01])\b",
+    re.IGNORECASE,
+)
+
+
+def _values_in_guidance(space: Space, guidance: str, known: Iterable[str]) -> list[str]:
+    """Which new lines of a guidance give a value for a parameter of the space, in sentences for their author."""
+    domains = {name: domain for name, domain in space.domains.items() if not isinstance(domain, Derived)}
+    patterns = {name: _name_pattern(name) for name in domains}
+    found = []
+    for number, line in enumerate(guidance.splitlines(), 1):
+        if line in known or _HINT.match(line):
+            continue
+        named = [name for name, pattern in patterns.items() if pattern.search(line)]
+        text = _without_facts(line, [patterns[name] for name in named])
+        given = [name for name in named if _gives_value(text, domains[name])]
+        if given:
+            found.append(
+                f"line {number} of guidance.md gives a value for {', '.join(given)}: {line.strip()[:120]!r}; say in "
+                "which direction to look and leave the value to the researcher, or start the line with 'hint:'"
+            )
+    return found
+
+
+def _name_pattern(name: str) -> re.Pattern[str]:
+    """The name as a whole word, however it is written: TOTAL_BATCH, total batch."""
+    return re.compile(rf"(?<![\w.]){re.escape(name).replace('_', '[ _-]')}(?!\w)", re.IGNORECASE)
+
+
+def _without_facts(line: str, names: list[re.Pattern[str]]) -> str:
+    """The line without its numbers that are no values (trials, counts, shares, steps, gains) and without the names."""
+    text = _FACTS.sub(lambda found: found[0] if any(name.search(found[0]) for name in names) else " ... ", line)
+    for name in names:
+        text = name.sub(" ... ", text)
+    return text
+
+
+def _gives_value(text: str, domain: Domain) -> bool:
+    if isinstance(domain, Bool):
+        return bool(_SWITCHED.search(text))
+    numbers = [_as_number(found) for found in _NUMBER.finditer(text)]
+    if isinstance(domain, Choice):
+        return any(_gives_option(text, numbers, option) for option in domain.options)
+    return bool(numbers)
+
+
+def _gives_option(text: str, numbers: list[float], option: Value) -> bool:
+    if isinstance(option, bool):
+        return bool(_SWITCHED.search(text))
+    if isinstance(option, int | float):
+        return option in numbers
+    if isinstance(option, tuple):
+        return repr(option).replace(" ", "") in text.replace(" ", "")
+    word = re.escape(option)
+    short = len(option) <= 2  # it may be a word of any sentence: only where it is quoted or assigned
+    pattern = rf"[\"'`]{word}[\"'`]|=\s*{word}(?!\w)" if short else rf"(?<!\w){word}(?!\w)"
+    return bool(option) and bool(re.search(pattern, text, re.IGNORECASE))
+
+
+def _as_number(found: re.Match[str]) -> float:
+    digits = found[1].replace(",", "").replace("_", "")
+    number, power = float(digits), int(found[3] or 1)
+    return number**power if power <= 64 and abs(number) <= 1000 else number
 
 
 def admit_loadable(guest: Guest) -> str | None:

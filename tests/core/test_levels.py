@@ -15,7 +15,7 @@ from bilevel.lab import Lab, MemoryStore
 from bilevel.levels import Inside, LoopTask, leaf, leaf_branch, level_named, levels_of, lift, nest
 from bilevel.loop import Loop
 from bilevel.mechanism import Guest
-from bilevel.settings import STRATEGIES, Settings
+from bilevel.settings import PICKERS, STRATEGIES, Settings
 from bilevel.surfaces import MechanismSurface, SettingsSurface, guests_of, mechanism_set
 from bilevel.trial import Proposal, Status
 
@@ -38,7 +38,8 @@ POOL = (BASELINE, PLACEBO, STEPS, LATE)
 settings_made = st.builds(
     Settings,
     st.dictionaries(st.sampled_from(INNER.task.space.unlocked), st.just("level 1.5"), max_size=4),
-    st.sampled_from(STRATEGIES), st.text(max_size=9), st.integers(1, 8), st.integers(0, 3), st.integers(0, 9),
+    st.sampled_from(STRATEGIES), st.text(max_size=9), st.integers(1, 8), st.sampled_from(PICKERS), st.integers(0, 3),
+    st.integers(0, 3), st.integers(0, 9),
 )  # fmt: skip
 names = st.text("abcxyz_", min_size=1, max_size=5)
 sets = st.lists(st.tuples(names, st.sampled_from(POOL)), max_size=4, unique_by=lambda item: item[0]).map(
