@@ -32,6 +32,27 @@ class Budget:
     evaluations: int | None = None
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What a whole run may spend, in all its levels together; None is no limit. Money is in US dollars.
+
+    Looked at before each trial and each call: what is under way then is finished, so the last call may go beyond.
+    """
+
+    seconds: float | None = None
+    tokens: int | None = None
+    money: float | None = None
+
+    def shares(self, spent: Cost, seconds: float) -> dict[str, float]:
+        """For each limit that is set, which share of it is spent; `seconds` is wall time."""
+        pairs = {
+            "seconds": (seconds, self.seconds),
+            "tokens": (spent.tokens, self.tokens),
+            "money": (spent.money, self.money),
+        }
+        return {name: used / most if most else 1.0 for name, (used, most) in pairs.items() if most is not None}
+
+
 class Meter:
     """A counter with a parent: what is charged here is charged to every ancestor too."""
 

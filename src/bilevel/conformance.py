@@ -17,6 +17,7 @@ from itertools import pairwise
 from typing import Any
 
 from bilevel.budget import Budget, Cost
+from bilevel.call import Call, Event, Message, Reply, Request, call_key
 from bilevel.codec import content_hash, derive_seed
 from bilevel.draft import Drafting
 from bilevel.errors import BilevelError
@@ -478,6 +479,28 @@ def check_store(make: Callable[[], Store]) -> list[str]:
     store.add_run(key, run)
     if store.find_run(key) != run or store.find_run(replace(key, seed=4)) is not None:
         found.append("find_run must give back what add_run wrote, for that key only")
+    return found + _check_calls(store)
+
+
+def _check_calls(store: Store) -> list[str]:
+    found: list[str] = []
+    request = Request((Message("system", "rules"), Message("user", "what next?")), {"type": "object"})
+    key = call_key("none:none", request, 7)
+    call = Call(1, key, "inner", "root", 3, "propose", "none:none", request, Reply("{}", "none:none", "hm", money=0.5))
+    if store.find_call(key) is not None or list(store.calls()):
+        found.append("find_call must give None for what was never asked")
+    store.add_call(call)
+    store.add_call(replace(call, number=2, reply=Reply("another", "none:none")))
+    if store.find_call(key) != call or store.call(1) != call:
+        found.append("find_call and call must give back the first call of a key that add_call wrote")
+    if [line.number for line in store.calls()] != [1] or list(store.calls(after=1)):
+        found.append("calls must list the stored calls above a number, in order")
+    events = [Event(1.0, "note", "inner", "first"), Event(2.0, "note", "", "second")]
+    for event in events:
+        store.add_event(event)
+    listed = list(store.events())
+    if [event for _, event in listed] != events or list(store.events(after=listed[0][0])) != listed[1:]:
+        found.append("events must give back what add_event wrote, in order, above a position")
     return found
 
 

@@ -42,6 +42,7 @@ class Drafting:
     view: View
     start: Candidate
     in_flight: Sequence[Candidate] = ()
+    shadow: float = 0.0  # how often a researcher that costs something is asked again without a mechanism's advice
     _answers: dict[object, tuple[Proposal, ...]] = field(default_factory=dict)
     _earnest: dict[int, tuple[Proposal, ...]] = field(default_factory=dict)
 
@@ -56,11 +57,17 @@ class Drafting:
         )
         for hook in ("constrain", "propose"):
             self.fold.count_decisive(hook, record, final.projection, lambda w: self._run(Record(), w).projection)
-        if self.researcher.free and self.researcher.reads_advice:
-            self.fold.count_decisive("advise", record, final.projection, lambda w: self._run(Record(), w).projection)
+        if self.researcher.reads_advice and self._may_ask_without_advice():
+            self.fold.count_decisive(
+                "advise", record, final.projection, lambda w: self._run(Record(), w, again=True).projection
+            )
         return final
 
-    def _run(self, record: Record, without: Without) -> Draft:
+    def _may_ask_without_advice(self) -> bool:
+        return self.researcher.free or self.view.rng("shadow").random() < self.shadow
+
+    def _run(self, record: Record, without: Without, again: bool = False) -> Draft:
+        """One draft without a hook. `again`: the researcher may be asked, whatever it costs."""
         view, fold = self.view, self.fold
         parent = fold.select(view, self.start, record, without)
         space = fold.constrain(view, view.space, record, without)
@@ -71,7 +78,8 @@ class Drafting:
         last: Proposal | None = None
         for attempt in range(view.settings.redrafts + 1):
             asked = replace(briefing, attempt=attempt, turned_back=tuple(turned_back))
-            answers = self._ask(replace(view, space=space), parent, asked, record, earnest=without is EVERYTHING)
+            earnest = without is EVERYTHING
+            answers = self._ask(replace(view, space=space), parent, asked, record, earnest, earnest or again)
             drafts += answers
 
             def dropped(proposal: Proposal, reason: str) -> None:
@@ -91,16 +99,16 @@ class Drafting:
         return Draft(parent, None, tuple(turned_back), last=last)
 
     def _ask(
-        self, view: View, parent: Candidate, briefing: Briefing, record: Record, earnest: bool
+        self, view: View, parent: Candidate, briefing: Briefing, record: Record, earnest: bool, may_cost: bool
     ) -> tuple[Proposal, ...]:
         """The researcher's drafts; none, and a fault, where it breaks its contract.
 
-        A researcher that costs something is never asked for a leave-one-out: its recorded drafts of the same attempt
-        stand in, so that a constraint counts where it bound one of them.
+        A researcher that costs something is not asked for a leave-one-out, shadow asks apart: its recorded drafts of
+        the same attempt stand in, so that a constraint counts where it bound one of them.
         """
         key = (parent.id, _space_key(view.space), briefing)
         if key not in self._answers:
-            if not earnest and not self.researcher.free:
+            if not may_cost and not self.researcher.free:
                 return self._earnest.get(briefing.attempt, ())
             self._answers[key] = self._answer(view, parent, briefing, record)
         if earnest:

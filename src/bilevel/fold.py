@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
+from bilevel.call import Ask, Reply, Request
 from bilevel.codec import canonical
 from bilevel.errors import BilevelError, GuestError, HarnessError, Stopped
 from bilevel.mechanism import Guest, Mechanism, overridden
@@ -22,6 +23,7 @@ T = TypeVar("T")
 MOST_PROPOSALS = 64
 MOST_STEPS = 16
 MOST_TEXT = 1_000_000  # characters of a proposal's or a briefing's canonical text
+MOST_ASKS = 8  # questions of one hook to a model
 MOST_CACHED = 128  # more than there are ever workers
 NOTHING = object()
 
@@ -116,9 +118,10 @@ class Fold:
         return after
 
     def view_of(self, member: Member, view: View) -> View:
-        """The view with the member's own memory."""
+        """The view with the member's own memory; what it asks a model is asked in its name, and not without end."""
         memories = self._memories[member.name]
-        return replace(view, memory=memories[_longest(memories, len(view.trace))])
+        asks = None if view.asks is None else _Asking(member.name, view.asks)
+        return replace(view, memory=memories[_longest(memories, len(view.trace))], asks=asks)
 
     def select(self, view: View, parent: Candidate, record: Record, without: Without = EVERYTHING) -> Candidate:
         def check(answer: object, question: Candidate) -> Candidate:
@@ -264,6 +267,21 @@ class Fold:
             record.add(member.name, hook, Count(calls=1, touched=int(answer != value)))
             value = answer
         return value
+
+
+@dataclass
+class _Asking:
+    """A mechanism's questions to a model during one hook."""
+
+    name: str
+    asks: Ask
+    count: int = 0
+
+    def __call__(self, request: Request, purpose: str, seed: int, repeat: int) -> Reply:
+        self.count += 1
+        if self.count > MOST_ASKS:
+            raise GuestError(f"a hook may ask a model at most {MOST_ASKS} times")
+        return self.asks(request, f"mechanism {self.name}/{purpose}", seed, repeat)
 
 
 def _longest(cache: dict[int, Any], length: int) -> int:

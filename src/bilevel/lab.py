@@ -1,15 +1,25 @@
 """The lab: the only object with side effects; and the bench, one run's share of it."""
 
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
-from bilevel.budget import Meter
+from bilevel.budget import Limits, Meter
+from bilevel.call import Ask, Call, CallKey, Event, LanguageModel, Reply, Request
+from bilevel.calls import CallRecords, Calls, CallStore, CallSummary
+from bilevel.codec import derive_seed
+from bilevel.errors import LimitReached, StoreError
 from bilevel.objective import Objective
 from bilevel.space import Candidate
 from bilevel.trace import Trace
 from bilevel.trial import Pending, Run, Trial
+
+SAVE_EVERY = 5.0  # seconds; the wall time that a kill -9 may lose
+Words = Callable[[str, str, str, int], Mapping[str, str]]  # brief, guidance, branch, trial -> texts by name
+UNITS = {"seconds": "seconds", "tokens": "tokens", "money": "US dollars"}
 
 
 @dataclass(frozen=True)
@@ -35,7 +45,7 @@ class RunKey:
     seed: int
 
 
-class Records(Protocol):
+class Records(CallRecords, Protocol):
     """What a store can be asked; watchers need no more than this."""
 
     def branches(self) -> Sequence[Branch]:
@@ -54,7 +64,7 @@ class Records(Protocol):
     def find_run(self, key: RunKey) -> Run | None: ...
 
 
-class Store(Records, Protocol):
+class Store(Records, CallStore, Protocol):
     """Where everything is written, whole records only. Every method that writes is durable when it returns."""
 
     def open_branch(self, branch: Branch) -> None:
@@ -67,6 +77,23 @@ class Store(Records, Protocol):
         ...
 
     def add_run(self, key: RunKey, run: Run) -> None: ...
+    def put_meta(self, key: str, value: str) -> None:
+        """Write a fact about the whole run; one of that key is replaced."""
+        ...
+
+
+def words_now(brief: str, guidance: str, branch: str, trial: int) -> Mapping[str, str]:
+    """What a person has written for a trial: the task's texts as they are now."""
+    return {"brief": brief, "guidance": guidance}
+
+
+def summary_of(call: Call) -> CallSummary:
+    """A call without its texts."""
+    reply = call.reply
+    return CallSummary(
+        call.number, call.level, call.branch, call.trial, call.purpose, call.asked, reply.model, reply.finish.value,
+        reply.tokens_in, reply.tokens_out, reply.money, call.at, call.seconds,
+    )  # fmt: skip
 
 
 class MemoryStore:
@@ -77,6 +104,9 @@ class MemoryStore:
         self._trials: dict[str, list[Trial]] = {}
         self._pendings: dict[str, dict[int, Pending]] = {}
         self._runs: dict[RunKey, Run] = {}
+        self._calls: dict[CallKey, Call] = {}
+        self._events: list[Event] = []
+        self.meta: dict[str, str] = {}
 
     def open_branch(self, branch: Branch) -> None:
         self._branches.setdefault(branch.id, branch)
@@ -107,6 +137,30 @@ class MemoryStore:
 
     def add_run(self, key: RunKey, run: Run) -> None:
         self._runs[key] = run
+
+    def find_call(self, key: CallKey) -> Call | None:
+        return self._calls.get(key)
+
+    def call(self, number: int) -> Call:
+        found = next((call for call in self._calls.values() if call.number == number), None)
+        if found is None:
+            raise StoreError(f"there is no call {number}; there are {len(self._calls)}")
+        return found
+
+    def calls(self, after: int = 0) -> Sequence[CallSummary]:
+        return [summary_of(call) for call in self._calls.values() if call.number > after]
+
+    def add_call(self, call: Call) -> None:
+        self._calls.setdefault(call.key, call)
+
+    def events(self, after: int = 0) -> Sequence[tuple[int, Event]]:
+        return list(enumerate(self._events, 1))[after:]
+
+    def add_event(self, event: Event) -> None:
+        self._events.append(event)
+
+    def put_meta(self, key: str, value: str) -> None:
+        self.meta[key] = value
 
 
 class Traces:
@@ -139,7 +193,9 @@ class Lab:
     """Everything a loop needs from the world.
 
     `workers`: how many runs of the innermost task go on at once. `stop` asks to end after what is running, `cancel` to
-    end what is running too.
+    end what is running too. `models` answer for the levels of their names. `elapsed` is the wall time of earlier
+    sessions of the same run, in seconds. `words` gives what a person has written, `recorded` another run's calls: both
+    are for a replay.
     """
 
     store: Store = field(default_factory=MemoryStore)
@@ -147,15 +203,58 @@ class Lab:
     workers: int = 1
     stop: threading.Event = field(default_factory=threading.Event)
     cancel: threading.Event = field(default_factory=threading.Event)
+    models: Mapping[str, LanguageModel] = field(default_factory=dict)
+    limits: Limits = Limits()
+    elapsed: float = 0.0
+    redact: Callable[[str], str] = lambda text: text
+    recorded: CallRecords | None = None
+    words: Words = words_now
     traces: Traces = field(init=False, repr=False)
+    calls: Calls = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.traces = Traces(self.store)
+        self.calls = Calls(
+            self.models, self.store, self.meter, self.cancel, self.recorded, self.check_limits, self.redact
+        )
+        self._began = self._saved = time.monotonic()
+        self._warned: set[tuple[str, float]] = set()
 
     def add_trial(self, branch_id: str, trial: Trial) -> Trace:
         """Store a finished trial; returns the branch's trace with it."""
         self.store.add_trial(branch_id, trial)
+        if time.monotonic() - self._saved > SAVE_EVERY:
+            self.save_seconds()
         return self.traces.add(branch_id, trial)
+
+    def asks(self, level: str, branch: str, trial: int) -> Ask | None:
+        """How guests of a loop's trial ask their level's model; None where it has none."""
+        return partial(self.calls.ask, level, branch, trial) if level in self.models else None
+
+    @property
+    def seconds(self) -> float:
+        """The wall time of the run so far, that of earlier sessions included."""
+        return self.elapsed + time.monotonic() - self._began
+
+    def save_seconds(self) -> None:
+        """Store the wall time, for a later session."""
+        self._saved = time.monotonic()
+        self.store.put_meta("elapsed", f"{self.seconds:.3f}")
+
+    def check_limits(self) -> None:
+        """Raise LimitReached where a limit is spent; store a warning at 50 and at 80 %."""
+        for name, share in self.limits.shares(self.meter.spent, self.seconds).items():
+            most = getattr(self.limits, name)
+            for warning in (0.5, 0.8, 1.0):
+                if share >= warning and (name, warning) not in self._warned:
+                    self._warned.add((name, warning))
+                    text = f"{share:.0%} of the limit of {most:g} {UNITS[name]} is spent"
+                    self.store.add_event(Event(time.time(), "limit", "", text))
+            if share >= 1.0:
+                raise LimitReached(
+                    f"the limit of {most:g} {UNITS[name]} is reached; everything that was paid for is stored, and "
+                    f"`bilevel resume RUN --max-{name} N` goes on with a higher one"
+                )
 
 
 @dataclass(frozen=True)
@@ -164,7 +263,7 @@ class Bench:
 
     `seed` is the evaluation seed itself, common to all candidates and arms. `parent`, `state`, `branch` and `number`
     are for tasks that are loops: what the candidate is paired with, where the last run ended, and under which name to
-    store the trials below. A task's scorer is told none of these.
+    store the trials below. A task's scorer and judge are told none of these.
     """
 
     lab: Lab
@@ -176,3 +275,8 @@ class Bench:
     state: str | None = None
     branch: str = "root"
     number: int = 0
+
+    def judge(self, request: Request, purpose: str = "judge") -> Reply:
+        """A judge model's reply to what the task asks about the candidate. It is told nothing else."""
+        seed = derive_seed(self.seed, purpose)
+        return self.lab.calls.ask("judge", self.branch, self.number, request, purpose, seed, 0)

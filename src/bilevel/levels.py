@@ -87,6 +87,10 @@ class LoopTask:
         return leaf(self.inner).task.brief
 
     @property
+    def guidance(self) -> str:
+        return leaf(self.inner).task.guidance
+
+    @property
     def self_reported(self) -> bool:
         return leaf(self.inner).task.self_reported
 
@@ -120,7 +124,7 @@ class LoopTask:
             space=spec.task.space,
             reads_advice=spec.researcher.reads_advice,
             objective=spec.task.objective,
-            brief=spec.task.brief,
+            brief=trace.told.get("brief", ""),
             trials=self.trials * self.inner.task.evaluations,
         )
 

@@ -5,7 +5,7 @@ With W workers the view of trial n holds exactly the trials 0 ... n-W: the trace
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -15,17 +15,19 @@ from bilevel.codec import derive_seed
 from bilevel.draft import Drafting
 from bilevel.errors import BilevelError, GuestError, HarnessError, InputError, Stopped
 from bilevel.fold import Fold, Record, Without
+from bilevel.keep import keep_by_default
 from bilevel.lab import Bench, Branch, Lab, RunKey
 from bilevel.mechanism import Guest, Mechanism, load
 from bilevel.objective import is_score
-from bilevel.researcher import Researcher
+from bilevel.researcher import Learner, Researcher
 from bilevel.settings import Settings
 from bilevel.space import Space
 from bilevel.task import Task
-from bilevel.trace import Trace, top_scores
-from bilevel.trial import Decision, Fault, Pending, Proposal, Run, Status, Step, Trial, merge
+from bilevel.trace import NOTHING_TOLD, Trace
+from bilevel.trial import KINDS_OF_LESSON, Decision, Fault, Lesson, Pending, Proposal, Run, Status, Step, Trial, merge
 from bilevel.view import View
 
+MOST_LESSONS = 4  # drawn after one cycle
 MOST_INFRASTRUCTURE = 4  # trials in a row that the machine may fail; with one more the run stops
 
 
@@ -34,7 +36,9 @@ class LoopSpec:
     """The description of a loop: everything that decides what it does, and nothing that it has done.
 
     `name` is the level's name. `rung` is the top rung, the one that scores (the task's last if empty). `calibration`:
-    on how many seeds the baseline is measured, to know the noise.
+    on how many seeds the baseline is measured, to know the noise. `lessons_every`: after so many trials a researcher
+    that learns is asked for lessons (0 is never). `shadow`: in which share of the trials a researcher that costs
+    something is asked once more per mechanism that gives advice, to see whether the advice mattered.
     """
 
     name: str
@@ -46,6 +50,8 @@ class LoopSpec:
     seed: int = 0
     rung: str = ""
     calibration: int = 3
+    lessons_every: int = 0
+    shadow: float = 0.0
     load: Callable[[Guest], Mechanism] = load
 
     @property
@@ -86,7 +92,11 @@ class Loop:
     # ---- ask ----
 
     def ask(self) -> Pending:
-        """The next trial to run, written to the store before it is returned. Trial 0 is the baseline."""
+        """The next trial to run, written to the store before it is returned. Trial 0 is the baseline.
+
+        Raises LimitReached where the run may spend no more.
+        """
+        self.lab.check_limits()
         number, self._asked = self._asked, self._asked + 1
         if number not in self._flight:
             pending = self._ask_baseline() if number == 0 else self._ask_researcher(number)
@@ -98,16 +108,23 @@ class Loop:
         start = self.spec.task.baseline()
         repeats = 1 if self.spec.task.remembers else self.spec.calibration
         steps = tuple(Step(self.spec.top, seed) for seed in range(repeats))
-        return Pending(0, 0, start, Proposal(start, "the baseline", "baseline"), steps, state=self.trace.state)
+        proposal, told = Proposal(start, "the baseline", "baseline"), self._told(0, self.trace)
+        return Pending(0, 0, start, proposal, steps, state=self.trace.state, told=told)
 
     def _ask_researcher(self, number: int) -> Pending:
         sees, first = self._sees(number), number == max(self.branch.at, 1)
         trace, record = self.trace.upto(sees), Record()
-        view = replace(self.view(number, trace), pending=tuple(map(self._in_flight, range(sees, number))))
+        told = self._told(number, trace)
+        flying = tuple(map(self._in_flight, range(sees, number)))
+        view = replace(self.view(number, trace, told), pending=flying)
         in_flight = [pending.proposal.candidate for pending in view.pending]
         start = trace.current or self.spec.task.baseline()
-        drafting = Drafting(self.spec.task, self.spec.researcher, self.fold, view, start, in_flight)
         with self._guests:
+            learned = self._learn(view, record)
+            view = replace(view, lessons=(*view.lessons, *learned))
+            drafting = Drafting(
+                self.spec.task, self.spec.researcher, self.fold, view, start, in_flight, self.spec.shadow
+            )
             self.fold.remember(trace, sees - 1 if first else self._sees(number - 1), record)
             draft = drafting.draft(record)
         proposal, refused = draft.proposal, None
@@ -129,7 +146,30 @@ class Loop:
             turned_back=draft.turned_back,
             ledger=record.counts,
             faults=(*self._unloaded, *record.faults) if first else tuple(record.faults),
+            told=told,
+            learned=learned,
         )
+
+    def _told(self, number: int, trace: Trace) -> dict[str, str]:
+        """What a person wrote that the trace does not know yet."""
+        words = self.lab.words(self.spec.task.brief, self.spec.task.guidance, self.branch.id, number)
+        return {name: text for name, text in words.items() if text != trace.told.get(name, "")}
+
+    def _learn(self, view: View, record: Record) -> tuple[Lesson, ...]:
+        """The lessons that are due: after each cycle, those that hold; what does not is a fault."""
+        every, researcher = self.spec.lessons_every, self.spec.researcher
+        due = every > 0 and view.number > 1 and (view.number - 1) % every == 0
+        if not due or view.asks is None or not isinstance(researcher, Learner):
+            return ()
+        try:
+            lessons = tuple(researcher.learn(view))
+        except GuestError as error:
+            record.faults.append(Fault(f"researcher {researcher.name}", "learn", str(error)[:500]))
+            return ()
+        wrong = {lesson: problem for lesson in lessons if (problem := lesson_problem(lesson, len(view.trace)))}
+        for problem in wrong.values():
+            record.faults.append(Fault(f"researcher {researcher.name}", "learn", f"lesson dropped: {problem}"))
+        return tuple(lesson for lesson in lessons if lesson not in wrong)[:MOST_LESSONS]
 
     def _sees(self, number: int) -> int:
         """How many trials the view of a trial holds. All those that its branch started from are told."""
@@ -142,19 +182,22 @@ class Loop:
         fresh = (seed for seed in count() if seed not in done)
         return tuple(Step(self.spec.top, next(fresh)) for _ in range(min(proposal.repeats, 8)))
 
-    def view(self, number: int, trace: Trace) -> View:
+    def view(self, number: int, trace: Trace, told: Mapping[str, str] = NOTHING_TOLD) -> View:
         """What guests may know of trial `number` after `trace`, apart from the trials in flight."""
-        limit = self.spec.budget.trials
+        limit, words = self.spec.budget.trials, {**trace.told, **told}
         return View(
             number=number,
             seed=self.spec.seed,
-            brief=self.spec.task.brief,
+            brief=words.get("brief", ""),
             objective=self.spec.task.objective,
             space=self._space,
             settings=self.spec.settings,
             trace=trace,
             trials_left=None if limit is None else max(limit - number + 1, 0),
             below=self.spec.task.below(self.lab.traces, trace.state),
+            told=words.get("guidance", ""),
+            lessons=trace.lessons,
+            asks=self.lab.asks(self.spec.name, self.branch.id, number),
         )
 
     def _in_flight(self, number: int) -> Pending:
@@ -174,7 +217,7 @@ class Loop:
         """Run what the plan says, asking the mechanisms again after each run; gives the runs and the plan's ledger."""
         record, steps = Record(), pending.steps
         runs: tuple[Run, ...] = ()
-        view = self.view(pending.number, self.trace.upto(pending.sees))
+        view = self.view(pending.number, self.trace.upto(pending.sees), pending.told)
         while True:
             if runs and runs[-1].status is not Status.OK:
                 steps = ()  # a failure ends a trial, unless a mechanism plans otherwise
@@ -220,7 +263,7 @@ class Loop:
                 lost = run.cost
                 run = task.run(candidate, bench)
                 run = replace(run, cost=run.cost + lost)
-            run = self._checked(run)
+            run = self._checked(replace(run, log=self.lab.redact(run.log)))
             self._must_go_on(pending, run)
             if not task.remembers and run.status is not Status.INFRASTRUCTURE:
                 self.lab.store.add_run(key, run)
@@ -285,6 +328,8 @@ class Loop:
             reason=reason,
             turned_back=pending.turned_back,
             faults=(*pending.faults, *planned.faults),
+            told=pending.told,
+            learned=pending.learned,
         )
         trial = replace(trial, decision=keep_by_default(self.trace, trial))
         record = Record()
@@ -299,7 +344,7 @@ class Loop:
         return trial
 
     def _decide(self, trial: Trial, record: Record) -> Trial:
-        view = self.view(trial.number, self.trace)
+        view = self.view(trial.number, self.trace, trial.told)
         with self._guests:
             self.fold.remember(self.trace, len(self.trace), Record())
             decision = self.fold.decide(view, trial, record)
@@ -355,11 +400,18 @@ class Loop:
     def _run_in_threads(self, until: int | None) -> None:
         """Up to W trials in flight; told in order, each asked as soon as the trials that it sees are told."""
         flight: list[tuple[Pending, Future[tuple[tuple[Run, ...], Record]]]] = []
+        stopped: Stopped | None = None
         with ThreadPoolExecutor(self.workers, thread_name_prefix="trial") as pool:
             while True:
-                while not self._done(until) and self._may_ask(len(flight)):
-                    pending = self.ask()
+                while stopped is None and not self._done(until) and self._may_ask(len(flight)):
+                    try:
+                        pending = self.ask()
+                    except Stopped as error:  # what is in flight is paid for: it is told before the loop ends
+                        stopped = error
+                        break
                     flight.append((pending, pool.submit(self.measure, pending)))
+                if not flight and stopped is not None:
+                    raise stopped
                 if not flight:
                     return
                 pending, future = flight.pop(0)
@@ -369,55 +421,22 @@ class Loop:
         return in_flight < self.workers and (self._asked == 0 or len(self.trace) > 0)
 
 
+def lesson_problem(lesson: Lesson, trials: int) -> str | None:
+    """Why a lesson does not hold, or None; the trace has `trials` trials."""
+    if lesson.kind not in KINDS_OF_LESSON:
+        return f"kind {lesson.kind!r} is none of {', '.join(KINDS_OF_LESSON)}"
+    if not 0 <= lesson.confidence <= 1:
+        return f"confidence {lesson.confidence!r} is not between 0 and 1"
+    if not lesson.summary.strip() or not lesson.rule.strip() or len(lesson.summary) + len(lesson.rule) > 1000:
+        return "summary and rule must be there, and have at most 1,000 characters together"
+    missing = [number for number in lesson.trials if not 0 <= number < trials]
+    return f"it rests on trials that do not exist: {missing}" if missing else None
+
+
 def failure_reason(run: Run) -> str:
     """Why a run failed, in a line: what its task says, or the last line of its log."""
     lines = run.log.strip().splitlines()
     return str(run.data.get("reason") or (lines[-1] if lines else run.status.value))[:300]
-
-
-def keep_by_default(trace: Trace, trial: Trial) -> Decision:
-    """Greedy against the parent: keep what is better by more than the noise margin.
-
-    Both are compared on the seeds that they share. A relative score is a gain already and compared with 0.
-    """
-    if trial.score is None:
-        return Decision(False, trial.reason or trial.status.value)
-    if trial.number == 0:
-        return Decision(True, "the baseline")
-    if trace.objective.relative:
-        return _keep_relative(trial, trial.score)
-    parent = trace.of(trial.parent.id)
-    if parent is None or parent.score is None:
-        return Decision(True, "its parent has no score")
-    return _verdict(_paired_gain(trace, parent, trial), trace.noise.margin, f"its parent (trial {parent.number})")
-
-
-def _keep_relative(trial: Trial, gain: float) -> Decision:
-    """What a loop as a task says of its run: the innermost margin, why a gain is not credited, who wins a tie."""
-    data = trial.runs[-1].data
-    if data.get("discredit"):
-        return Decision(False, str(data["discredit"]))
-    if data.get("simpler") and gain == 0:
-        return Decision(True, "equal to its control, and simpler")
-    return _verdict(gain, float(data.get("margin", 0.0)), "its control" if data.get("control") else "the cycle's start")
-
-
-def _paired_gain(trace: Trace, parent: Trial, trial: Trial) -> float:
-    """The mean gain over the seeds that both were measured on, or the gain of the mean scores where there are none."""
-    name = trace.objective.name
-    old, new = top_scores(parent, name), top_scores(trial, name)
-    shared = old.keys() & new.keys()
-    if not shared or parent.score is None or trial.score is None:
-        return trace.objective.gain(parent.score or 0.0, trial.score or 0.0)
-    return sum(trace.objective.gain(old[seed], new[seed]) for seed in sorted(shared)) / len(shared)
-
-
-def _verdict(gain: float, margin: float, than: str) -> Decision:
-    if gain > margin:
-        return Decision(True, f"better than {than} by {gain:.4g} (margin {margin:.2g})")
-    if gain > 0:
-        return Decision(False, f"better than {than} by {gain:.4g}, within the noise margin of {margin:.2g}")
-    return Decision(False, f"not better than {than} ({-gain:.4g} worse)" if gain else f"equal to {than}")
 
 
 def _score(task: Task, run: Run) -> float | None:

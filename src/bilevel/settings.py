@@ -25,11 +25,11 @@ class Settings:
     strategy: str = "balanced"
     guidance: str = ""
     drafts: int = 1
-    picker: str = "first"
-    repairs: int = 1
     redrafts: int = 2
     history_window: int = 0
     max_faults: int = 3
+    picker: str = "first"
+    repairs: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "frozen", MappingProxyType(dict(self.frozen)))

@@ -189,6 +189,7 @@ class Bowl:
     objective: Objective = OBJECTIVE
     space: Space = Space(NUMERIC)
     brief: str = "a synthetic task"
+    guidance: str = ""
     rungs: tuple[Rung, ...] = RUNGS
     self_reported: bool = False
     remembers: bool = False

@@ -35,7 +35,15 @@ class Task(Protocol):
     @property
     def space(self) -> Space: ...
     @property
-    def brief(self) -> str: ...
+    def brief(self) -> str:
+        """What is to be improved and what is fixed, in a person's words; looked at again before each trial."""
+        ...
+
+    @property
+    def guidance(self) -> str:
+        """What a person wants to say to the researcher meanwhile; empty if nothing. Looked at before each trial."""
+        ...
+
     @property
     def rungs(self) -> tuple[Rung, ...]: ...
     @property

@@ -1,13 +1,14 @@
 """The trace: the append-only history of one branch of a search, and the questions one asks of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple, overload
 
 from bilevel.codec import content_hash
 from bilevel.noise import Noise, estimate
 from bilevel.objective import Objective
 from bilevel.space import Candidate
-from bilevel.trial import Count, Status, Trial, merge
+from bilevel.trial import Count, Lesson, Status, Trial, merge
 
 
 class After(NamedTuple):
@@ -17,6 +18,11 @@ class After(NamedTuple):
     incumbent: Trial | None
     current: Candidate
     state: str | None
+    told: Mapping[str, str]
+    lessons: tuple[Lesson, ...]
+
+
+NOTHING_TOLD: Mapping[str, str] = MappingProxyType({})
 
 
 class Trace:
@@ -45,7 +51,10 @@ class Trace:
             for number, after in enumerate(new._all):
                 new._index(number, after.trial)
         state = self.state if trial.state is None else trial.state
-        new._all.append(After(trial, self._best_of(self.incumbent, trial), self._stands_after(trial), state))
+        told = {**self.told, **trial.told} if trial.told else self.told
+        lessons = (*self.lessons, *trial.learned) if trial.learned else self.lessons
+        best, stands = self._best_of(self.incumbent, trial), self._stands_after(trial)
+        new._all.append(After(trial, best, stands, state, told, lessons))
         new._index(trial.number, trial)
         new._length = self._length + 1
         return new
@@ -101,6 +110,16 @@ class Trace:
     def state(self) -> str | None:
         """Where a task with memory stands: the end of the last trial that has one."""
         return self._all[self._length - 1].state if self._length else None
+
+    @property
+    def told(self) -> Mapping[str, str]:
+        """What a person wrote, as it stood at the last trial, by name ("brief", "guidance")."""
+        return self._all[self._length - 1].told if self._length else NOTHING_TOLD
+
+    @property
+    def lessons(self) -> tuple[Lesson, ...]:
+        """The lessons drawn so far, in order."""
+        return self._all[self._length - 1].lessons if self._length else ()
 
     @property
     def noise(self) -> Noise:

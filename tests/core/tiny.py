@@ -42,6 +42,7 @@ class TinyTask:
     rungs: tuple[Rung, ...] = (Rung("full"),)
     name: str = "tiny"
     brief: str = "Make it small."
+    guidance: str = ""
     self_reported: bool = False
     remembers: bool = False
     harness: str = "tiny-1"

@@ -19,4 +19,15 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (harness, candidate, rung, seed)
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE calls (
+        number INTEGER PRIMARY KEY, request TEXT NOT NULL, seed INTEGER NOT NULL, repeat INTEGER NOT NULL,
+        level TEXT NOT NULL, branch TEXT NOT NULL, trial INTEGER NOT NULL, purpose TEXT NOT NULL, asked TEXT NOT NULL,
+        model TEXT NOT NULL, finish TEXT NOT NULL, tokens_in INTEGER NOT NULL, tokens_out INTEGER NOT NULL, money REAL,
+        at REAL NOT NULL, seconds REAL NOT NULL, record TEXT NOT NULL, UNIQUE (request, seed, repeat)
+    );
+    CREATE TABLE events (
+        position INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, level TEXT NOT NULL, text TEXT NOT NULL
+    );
+    """,
 )

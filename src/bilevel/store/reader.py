@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+from bilevel.call import Call, CallKey, Event
+from bilevel.calls import CallSummary
 from bilevel.errors import StoreError
 from bilevel.lab import Branch, RunKey
 from bilevel.space import Candidate
 from bilevel.store.migrations import MIGRATIONS
-from bilevel.store.records import load_candidate, load_pending, load_run, load_trial
+from bilevel.store.records import load_call, load_candidate, load_pending, load_run, load_trial
 from bilevel.trial import Pending, Run, Trial
 
 FILE = "run.sqlite3"
+SUMMARY = "number, level, branch, trial, purpose, asked, model, finish, tokens_in, tokens_out, money, at, seconds"
 T = TypeVar("T")
 
 
@@ -51,6 +54,7 @@ class Reader:
                 f"run folder {str(self.folder)!r} was written by a newer version of bilevel (format {version}, this "
                 f"one knows {len(MIGRATIONS)}); upgrade bilevel, or use another --folder"
             )
+        self._has_calls = version >= 2
 
     def branches(self) -> list[Branch]:
         """All branches, in the order in which they were opened."""
@@ -81,6 +85,36 @@ class Reader:
             key.seed,
         )
         return None if row is None else self._loaded("a measurement", load_run, row[0])
+
+    def find_call(self, key: CallKey) -> Call | None:
+        if not self._has_calls:
+            return None
+        row = self._one(
+            "SELECT record FROM calls WHERE request = ? AND seed = ? AND repeat = ?", key.request, key.seed, key.repeat
+        )
+        return None if row is None else self._loaded("a call", load_call, row[0], self._text)
+
+    def call(self, number: int) -> Call:
+        """A call by its number. Raises StoreError where there is none."""
+        row = self._one("SELECT record FROM calls WHERE number = ?", number) if self._has_calls else None
+        if row is None:
+            last = len(self.calls())
+            raise StoreError(f"run folder {str(self.folder)!r} has no call {number}; its last one is {last}")
+        return self._loaded("a call", load_call, row[0], self._text)
+
+    def calls(self, after: int = 0) -> Sequence[CallSummary]:
+        if not self._has_calls:
+            return []  # written before calls were stored
+        rows = self._all(f"SELECT {SUMMARY} FROM calls WHERE number > ? ORDER BY number", after)
+        return [CallSummary(*row) for row in rows]
+
+    def events(self, after: int = 0) -> Sequence[tuple[int, Event]]:
+        if not self._has_calls:
+            return []
+        rows = self._all(
+            "SELECT position, at, kind, level, text FROM events WHERE position > ? ORDER BY position", after
+        )
+        return [(row[0], Event(*row[1:])) for row in rows]
 
     def get_meta(self, key: str) -> str | None:
         row = self._one("SELECT value FROM meta WHERE key = ?", key)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from bilevel.call import Call
 from bilevel.codec import plain
 from bilevel.space import Candidate, Value
 from bilevel.store.decode import decoder
@@ -14,7 +15,7 @@ from bilevel.trial import Pending, Run, Trial
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 _MADE = {Candidate: lambda made: made}  # candidates are put in place before a record is decoded
 _trial, _pending = decoder(Trial, _MADE), decoder(Pending, _MADE)
-_run, _params = decoder(Run), decoder(Mapping[str, Value])
+_run, _params, _call = decoder(Run), decoder(Mapping[str, Value]), decoder(Call)
 
 
 def text_hash(text: str) -> str:
@@ -63,6 +64,23 @@ def load_trial(record: str, candidate_of: Callable[[str], Candidate]) -> Trial:
 def load_pending(record: str, candidate_of: Callable[[str], Candidate]) -> Pending:
     """The pending of a record."""
     made: Pending = _pending(_with_candidates(record, candidate_of))
+    return made
+
+
+def dump_call(call: Call) -> str:
+    """A call with hashes in place of the texts of its request's messages."""
+    data = plain(call)
+    for message in data["request"]["messages"]:
+        message["text"] = text_hash(message["text"])
+    return _text(data)
+
+
+def load_call(record: str, text_of: Callable[[str], str]) -> Call:
+    """The call of a record."""
+    data = json.loads(record)
+    for message in data["request"]["messages"]:
+        message["text"] = text_of(message["text"])
+    made: Call = _call(data)
     return made
 
 

@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bilevel.call import Call, Event
 from bilevel.errors import DiskFull, Diverged, StoreError
 from bilevel.lab import Branch, RunKey
 from bilevel.space import Candidate
 from bilevel.store.migrations import MIGRATIONS
 from bilevel.store.reader import FILE, Reader
-from bilevel.store.records import dump_candidate, dump_record, dump_run, text_column, text_hash
+from bilevel.store.records import dump_call, dump_candidate, dump_record, dump_run, text_column, text_hash
 from bilevel.trial import Pending, Run, Trial
 
 LEAST_FREE = 64 * 1024  # bytes; with less than this on its disk SQLite cannot work
@@ -49,6 +50,7 @@ class SqliteStore(Reader):
                 for statement in MIGRATIONS[number].split(";"):
                     self._connection.execute(statement)
                 self._connection.execute(f"PRAGMA user_version = {number + 1}")
+        self._has_calls = True
 
     def open_branch(self, branch: Branch) -> None:
         with self._transaction():
@@ -84,6 +86,26 @@ class SqliteStore(Reader):
                 (key.harness, key.candidate, key.rung, key.seed, dump_run(run)),
             )
 
+    def add_call(self, call: Call) -> None:
+        reply, key = call.reply, call.key
+        row = (
+            call.number, key.request, key.seed, key.repeat, call.level, call.branch, call.trial, call.purpose,
+            call.asked, reply.model, reply.finish.value, reply.tokens_in, reply.tokens_out, reply.money, call.at,
+            call.seconds, dump_call(call),
+        )  # fmt: skip
+        with self._transaction():
+            for message in call.request.messages:
+                self._add_text(message.text)
+            marks = ", ".join("?" * len(row))
+            self._connection.execute(f"INSERT OR IGNORE INTO calls VALUES ({marks})", row)
+
+    def add_event(self, event: Event) -> None:
+        with self._transaction():
+            self._connection.execute(
+                "INSERT INTO events (at, kind, level, text) VALUES (?, ?, ?, ?)",
+                (event.at, event.kind, event.level, event.text.encode("utf-8", "replace").decode()),
+            )
+
     def put_meta(self, key: str, value: str) -> None:
         with self._transaction():
             self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
@@ -97,12 +119,13 @@ class SqliteStore(Reader):
             if candidate.id not in self._stored and candidate.id not in self._fresh:
                 self._fresh.add(candidate.id)
                 for text in candidate.files.values():
-                    self._connection.execute(
-                        "INSERT OR IGNORE INTO texts VALUES (?, ?)", (text_hash(text), text_column(text))
-                    )
+                    self._add_text(text)
                 self._connection.execute(
                     "INSERT OR IGNORE INTO candidates VALUES (?, ?)", (candidate.id, dump_candidate(candidate))
                 )
+
+    def _add_text(self, text: str) -> None:
+        self._connection.execute("INSERT OR IGNORE INTO texts VALUES (?, ?)", (text_hash(text), text_column(text)))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

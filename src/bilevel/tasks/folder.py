@@ -41,7 +41,7 @@ class FolderTask:
     model: TaskModel
     source: Source
     measuring: Measuring
-    brief: str
+    opened_with: str  # the brief as it was when the task was opened
 
     @classmethod
     def open(cls, folder: Path) -> "FolderTask":
@@ -58,11 +58,21 @@ class FolderTask:
             raise problems_error(folder / TASK_FILE, problems + wrong)
         harness_hash = tree_hash(harness) if harness.is_dir() else ""
         measuring = Measuring(folder, model, source, tree_hash(start), harness_hash)
-        return cls(folder, model, source, measuring, brief.read_text("utf-8"))
+        return cls(folder, model, source, measuring, brief.read_text("utf-8").strip())
 
     @property
     def name(self) -> str:
         return self.model.name
+
+    @property
+    def brief(self) -> str:
+        """brief.md as it is now; what it was at the start while it is missing or empty."""
+        return _text(self.folder / "brief.md") or self.opened_with
+
+    @property
+    def guidance(self) -> str:
+        """guidance.md as it is now, if there is one: what a person wants to say while the search goes on."""
+        return _text(self.folder / "guidance.md")
 
     @property
     def title(self) -> str:
@@ -158,3 +168,10 @@ def _needed(model: TaskModel) -> Iterator[str]:
     commands = (*model.command.run, *model.command.prepare, *(model.seal.command if model.seal else ()))
     if "{harness}" in " ".join(commands):
         yield "harness"
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError):  # not there, or just being written
+        return ""

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from bilevel.budget import Cost
 from bilevel.codec import content_hash
-from bilevel.errors import InputError
+from bilevel.errors import HarnessError, InputError, Stopped
 from bilevel.lab import Bench, Traces
 from bilevel.objective import Objective, is_score
 from bilevel.space import Candidate, Space
@@ -36,6 +36,7 @@ class FunctionTask:
     `Status.OUT_OF_MEMORY`); a value that is missing, not a number, NaN or infinite is `Status.INVALID_METRIC`. The
     function must depend on its arguments only. `problems` holds rules beyond types and bounds: (candidate, parent) ->
     sentences. `version` goes into `harness`, beside the source: change it when what the function calls has changed.
+    A function with a parameter `judge` is given `bench.judge`, which asks the run's judge model.
     Nothing limits the function's time or memory: it is the host's own code. Costs are one evaluation and seconds.
     """
 
@@ -49,6 +50,7 @@ class FunctionTask:
     rule: Rule | None = None
     version: str = "1"
     title: str = ""
+    guidance: str = ""
     self_reported: bool = field(default=False, init=False)
     remembers: bool = field(default=False, init=False)
     evaluations: int = field(default=1, init=False)
@@ -75,7 +77,9 @@ class FunctionTask:
 
     def run(self, candidate: Candidate, bench: Bench) -> Run:
         """Call the function once. Raises InputError for a rung that the task does not have."""
-        options = self._rung(bench.rung).options
+        options = dict(self._rung(bench.rung).options)
+        if "judge" in _parameters(self.function):
+            options["judge"] = bench.judge
         if candidate.files:
             reason = f"task {self.name!r} has no files, only parameters"
             return Run(bench.rung, bench.seed, Status.REFUSED, log=reason, data={"reason": reason})
@@ -85,6 +89,8 @@ class FunctionTask:
         log = ""
         try:
             value = self.function(candidate.params, bench.seed, **options)
+        except (HarnessError, InputError, Stopped):  # ours, met while it asked the judge
+            raise
         except MemoryError as error:
             failure, log = Status.OUT_OF_MEMORY, _last_lines(error)
         except (Exception, SystemExit) as error:
@@ -128,6 +134,13 @@ def numbers_in(value: object, name: str) -> dict[str, float]:
         for key, item in found.items()
         if isinstance(item, numbers.Real) and not isinstance(item, bool) and math.isfinite(item)
     }
+
+
+def _parameters(function: Function) -> tuple[str, ...]:
+    try:
+        return tuple(inspect.signature(function).parameters)
+    except (TypeError, ValueError):  # built into Python, without a signature
+        return ()
 
 
 def _last_lines(error: BaseException) -> str:
