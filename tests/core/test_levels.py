@@ -37,9 +37,10 @@ POOL = (BASELINE, PLACEBO, STEPS, LATE)
 
 settings_made = st.builds(
     Settings,
-    st.dictionaries(st.sampled_from(INNER.task.space.unlocked), st.just("level 1.5"), max_size=4),
-    st.sampled_from(STRATEGIES), st.text(max_size=9), st.integers(1, 8), st.sampled_from(PICKERS), st.integers(0, 3),
-    st.integers(0, 3), st.integers(0, 9),
+    frozen=st.dictionaries(st.sampled_from(INNER.task.space.unlocked), st.just("level 1.5"), max_size=4),
+    strategy=st.sampled_from(STRATEGIES), guidance=st.text(max_size=9), drafts=st.integers(1, 8),
+    picker=st.sampled_from(PICKERS), redrafts=st.integers(0, 3), repairs=st.integers(0, 3),
+    history_window=st.integers(0, 9),
 )  # fmt: skip
 names = st.text("abcxyz_", min_size=1, max_size=5)
 sets = st.lists(st.tuples(names, st.sampled_from(POOL)), max_size=4, unique_by=lambda item: item[0]).map(
