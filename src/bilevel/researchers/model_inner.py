@@ -1,0 +1,237 @@
+"""The level-1 researcher that is a language model: it reads the history, and writes drafts, repairs and lessons."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from bilevel.call import Request
+from bilevel.errors import ContextOverflow, UnusableReply
+from bilevel.researchers.answer import ask_until, parse
+from bilevel.researchers.constant_lines import shown
+from bilevel.researchers.drafts import Draft, Drafts, DraftsModel, Ground, read_edits, read_values
+from bilevel.researchers.history import Teller, change_list, last_lines, patch, quoted
+from bilevel.researchers.inner_prompt import Desk, Prompt, manner
+from bilevel.researchers.lessons import LessonsModel, read_lessons, trials_since
+from bilevel.researchers.picking import by_novelty
+from bilevel.researchers.prompt import Section, fence, fill, shipped_prompts
+from bilevel.researchers.slips import LOG_LINES, log_of, slip_of
+from bilevel.space import Candidate
+from bilevel.trial import Lesson, Proposal, Trial
+from bilevel.view import Briefing, View
+
+SHRINKS = 2  # how often a prompt that is too long for the model is halved
+T = TypeVar("T")
+
+
+class Pick(BaseModel):
+    """The draft that should run, counted from 1, and why."""
+
+    index: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class ModelResearcher:
+    """Asks a language model for drafts and checks them; a pure function of its view and the recorded answers.
+
+    `files` are the texts of the task's editable files as it begins with them, `new_files` patterns of paths at which a
+    file may be made; without either only parameters are changed. `prompt_tokens` bounds a prompt, about; it is halved
+    up to twice where it is too long for the model. `prompts`: the templates by name. `reasks`: how often an answer that
+    cannot be used is sent back. Raises UnusableReply and ContextOverflow where nothing helps.
+    """
+
+    prompts: Mapping[str, str] = field(default_factory=shipped_prompts)
+    prompt_tokens: int = 12_000
+    most_tokens: int = 8192
+    temperature: float | None = None
+    reasks: int = 2
+    files: Mapping[str, str] = field(default_factory=dict)
+    new_files: Sequence[str] = ()
+    name: str = field(default="llm", init=False)
+    reads_advice: bool = field(default=True, init=False)
+    free: bool = field(default=False, init=False)
+
+    # ---- proposals ----
+
+    def propose(self, view: View, parent: Candidate, briefing: Briefing) -> Sequence[Proposal]:
+        """Up to `view.settings.drafts` proposals; one, where the last trial failed by a slip that is to be mended."""
+        desk = self._desk(view, parent, briefing, parent)
+        if not view.space.active and not desk.files and not self.new_files:
+            return []
+        failed = slip_of(view, parent, self.name) if briefing.attempt == 0 and desk.files else None
+        if failed is not None:
+            with suppress(UnusableReply, ContextOverflow):
+                return [self._repaired(view, parent, briefing, failed)]
+        drafts = self._within(lambda budget: self._drafted(desk, budget))
+        return self._picked(desk, self._proposals(drafts))
+
+    def _drafted(self, desk: Desk, budget: int) -> Drafts:
+        wanted = max(desk.view.settings.drafts, 1)
+        how_many = "one draft" if wanted == 1 else f"{wanted} drafts, each with another idea, the best first"
+        ask = fill(desk.prompts, "inner_ask", how_many=how_many, number=desk.view.number)
+        sections = [
+            *desk.task(),
+            *desk.editable(),
+            desk.parameters(),
+            *desk.lessons(),
+            *desk.advice(),
+            *desk.history(budget),
+            desk.in_flight(),
+            desk.turned_back(),
+            Section("Your turn", ask, 101),
+        ]
+        prompt = desk.prompt(desk.system("inner_system"), sections, budget)
+        return self._ask_drafts(desk, prompt, _again("propose", desk.briefing), desk.parent, wanted, {})
+
+    def _ask_drafts(
+        self, desk: Desk, prompt: Prompt, purpose: str, base: Candidate, most: int, refused: Mapping[str, str]
+    ) -> Drafts:
+        ground = Ground(
+            desk.view.space, desk.parent, base, self._held(base), self.files, prompt.whole, self.new_files, refused
+        )
+        if desk.files or desk.new:
+            request = self._request(prompt)
+            return ask_until(desk.view, request, purpose, lambda text: read_edits(text, ground, most), self.reasks)
+        request = self._request(prompt, DraftsModel.model_json_schema())
+        return ask_until(desk.view, request, purpose, lambda text: read_values(text, ground, most), self.reasks)
+
+    def _proposals(self, drafts: Drafts) -> list[Proposal]:
+        proposals = [self._proposal(draft) for draft in drafts.valid]
+        if drafts.left_out:
+            notes = {**proposals[0].notes, "left_out": [quoted(reason)[1:-1] for reason in drafts.left_out[:4]]}
+            proposals[0] = self._proposal(drafts.valid[0], notes)
+        return proposals
+
+    def _proposal(self, draft: Draft, notes: Mapping[str, Any] | None = None) -> Proposal:
+        predicted = {} if draft.predicted_gain is None else {"predicted_gain": draft.predicted_gain}
+        return Proposal(draft.candidate, draft.why, self.name, {**predicted, **(notes or {})})
+
+    # ---- repairs ----
+
+    def _repaired(self, view: View, parent: Candidate, briefing: Briefing, failed: Trial) -> Proposal:
+        """The failed candidate, mended. Raises UnusableReply and ContextOverflow."""
+        desk = self._desk(view, parent, briefing, failed.candidate)
+
+        def ask(budget: int) -> Drafts:
+            prompt = desk.prompt(desk.system("inner_system"), self._repair_sections(desk, failed), budget)
+            refused = {failed.candidate.id: "it is the candidate that failed, unchanged"}
+            return self._ask_drafts(desk, prompt, f"repair {failed.number}", failed.candidate, 1, refused)
+
+        return self._proposal(self._within(ask).valid[0], {"repair_of": failed.number})
+
+    def _repair_sections(self, desk: Desk, failed: Trial) -> list[Section]:
+        paths = failed.candidate.files_changed_from(failed.parent)
+        old, new = ({**self.files, **candidate.files} for candidate in (failed.parent, failed.candidate))
+        changed = "\n".join([*change_list(failed.changes), fence(patch(old, new, paths), "diff", most=12_000)])
+        log = fence(last_lines(log_of(failed), LOG_LINES), "log of the run", most=6_000)
+        ask = fill(desk.prompts, "inner_repair", number=failed.number, reason=quoted(failed.reason))
+        return [
+            *desk.task(),
+            *desk.editable(),
+            Section(f"What trial #{failed.number} changed against its parent", changed, 96),
+            Section(f"The end of the log of trial #{failed.number}", log, 97),
+            Section("Your turn", ask, 101),
+        ]
+
+    # ---- picking ----
+
+    def _picked(self, desk: Desk, proposals: list[Proposal]) -> list[Proposal]:
+        """The proposals with the one first that the settings' picker picks."""
+        picker = desk.view.settings.picker
+        if len(proposals) < 2 or picker not in ("novelty", "model"):
+            return proposals
+        if picker == "novelty":
+            return by_novelty(proposals, desk.view, desk.parent, self.files)
+        try:
+            pick = self._within(lambda budget: self._ask_pick(desk, proposals, budget))
+        except (UnusableReply, ContextOverflow):
+            return proposals
+        chosen = proposals.pop(pick.index - 1)
+        notes = {**chosen.notes, "picked": quoted(pick.reason)[1:-1]}
+        return [Proposal(chosen.candidate, chosen.why, chosen.author, notes), *proposals]
+
+    def _ask_pick(self, desk: Desk, proposals: Sequence[Proposal], budget: int) -> Pick:
+        drafts = "\n".join(self._listed(desk, number, proposal) for number, proposal in enumerate(proposals, 1))
+        sections = [
+            *desk.task(),
+            *desk.lessons(),
+            *desk.advice(),
+            *desk.history(budget),
+            Section("The drafts", drafts, 99),
+            Section("Your turn", fill(desk.prompts, "inner_pick", count=len(proposals)), 101),
+        ]
+        request = self._request(desk.prompt(self._plain_system(desk), sections, budget), Pick.model_json_schema())
+
+        def read(text: str) -> Pick:
+            pick = parse(text, Pick)
+            if not 1 <= pick.index <= len(proposals):
+                raise ValueError(f"index must be a number from 1 to {len(proposals)}, not {pick.index}")
+            return pick
+
+        return ask_until(desk.view, request, _again("pick", desk.briefing), read, self.reasks)
+
+    def _listed(self, desk: Desk, number: int, proposal: Proposal) -> str:
+        paths = proposal.candidate.files_changed_from(desk.parent)
+        old, new = ({**self.files, **candidate.files} for candidate in (desk.parent, proposal.candidate))
+        diff = "\n" + fence(patch(old, new, paths), "diff", most=3_000) if paths else ""
+        changed = desk.teller.difference(proposal.candidate, desk.parent)
+        return f"{number}. {changed}. Reason: {quoted(proposal.why, 400)}{diff}"
+
+    # ---- lessons ----
+
+    def learn(self, view: View) -> Sequence[Lesson]:
+        """Two to four lessons of the trials since the last ones; none where there are no such trials."""
+        trials = trials_since(view.trace)
+        if not trials:
+            return ()
+        parent = view.trace.current or trials[-1].parent
+        desk = self._desk(view, parent, Briefing(), parent)
+        return self._within(lambda budget: self._ask_lessons(desk, trials, budget))
+
+    def _ask_lessons(self, desk: Desk, trials: Sequence[Trial], budget: int) -> tuple[Lesson, ...]:
+        lines = desk.teller.lines(trials, budget)
+        sections = [
+            *desk.task(),
+            *desk.lessons(),
+            Section("The trials to learn from", desk.teller.totals(), 95, lines),
+            Section("Your turn", fill(desk.prompts, "inner_lessons"), 101),
+        ]
+        request = self._request(
+            desk.prompt(self._plain_system(desk), sections, budget), LessonsModel.model_json_schema()
+        )
+        known = desk.view.lessons
+        return ask_until(desk.view, request, "lessons", lambda t: read_lessons(t, desk.view.trace, known), self.reasks)
+
+    # ---- shared ----
+
+    def _desk(self, view: View, parent: Candidate, briefing: Briefing, base: Candidate) -> Desk:
+        files = shown(self._held(base), base.params)
+        teller = Teller(view.trace, self.name, self.files)
+        return Desk(view, parent, briefing, teller, files, self.files, self.new_files, self.prompts)
+
+    def _held(self, candidate: Candidate) -> dict[str, str]:
+        """The editable files as a candidate holds them."""
+        return {**self.files, **candidate.files}
+
+    def _plain_system(self, desk: Desk) -> str:
+        return fill(desk.prompts, "inner_system_json", manner=manner(desk.briefing.register))
+
+    def _request(self, prompt: Prompt, schema: Mapping[str, Any] | None = None) -> Request:
+        return Request(prompt.messages, schema, self.most_tokens, self.temperature)
+
+    def _within(self, ask: Callable[[int], T]) -> T:
+        """The answer within the budget of tokens, or a half or a quarter of it where the model cannot take more."""
+        budget = self.prompt_tokens
+        for _ in range(SHRINKS):
+            try:
+                return ask(budget)
+            except ContextOverflow:
+                budget //= 2
+        return ask(budget)
+
+
+def _again(purpose: str, briefing: Briefing) -> str:
+    return f"{purpose}/attempt {briefing.attempt}" if briefing.attempt else purpose
