@@ -125,8 +125,10 @@ def _written(text: str, constants: Mapping[str, _Constant], params: Mapping[str,
 
 
 def _source(value: Value, old: str) -> str:
-    """The literal of a value, in list brackets where the old one has them."""
+    """The literal of a value, in the brackets or quotes of the old one."""
     text = repr(value)
+    if isinstance(value, str) and old.startswith('"') and text == f"'{value}'" and '"' not in value:
+        return f'"{value}"'
     return f"[{text[1:-1].rstrip(',')}]" if isinstance(value, tuple) and old.startswith("[") else text
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bilevel.call import Message
 from bilevel.researchers.history import Teller, quoted, written
 from bilevel.researchers.prompt import Section, compose, fence, fill, tokens
-from bilevel.space import Bool, Candidate, Choice, Derived, Domain, Float, Int
+from bilevel.space import Bool, Candidate, Choice, Derived, Domain, Float, Int, Value
 from bilevel.trial import Lesson, TurnedBack
 from bilevel.view import Briefing, View
 
@@ -140,8 +140,9 @@ class Desk:
                 f"Noise: another seed moves the score by {noise.sd:.2g} (standard deviation, {noise.n} measurements). "
                 f"A trial is kept if it beats its parent by more than {noise.margin:.2g}."
             )
-        lines.append(f"The parent, which you change: {self._stands(self.parent)}.")
         best = trace.incumbent
+        first = ", the best so far" if best is not None and best.candidate.id == self.parent.id else ""
+        lines.append(f"The parent, which you change: {self._stands(self.parent)}{first}.")
         if best is not None and best.score is not None and best.candidate.id != self.parent.id:
             away = self.teller.difference(best.candidate, self.parent)
             lines.append(f"Best so far: {self._stands(best.candidate)}; against the parent it has {away}.")
@@ -171,9 +172,18 @@ class Desk:
         domain, old, cap = self.view.space.domains[name], self.parent.params[name], self.view.space.caps[name]
         if isinstance(domain, Float | Int) and domain.check(old) is None:
             here = domain.unit(old)
-            ends = [self.view.space.clip(name, old, domain.at(here + side * cap)) for side in (-1, 1)]
+            ends = [self._farthest(name, old, here, side * cap) for side in (-1, 1)]
             return f"from {written(ends[0])} to {written(ends[1])}"
         return "its current value" if cap < 1 else "within a full step"
+
+    def _farthest(self, name: str, old: Value, here: float, step: float) -> Value:
+        """The farthest value within a step; whole numbers may round to one beyond it, so shorter steps are tried."""
+        space = self.view.space
+        for share in (0.999, 0.75, 0.5, 0.25):
+            value = space.clip(name, old, space.domains[name].at(here + share * step))
+            if value != old:
+                return value
+        return old
 
     def _value(self, name: str) -> str:
         return written(self.parent.params[name]) if name in self.parent.params else "?"

@@ -70,8 +70,9 @@ class ModelResearcher:
 
     def _drafted(self, desk: Desk, budget: int) -> Drafts:
         wanted = max(desk.view.settings.drafts, 1)
-        how_many = "one draft" if wanted == 1 else f"{wanted} drafts, each with another idea, the best first"
-        ask = fill(desk.prompts, "inner_ask", how_many=how_many, number=desk.view.number)
+        drafts = "one draft" if wanted == 1 else f"{wanted} drafts, each with a different idea, the best first"
+        template = "inner_ask_files" if desk.files or desk.new else "inner_ask_values"
+        ask = fill(desk.prompts, template, drafts=drafts, number=desk.view.number)
         sections = [
             *desk.task(),
             *desk.editable(),
