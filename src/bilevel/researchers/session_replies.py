@@ -1,0 +1,179 @@
+"""What a model answers in a mechanism session: an assessment of ideas, a specification, a file of code; and its checks.
+
+Every reader raises ValueError with a sentence that lets the model mend its answer.
+"""
+
+import ast
+import keyword
+import re
+from collections.abc import Collection
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from bilevel.mechanism import HOOKS
+from bilevel.researchers.answer import parse
+
+MOST_IDEAS = 12
+_BLOCK = re.compile(r"^ {0,3}(`{3,}|~{3,})[^\n`]*\n(.*?)(?:\n {0,3}\1[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
+_STARTS = re.compile(r"^(?:\"\"\"|'''|#|from |import |class )", re.MULTILINE)
+
+
+class Idea(BaseModel):
+    """One idea, judged; the numbers go from 1 to 5."""
+
+    name: str = Field(min_length=1, max_length=120)
+    idea: str
+    failure_modes: str = ""
+    evidence: list[int] = []
+    impact: int = Field(ge=1, le=5)
+    feasibility: int = Field(ge=1, le=5)
+    complexity: int = Field(ge=1, le=5)
+
+    @property
+    def score(self) -> float:
+        """Impact x feasibility / complexity, computed here and not by the model."""
+        return round(self.impact * self.feasibility / self.complexity, 3)
+
+
+class Critique(BaseModel):
+    """All ideas, and the one that goes on."""
+
+    ideas: list[Idea] = Field(min_length=1, max_length=MOST_IDEAS)
+    selected: str
+    reason: str = ""
+
+    @property
+    def choice(self) -> Idea:
+        return next(idea for idea in self.ideas if _plain(idea.name) == _plain(self.selected))
+
+
+class Parameter(BaseModel):
+    """A constant of a mechanism."""
+
+    name: str
+    value: str | int | float | bool = ""
+    meaning: str = ""
+
+
+class Plan(BaseModel):
+    """A mechanism, specified."""
+
+    name: str = ""
+    domain: str = ""
+    kind: Literal["add", "replace", "remove"] = "add"
+    target: str = ""
+    hooks: list[str] = []
+    needs: list[Literal["numeric", "advice"]] = []
+    data: str = ""
+    changes: str = Field(min_length=1)
+    shows: str = ""
+    parameters: list[Parameter] = []
+
+
+def read_ideas(text: str) -> str:
+    """The ideas as they stand. Raises ValueError where there is next to nothing."""
+    if len(text.split()) < 3:
+        raise ValueError("the answer holds no ideas")
+    return text.strip()
+
+
+def read_critique(text: str, trials: int) -> Critique:
+    """The assessment. `trials`: how many the trace has; evidence may name no others."""
+    critique = parse(text, Critique)
+    names = [idea.name for idea in critique.ideas]
+    if _plain(critique.selected) not in map(_plain, names):
+        raise ValueError(f"selected is {critique.selected!r}, which is none of the ideas: {', '.join(names)}")
+    unknown = sorted({n for idea in critique.ideas for n in idea.evidence if not 0 <= n < trials})
+    if unknown:
+        last = f"the trials go from 0 to {trials - 1}" if trials else "there are none yet"
+        raise ValueError(f"evidence names trials that do not exist ({', '.join(map(str, unknown))}): {last}")
+    return critique
+
+
+def read_plan(text: str, in_force: Collection[str], most: int, reads_advice: bool) -> Plan:
+    """The specification, its name brought into snake_case. A replacement takes the name of its target."""
+    plan = parse(text, Plan)
+    wrong = _kind(plan, in_force, most)
+    if plan.kind != "remove":
+        plan = plan.model_copy(update={"name": plan.target if plan.kind == "replace" else snake_case(plan.name)})
+        wrong += [*_name(plan, in_force), *_hooks(plan, reads_advice)]
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    return plan
+
+
+def read_code(text: str, refused: str = "") -> str:
+    """The one file in an answer: in the last fenced block that holds a mechanism, or bare, with prose around it.
+
+    `refused` is the source that this one is to mend.
+    """
+    problem = "the answer holds no Python block with a subclass of Mechanism"
+    for piece in _pieces(text):
+        source = piece.strip("\n").rstrip() + "\n"
+        try:
+            found = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and _is_mechanism(node)]
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            if "Mechanism" in source:
+                line = getattr(error, "lineno", None)
+                problem = f"the code does not parse: {getattr(error, 'msg', error)}{f' (line {line})' if line else ''}"
+            continue
+        if not found:
+            continue
+        if len(found) > 1:
+            names = ", ".join(node.name for node in found)
+            raise ValueError(f"the file must define exactly one subclass of Mechanism, not {len(found)}: {names}")
+        if source.strip() == refused.strip():
+            raise ValueError("this is the very source that is to be mended, unchanged")
+        return source
+    raise ValueError(problem)
+
+
+def snake_case(name: str) -> str:
+    """A name as an identifier: "Cool Off" and "CoolOff" become "cool_off"."""
+    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.strip().removesuffix(".py"))
+    return re.sub(r"[^a-z0-9]+", "_", parted.lower()).strip("_")
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.casefold().replace("_", " ").split())
+
+
+def _kind(plan: Plan, in_force: Collection[str], most: int) -> list[str]:
+    known = ", ".join(in_force) or "none"
+    if plan.kind != "add" and plan.target not in in_force:
+        return [f"{plan.kind} needs a target that is in force, not {plan.target!r}; in force are: {known}"]
+    if plan.kind == "add" and len(in_force) >= most:
+        return [f"the set is full ({most} mechanisms): replace or remove one of: {known}"]
+    return []
+
+
+def _name(plan: Plan, in_force: Collection[str]) -> list[str]:
+    if plan.kind != "add":
+        return []
+    if not re.fullmatch(r"[a-z][a-z0-9_]{1,39}", plan.name) or keyword.iskeyword(plan.name):
+        return [f"the name must be a snake_case identifier of 2 to 40 characters, not {plan.name!r}"]
+    taken = plan.name in in_force
+    return [f"{plan.name!r} is in force already: take another name, or replace it"] if taken else []
+
+
+def _hooks(plan: Plan, reads_advice: bool) -> list[str]:
+    unknown = [hook for hook in plan.hooks if hook not in HOOKS]
+    if unknown:
+        return [f"there is no hook {unknown[0]!r}; the hooks are: {', '.join(HOOKS)}"]
+    silent = {"remember"} if reads_advice else {"remember", "advise"}
+    if set(plan.hooks) <= silent:
+        why = "remember decides nothing by itself" if reads_advice else "nobody here reads advice"
+        return [f"the hooks {', '.join(plan.hooks) or '(none)'} cannot change a decision: {why}; add one that can"]
+    return []
+
+
+def _pieces(text: str) -> list[str]:
+    """Where the file may be: the fenced blocks, the last first; the whole text; from its first line of code on."""
+    blocks = [found.group(2) for found in _BLOCK.finditer(text)][::-1]
+    starts = [text[found.start() :] for found in list(_STARTS.finditer(text))[:3]]
+    return [*blocks, text, *starts]
+
+
+def _is_mechanism(node: ast.ClassDef) -> bool:
+    return any(ast.unparse(base).split(".")[-1] == "Mechanism" for base in node.bases)
