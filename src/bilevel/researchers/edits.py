@@ -243,15 +243,17 @@ def _without_trailing_blanks(bare: list[str], edit: Replace) -> list[_Place]:
 
 
 def _shifted(bare: list[str], edit: Replace) -> list[_Place]:
-    """Places where all lines are indented by the same more or less; blank lines around the block do not count."""
+    """Places that differ in indentation only; blank lines around the block do not count. Where there is one, it must be
+    that all lines are indented by the same more or less."""
     search, replacement = _trimmed(edit.search, edit.replacement)
-    found = []
-    for start in range(len(bare) - len(search) + 1) if search else ():
-        shift = _shift(search, bare[start : start + len(search)])
-        lines = None if shift is None else _indented(replacement, shift)
-        if lines is not None:
-            found.append(_Place(start, start + len(search), lines))
-    return found
+    stripped, size = [line.strip() for line in search], len(search)
+    here = [line.strip() for line in bare]
+    starts = [start for start in range(len(bare) - size + 1) if size and here[start : start + size] == stripped]
+    if len(starts) != 1:
+        return [_Place(start, start + size, ()) for start in starts]
+    shift = _shift(search, bare[starts[0] : starts[0] + size])
+    lines = None if shift is None else _indented(replacement, shift)
+    return [] if lines is None else [_Place(starts[0], starts[0] + size, lines)]
 
 
 def _trimmed(search: tuple[str, ...], replacement: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -270,19 +272,18 @@ class _Shift(NamedTuple):
 
 
 def _shift(search: Sequence[str], there: Sequence[str]) -> _Shift | None:
-    """How much farther in the file's lines stand than the block's; None unless all by the same and else equal."""
+    """How much farther in the file's lines stand than the block's; None unless it is the same for all."""
     shifts = set[_Shift]()
     for wanted, line in zip(search, there, strict=True):
-        if wanted.strip() != line.strip():
+        mine, theirs = _indent(wanted), _indent(line)
+        if not wanted.strip():
+            continue
+        if theirs.endswith(mine):
+            shifts.add(_Shift(theirs[: len(theirs) - len(mine)], True))
+        elif mine.endswith(theirs):
+            shifts.add(_Shift(mine[: len(mine) - len(theirs)], False))
+        else:
             return None
-        if wanted.strip():
-            mine, theirs = _indent(wanted), _indent(line)
-            if theirs.endswith(mine):
-                shifts.add(_Shift(theirs[: len(theirs) - len(mine)], True))
-            elif mine.endswith(theirs):
-                shifts.add(_Shift(mine[: len(mine) - len(theirs)], False))
-            else:
-                return None
     return shifts.pop() if len(shifts) == 1 else None
 
 
