@@ -21,6 +21,10 @@ from bilevel.trial import Proposal, Trial
 from bilevel.view import Briefing, View
 
 T = TypeVar("T")
+PLAIN = (
+    "collections, dataclasses, functools, itertools, math, random (its Random only), statistics, typing; "
+    "bilevel.mechanism, .noise, .objective, .settings, .space, .trace, .trial, .view"
+)
 
 
 @dataclass(frozen=True)
@@ -38,9 +42,9 @@ class ModelSession:
     """Invents mechanisms: a language model reads the record of the inner search and writes the code of one.
 
     `compose` makes the candidate of an ordered set of mechanisms, `source` is the loop's own source text, the interface
-    first, and `allowed` says what a mechanism may import. `most`: so many mechanisms may be in force; in a full set one
-    can only be replaced or removed. `domains`: fields of knowledge to look in, none by default. Each prompt has about
-    `prompt_tokens` at most, each answer `most_tokens`.
+    first. `allowed` says what the door lets a mechanism import, by default a plain part of it. `most`: so many
+    mechanisms may be in force; in a full set one can only be replaced or removed. `domains`: fields of knowledge to look
+    in, none by default. Each prompt has about `prompt_tokens` at most, each answer `most_tokens`.
 
     Asked again after a refusal it goes through the same rounds, whose answers are on record, and then has the refused
     code repaired, once per refusal. Where its last mechanism was inert in its trial, that one is repaired first, at
@@ -50,7 +54,7 @@ class ModelSession:
 
     compose: Callable[[tuple[Guest, ...]], Candidate]
     source: str
-    allowed: str
+    allowed: str = PLAIN
     prompts: Mapping[str, str] = field(default_factory=shipped_prompts)
     most: int = 8
     domains: tuple[str, ...] = ()
