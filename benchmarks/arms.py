@@ -12,8 +12,9 @@ from collections.abc import Sequence
 
 from bilevel.lab import Lab
 from bilevel.loop import Loop
-from bilevel.recipe import Recipe, build, find, override
+from bilevel.recipe import Recipe, find, override
 from bilevel.report import Summary, summarise
+from bilevel.wiring import build
 
 
 def main() -> None:

@@ -1,12 +1,11 @@
-"""Recipes: which levels a run has, who researches at each, and with which budgets; and how they are wired together.
+"""Recipes: which levels a run has, who researches at each, with which models, budgets and limits.
 
 A recipe is a TOML file. Shipped ones are found by name; options of the command line override single keys. What a run
 folder stores is the resolved recipe, so a resume needs nothing else.
 """
 
 import tomllib
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
@@ -14,17 +13,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bilevel.budget import Budget
 from bilevel.errors import InputError
-from bilevel.levels import Inside, leaf, levels_of, lift, nest
-from bilevel.loop import LoopSpec
-from bilevel.mechanism import Guest
-from bilevel.researcher import Researcher
-from bilevel.settings import Settings
-from bilevel.surfaces import MechanismSurface, SettingsSurface, Surface, mechanism_set
-from bilevel.task import Task
 
-LEVELS = {"settings": "1.5", "mechanisms": "2"}  # the numbers by which the levels are known
+LEVEL_NAMES = ("inner", "settings", "mechanisms", "judge")  # who may have a model of its own
+BY_RULES = ("settings_rules", "library")  # researchers of outer levels that --model replaces; others are controls
 
 
 class Part(BaseModel):
@@ -43,16 +35,26 @@ class InnerSettings(Part):
     redrafts: int = Field(2, ge=0, le=16)
     history_window: int = Field(0, ge=0)
     max_faults: int = Field(3, ge=1)
+    picker: Literal["first", "novelty", "model"] = "first"
+    repairs: int = Field(1, ge=0, le=8)
 
 
 class Inner(Part):
-    """The innermost loop. `trials` is its budget where no level stands above it; `rung` is the task's last if empty."""
+    """The innermost loop. `trials` is its budget where no level stands above it; `rung` is the task's last if empty.
+
+    `lessons`: whether a model is asked for lessons after each cycle; a cycle is what the level above says, or
+    `lessons_every` trials where there is none. `shadow`: the share of trials in which a model is asked once more to see
+    whether a mechanism's advice mattered.
+    """
 
     researcher: str = "coordinate"
     trials: int = Field(30, ge=1)
     rung: str = ""
     calibration: int = Field(3, ge=1, le=16)
     mechanisms: tuple[str, ...] = ()
+    lessons: bool = True
+    lessons_every: int = Field(10, ge=1)
+    shadow: float = Field(0.0, ge=0, le=1)
     settings: InnerSettings = InnerSettings()
 
 
@@ -60,7 +62,9 @@ class Outer(Part):
     """A level above, given from the inside out.
 
     `trials`: how many trials of the loop below one cycle takes (per arm). `cycles`: how many cycles this level has, its
-    baseline among them. `mechanisms` are in force on this loop itself.
+    baseline among them. `mechanisms` are in force on this loop itself. `redrafts`: how often a proposal that was turned
+    back (at the door, say) may be mended in the same trial; `repairs`: how often in a row a mechanism that proved inert
+    goes back to the model that wrote it. `domains`: fields of knowledge that a mechanism session is pointed at.
     """
 
     level: Literal["settings", "mechanisms"]
@@ -72,6 +76,52 @@ class Outer(Part):
     least_active: int = Field(2, ge=1)
     most_changed: int = Field(3, ge=1)
     most_mechanisms: int = Field(8, ge=1)
+    redrafts: int = Field(2, ge=0, le=16)
+    repairs: int = Field(1, ge=0, le=8)
+    domains: tuple[str, ...] = ()
+
+
+class Models(Part):
+    """Which language model answers at which level: "provider:model", or several with commas, tried in order.
+
+    `default` answers for every level that has none of its own. `prompt_tokens` and `most_tokens` bound a prompt and an
+    answer (the level's own bounds if not given); `reasks`: how often an answer that cannot be used is asked for again.
+    `thinking`: how hard a reasoning model thinks, where its provider can be told.
+    `timeout` and `patience` are seconds: for one request, and for all retries of one call. `price_in` and `price_out`
+    are US dollars per million tokens, for a model whose price is not known.
+    """
+
+    default: str = ""
+    inner: str = ""
+    settings: str = ""
+    mechanisms: str = ""
+    judge: str = ""
+    base_url: str = ""
+    output_mode: Literal["auto", "native", "prompted", "tool"] = "auto"
+    thinking: Literal["", "off", "minimal", "low", "medium", "high", "xhigh"] = ""
+    temperature: float | None = Field(None, ge=0, le=2)
+    prompt_tokens: int | None = Field(None, ge=500)
+    most_tokens: int | None = Field(None, ge=16)
+    reasks: int = Field(2, ge=0, le=8)
+    timeout: float = Field(600.0, gt=0)
+    patience: float = Field(600.0, ge=0)
+    attempts: int = Field(8, ge=1, le=64)
+    backoff: float = Field(2.0, ge=0)
+    price_in: float | None = Field(None, ge=0)
+    price_out: float | None = Field(None, ge=0)
+
+    def of(self, level: str) -> str:
+        """The model's name of a level; empty where it has none."""
+        name = str(getattr(self, level)) or self.default
+        return ",".join(part.strip() for part in name.split(","))
+
+
+class LimitsTable(Part):
+    """What the whole run may spend: seconds of wall time, tokens, US dollars. None is no limit."""
+
+    seconds: float | None = Field(None, gt=0)
+    tokens: int | None = Field(None, gt=0)
+    money: float | None = Field(None, gt=0)
 
 
 class Recipe(Part):
@@ -86,6 +136,8 @@ class Recipe(Part):
     evaluations: int | None = Field(None, ge=1)
     inner: Inner = Inner()
     outer: tuple[Outer, ...] = ()
+    models: Models = Models()
+    limits: LimitsTable = LimitsTable()
 
     @property
     def nested(self) -> bool:
@@ -103,7 +155,7 @@ def find(name_or_path: str) -> Recipe:
     """A recipe by its shipped name or by the path of a TOML file. Raises InputError that lists all that is wrong."""
     path = Path(name_or_path)
     if path.suffix == ".toml":
-        return _parse(_text(path, "recipe"), name_or_path)
+        return _parse(text_of(path, "recipe"), name_or_path)
     folder = resources.files("bilevel.catalog") / "recipes"
     file = folder / f"{name_or_path}.toml"
     if "/" in name_or_path or not file.is_file():
@@ -128,13 +180,18 @@ def override(
     seed: int | None = None,
     workers: int | None = None,
     rung: str | None = None,
+    models: Sequence[str] = (),
+    limits: Mapping[str, float | None] = MappingProxyType({}),
 ) -> Recipe:
     """The recipe with the options that were given.
 
     `trials` is the whole run's number of measurements; in a nested recipe the outermost level then goes on for as many
     cycles as it pays for, unless `outer_cycles` says how many. `inner_budget`: trials of the innermost loop per cycle.
+    `models`: "provider:model" for all levels, "LEVEL=provider:model" for one. `limits`: keys of LimitsTable.
     """
     data = recipe.model_dump()
+    _override_models(data, recipe, models, researcher)
+    data["limits"] |= {name: value for name, value in limits.items() if value is not None}
     for key, value in (("task", task), ("seed", seed), ("workers", workers)):
         if value is not None:
             data[key] = value
@@ -159,6 +216,35 @@ def override(
     return _validated(data, "the command line")
 
 
+def _override_models(data: dict[str, Any], recipe: Recipe, models: Sequence[str], researcher: str | None) -> None:
+    """Put models in force, and the researchers that ask them: not in place of one that the recipe names as an arm."""
+    chosen = set()
+    for text in models:
+        level, equals, name = text.partition("=")
+        level, name = (level, name) if equals else ("default", text)
+        if level not in ("default", *LEVEL_NAMES) or ":" not in name:
+            raise InputError(
+                f"--model {text!r} cannot be used; write PROVIDER:MODEL, or LEVEL=PROVIDER:MODEL with one of the "
+                f"levels {', '.join(LEVEL_NAMES)} (`bilevel models` lists the providers)"
+            )
+        data["models"][level] = name
+        chosen.add(level)
+    if not chosen:
+        return
+    if chosen & {"default", "inner"} and researcher is None and "researcher" not in recipe.inner.model_fields_set:
+        data["inner"]["researcher"] = "llm"
+    outer = [dict(table) for table in data["outer"]]
+    for table in outer:
+        if chosen & {"default", table["level"]} and table["researcher"] in BY_RULES:
+            table["researcher"] = "llm"
+    data["outer"] = outer
+    if chosen != {"judge"} and "llm" not in (data["inner"]["researcher"], *(table["researcher"] for table in outer)):
+        raise InputError(
+            f"recipe {recipe.name!r} names its researchers, so --model would change nothing; use another recipe, or "
+            "--researcher llm"
+        )
+
+
 def unread(recipe: Recipe) -> list[str]:
     """Keys that the recipe's file sets and that nothing reads: a sentence each."""
     found = []
@@ -171,148 +257,18 @@ def unread(recipe: Recipe) -> list[str]:
         ]
         if "cycles" in level.model_fields_set and level is not recipe.outer[-1]:
             found.append(f"outer.{depth}.cycles: nothing reads it; the level above says how many trials a cycle has")
+    levels: dict[str, str] = {"inner": recipe.inner.researcher}
+    levels |= {level.level: level.researcher for level in recipe.outer}
+    for name in ("inner", "settings", "mechanisms"):
+        if getattr(recipe.models, name) and name not in levels:
+            found.append(f"models.{name}: the recipe has no level {name!r}")
+    given = {key for level in recipe.outer for key in level.model_fields_set}
+    if "domains" in given and levels.get("mechanisms") != "llm":
+        found.append("outer.domains: only a language model reads it")
     return sorted(found)
 
 
-def sources(recipe: Recipe, spec: LoopSpec) -> dict[str, str]:
-    """The texts of the mechanisms that a recipe names, as they were when `spec` was built from it."""
-    named = [recipe.inner.mechanisms, *(level.mechanisms for level in recipe.outer)]
-    pairs = [
-        pair
-        for names, loop in zip(named, levels_of(spec), strict=True)
-        for pair in zip(names, loop.mechanisms, strict=True)
-    ]
-    return {name: guest.source for name, guest in pairs}
-
-
-def build(recipe: Recipe, stored: Mapping[str, str] = MappingProxyType({})) -> LoopSpec:
-    """The loops of a recipe, wired to the task, the researchers and the mechanisms that it names.
-
-    `stored` holds the texts of mechanisms as a run folder keeps them; the others are read. Raises InputError for names
-    that do not exist and for extras that are not installed.
-    """
-    from bilevel.tasks.catalog import find as find_task
-
-    names = [level.level for level in recipe.outer]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise InputError(
-            f"recipe {recipe.name!r} has two levels {twice!r}; the upper one would undo the lower one's work"
-        )
-    task = find_task(recipe.task)
-    spec = _inner(recipe, task, stored)
-    for depth, level in enumerate(recipe.outer):
-        spec = _outer(spec, level, depth, stored)
-    if recipe.evaluations is not None:
-        limit = Budget(spec.budget.trials, recipe.evaluations + leaf(spec).calibration)
-        spec = replace(spec, budget=limit)
-    return spec
-
-
-def _inner(recipe: Recipe, task: Task, stored: Mapping[str, str]) -> LoopSpec:
-    inner = recipe.inner
-    names = [rung.name for rung in task.rungs]
-    if inner.rung and inner.rung not in names:
-        raise InputError(f"task {task.name!r} has no rung {inner.rung!r}; its rungs are: {', '.join(names)}")
-    values = inner.settings.model_dump()
-    unknown = [name for name in values["frozen"] if name not in task.space.domains]
-    if unknown:
-        raise InputError(f"inner.settings.frozen: task {task.name!r} has no parameter {unknown[0]!r}")
-    values["frozen"] = dict.fromkeys(values["frozen"], "recipe")
-    spec = LoopSpec(
-        name="inner",
-        task=task,
-        researcher=_researcher(inner.researcher),
-        settings=Settings(**values),
-        budget=Budget(trials=inner.trials),
-        seed=recipe.seed,
-        rung=inner.rung,
-        calibration=inner.calibration,
-    )
-    return _with_mechanisms(spec, inner.mechanisms, stored)
-
-
-def _outer(inner: LoopSpec, level: Outer, depth: int, stored: Mapping[str, str]) -> LoopSpec:
-    from bilevel.admission import door
-
-    surface: Surface
-    if level.level == "settings":
-        surface = SettingsSurface(level.least_active, level.most_changed)
-    else:
-        surface = MechanismSurface(door, level.most_mechanisms)
-    for _ in range(depth):
-        surface = Inside(surface)
-    researcher = _researcher(level.researcher, level)
-    spec = nest(
-        inner,
-        surface,
-        researcher,
-        name=level.level,
-        trials=level.trials,
-        cycles=level.cycles,
-        start=level.start,
-    )
-    return _with_mechanisms(spec, level.mechanisms, stored)
-
-
-def _researcher(name: str, level: Outer | None = None) -> Researcher:
-    """A researcher by name; `library:random` and `library:only:NAME` are modes of `library`."""
-    from bilevel import mechanisms, researchers
-
-    base, _, mode = name.partition(":")
-    _check_level(base, name, "1" if level is None else LEVELS[level.level])
-    if base == "settings_rules" and level is not None:
-        return researchers.make(base, least_active=level.least_active, most_changed=level.most_changed)
-    if base != "library" or level is None:
-        return researchers.make(name)
-    if mode not in ("", "diagnose", "random", *(f"only:{known}" for known in mechanisms.library())):
-        known = ", ".join(mechanisms.library())
-        raise InputError(
-            f"there is no researcher {name!r}; write library, library:random, or library:only:NAME with one of: {known}"
-        )
-    return researchers.make(
-        base,
-        compose=mechanism_set,
-        sources=mechanisms.source,
-        entries=mechanisms.library(),
-        mode=mode or "diagnose",
-        most=level.most_mechanisms,
-    )
-
-
-def _check_level(base: str, name: str, level: str) -> None:
-    """Raises InputError where a researcher works on another level. `scripted` is made by programs, with its replies."""
-    from bilevel import researchers
-
-    fit = [listed.name for listed in researchers.catalog() if listed.level == level and listed.name != "scripted"]
-    if base not in fit:
-        known = base in [listed.name for listed in researchers.catalog()]
-        said = f"researcher {name!r} cannot work on level {level}" if known else f"there is no researcher {name!r}"
-        raise InputError(f"{said}; level {level} has: {', '.join(fit)}")
-
-
-def _with_mechanisms(spec: LoopSpec, names: tuple[str, ...], stored: Mapping[str, str]) -> LoopSpec:
-    for name in names:
-        spec = lift(Guest(Path(name).stem, stored[name]) if name in stored else _guest(name), spec)
-    return spec
-
-
-def _guest(name: str) -> Guest:
-    """A mechanism of the library, or the one in a .py file, which must pass the door."""
-    from bilevel import mechanisms
-    from bilevel.admission import door
-
-    path = Path(name)
-    if path.suffix != ".py":
-        return Guest(name, mechanisms.source(name))
-    guest = Guest(path.stem, _text(path, "mechanism"))
-    refusal = door(guest)
-    if refusal is not None:
-        raise InputError(f"mechanism file {name!r} was refused at the door: {refusal}")
-    return guest
-
-
-def _text(path: Path, what: str) -> str:
+def text_of(path: Path, what: str) -> str:
     if not path.is_file():
         raise InputError(f"there is no {what} file {str(path)!r}")
     try:

@@ -1,10 +1,11 @@
 """What a run came to: numbers read from its store, nothing computed that is not recorded there."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from bilevel.budget import Cost
+from bilevel.calls import CallSummary
 from bilevel.lab import Records, Traces
 from bilevel.levels import leaf, levels_of
 from bilevel.loop import LoopSpec
@@ -32,11 +33,17 @@ class MechanismTrial:
     pairs: int
     kept: bool
     reason: str
+    calls: int = 0  # to language models, to write it
+    tokens: int = 0
+    money: float | None = None
 
 
 @dataclass(frozen=True)
 class LevelCost:
-    """What one level spent. `trials` counts all arms."""
+    """What one level spent. `trials` counts all arms; `calls` to language models are made once for all arms.
+
+    `unpriced`: so many of the calls have no known price and are not in `money`, US dollars.
+    """
 
     level: str
     trials: int
@@ -44,6 +51,11 @@ class LevelCost:
     evaluations: int
     seconds: float
     cpu_seconds: float
+    calls: int = 0
+    tokens: int = 0
+    money: float = 0.0
+    unpriced: int = 0
+    call_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -113,6 +125,8 @@ def summarise(records: Records, spec: LoopSpec, *, folder: str = "", state: str 
     baseline = first.score if first is not None else None
     found = None if best is None else best[1]
     gain = None if baseline is None or found is None or found.score is None else objective.gain(baseline, found.score)
+    calls = records.calls()
+    levels = [loop.name for loop in levels_of(spec)] + ["judge"] * any(call.level == "judge" for call in calls)
     root = Traces(records).trace("root", spec.task.objective) if records.branches() else Trace(spec.task.objective)
     return Summary(
         task=task.name,
@@ -134,10 +148,21 @@ def summarise(records: Records, spec: LoopSpec, *, folder: str = "", state: str 
         files=() if found is None or first is None else found.candidate.files_changed_from(first.candidate),
         evaluations=len({(trial.candidate.id, run.rung, run.seed) for _, trial in inner for run in trial.runs}),
         charged=sum(trial.cost.evaluations for _, trial in inner),
-        costs=tuple(_level_cost(records, loop.name) for loop in levels_of(spec)),
+        costs=tuple(_level_cost(records, level, calls) for level in levels),
         repetition=_repetition([trial for _, trial in inner]),
         in_force=_in_force(spec, root),
-        mechanisms=tuple(_mechanism_trial(trial) for _, trial in own_trials(records, "mechanisms") if trial.number > 0),
+        mechanisms=tuple(
+            _mechanism_trial(
+                trial,
+                [
+                    call
+                    for call in calls
+                    if (call.level, call.branch, call.trial) == ("mechanisms", branch, trial.number)
+                ],
+            )
+            for branch, trial in own_trials(records, "mechanisms")
+            if trial.number > 0
+        ),
         static=_static(spec, inner),
         curve=_curve(inner, objective.minimize),
     )
@@ -154,11 +179,16 @@ def _changes(first: Trial | None, best: Trial | None) -> dict[str, tuple[Any, An
     return {name: (c.old, c.new) for name, c in best.candidate.changes_from(first.candidate).items()}
 
 
-def _level_cost(records: Records, level: str) -> LevelCost:
+def _level_cost(records: Records, level: str, calls: Sequence[CallSummary]) -> LevelCost:
     trials = [trial for _, trial in own_trials(records, level)]
     cost = sum((trial.cost for trial in trials), Cost())
     kept = sum(trial.decision.keep for trial in trials)
-    return LevelCost(level, len(trials), kept, cost.evaluations, cost.seconds, cost.cpu_seconds)
+    own = [call for call in calls if call.level == level]
+    asked = sum((call.cost for call in own), Cost())
+    return LevelCost(
+        level, len(trials), kept, cost.evaluations, cost.seconds, cost.cpu_seconds, len(own), asked.tokens, asked.money,
+        sum(call.money is None for call in own), asked.seconds,
+    )  # fmt: skip
 
 
 def _repetition(trials: list[Trial]) -> Repetition:
@@ -195,7 +225,7 @@ def _static(spec: LoopSpec, inner: list[tuple[str, Trial]]) -> dict[str, dict[st
     return {name: _numbers(hooks) for name, hooks in ledger.items() if name in names}
 
 
-def _mechanism_trial(trial: Trial) -> MechanismTrial:
+def _mechanism_trial(trial: Trial, calls: Sequence[CallSummary]) -> MechanismTrial:
     changed = trial.candidate.files_changed_from(trial.parent)
     name = changed[0] if changed else ""
     data = trial.runs[-1].data if trial.runs else {}
@@ -215,6 +245,9 @@ def _mechanism_trial(trial: Trial) -> MechanismTrial:
         pairs=int("control" in arms),
         kept=trial.decision.keep,
         reason=trial.decision.reason,
+        calls=len(calls),
+        tokens=sum(call.cost.tokens for call in calls),
+        money=None if any(call.money is None for call in calls) else sum(call.cost.money for call in calls),
     )
 
 

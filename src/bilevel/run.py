@@ -2,27 +2,31 @@
 
 import os
 import platform
+import shlex
 import signal
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType, MappingProxyType, TracebackType
 from typing import Any
 
 from bilevel import __version__
+from bilevel.budget import Limits
 from bilevel.codec import content_hash
-from bilevel.errors import Stopped
+from bilevel.errors import LimitReached, Stopped
 from bilevel.execution.process import CONTAINMENT
 from bilevel.lab import Lab
-from bilevel.levels import LoopTask, leaf
+from bilevel.levels import LoopTask, leaf, levels_of
 from bilevel.loop import Loop, LoopSpec
-from bilevel.recipe import Recipe, build, resolve, sources
+from bilevel.models import connected
+from bilevel.recipe import Recipe, resolve
 from bilevel.store.folder import RunFolder
 from bilevel.store.sqlite import SqliteStore
 from bilevel.task import Task
 from bilevel.tasks.folder import FolderTask
+from bilevel.wiring import Texts, build, prompts_for, sources
 
 OWN_PROCESSES = (
     "runs have their own process tree with limits and a bare environment"
@@ -40,16 +44,32 @@ class RunSession:
     recipe: Recipe
     spec: LoopSpec
     lab: Lab
+    ended: str = ""  # which limit ended it, and the way out
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The levels that a language model researches, or judges."""
+        loops = [loop.name for loop in levels_of(self.spec) if loop.researcher.name.startswith("llm")]
+        return (*loops, "judge") if self.recipe.models.judge else tuple(loops)
 
     def execute(self) -> None:
-        """Search until the budget is spent. Raises Stopped after a stop; everything finished is stored by then."""
+        """Search until the budget is spent, or a limit is reached (`ended` says so).
+
+        Raises Stopped after a stop; everything finished is stored by then.
+        """
         self.folder.set_meta("state", "running")
         loop = Loop(self.spec, self.lab)
         try:
             loop.run()
+        except LimitReached as reached:
+            self.ended = str(reached).replace("RUN", shlex.quote(str(self.folder.path)))
+            self.folder.set_meta("state", "limit")
+            return
         except Stopped:
             self.folder.set_meta("state", "stopped")
             raise
+        finally:
+            self.lab.save_seconds()
         if self.lab.stop.is_set() and not _spent(loop):
             self.folder.set_meta("state", "stopped")
             raise Stopped("stopped; resume the run to go on")
@@ -66,19 +86,28 @@ class RunSession:
 
 def start(recipe: Recipe, path: Path) -> RunSession:
     """A new run in a new folder. Everything that can be wrong with the recipe is found before the folder is made."""
-    spec = build(recipe)
+    prompts = prompts_for(recipe)
+    spec = build(recipe, Texts(prompts=prompts))
     task = leaf(spec).task
     if isinstance(task, FolderTask) and task.folder == Path(recipe.task).resolve():
         recipe = recipe.model_copy(update={"task": str(task.folder)})  # a resume may start from another folder
-    facts = {"recipe": recipe.model_dump(mode="json"), "sources": sources(recipe, spec), "bilevel": __version__}
+    models, redact = connected(recipe)
+    facts = {
+        "recipe": recipe.model_dump(mode="json"),
+        "sources": sources(recipe, spec),
+        "prompts": prompts,
+        "bilevel": __version__,
+    }
     folder = RunFolder.create(path, facts)
-    folder.set_meta("environment", environment(leaf(spec).task))
-    folder.set_meta("harness", leaf(spec).task.harness)
-    return RunSession(folder, recipe, spec, Lab(folder.store, workers=recipe.workers))
+    folder.set_meta("environment", environment(task))
+    folder.set_meta("harness", task.harness)
+    limits = Limits(**recipe.limits.model_dump())
+    lab = Lab(folder.store, workers=recipe.workers, models=models, redact=redact, limits=limits)
+    return RunSession(folder, recipe, spec, lab)
 
 
-def resume(path: Path) -> RunSession:
-    """A run that was stopped or killed, ready to go on as if nothing had happened.
+def resume(path: Path, limits: Mapping[str, float | None] = MappingProxyType({})) -> RunSession:
+    """A run that was stopped or killed, ready to go on as if nothing had happened; `limits` replace those it had.
 
     Raises Diverged where the task's harness is no longer the one that measured the run so far.
     """
@@ -86,10 +115,18 @@ def resume(path: Path) -> RunSession:
     try:
         recipe, spec = recorded(folder.config)
         _check_harness(folder, spec)
+        models, redact = connected(recipe)
+        given = {name: value for name, value in limits.items() if value is not None}
+        in_force = {**recipe.limits.model_dump(), **(folder.meta("limits") or {}), **given}
+        if given:
+            folder.set_meta("limits", in_force)
     except BaseException:
         folder.close()
         raise
-    lab = Lab(folder.store, workers=recipe.workers)
+    elapsed = float(folder.store.get_meta("elapsed") or 0.0)
+    lab = Lab(
+        folder.store, workers=recipe.workers, models=models, redact=redact, limits=Limits(**in_force), elapsed=elapsed
+    )
     for branch in folder.store.branches():
         if branch.level == leaf(spec).name:
             for trial in folder.store.trials(branch.id):
@@ -100,7 +137,7 @@ def resume(path: Path) -> RunSession:
 def recorded(config: Mapping[str, Any]) -> tuple[Recipe, LoopSpec]:
     """The recipe that a run folder keeps, and its loops with the mechanisms as they were at the start."""
     recipe = resolve(config["recipe"])
-    return recipe, build(recipe, config.get("sources", {}))
+    return recipe, build(recipe, Texts(config.get("sources", {}), config.get("prompts", {})))
 
 
 def _check_harness(folder: RunFolder[SqliteStore], spec: LoopSpec) -> None:

@@ -14,8 +14,9 @@ import pytest
 from bilevel.lab import Traces
 from bilevel.levels import leaf, leaf_branch
 from bilevel.mechanisms import source
-from bilevel.recipe import build, resolve
+from bilevel.recipe import resolve
 from bilevel.store.folder import RunFolder
+from bilevel.wiring import build
 
 
 def fingerprints(folder):

@@ -20,6 +20,9 @@ app = App(
     "Exit codes: 0 done, 1 failure, 2 unusable input, 3 stopped (resume goes on), 4 problems found.",
 )
 Json = Annotated[bool, Parameter(negative="", help="Print JSON instead of text.")]
+MaxSeconds = Annotated[float | None, Parameter(help="Wall time that the whole run may take.")]
+MaxTokens = Annotated[int | None, Parameter(help="Tokens that all models together may use.")]
+MaxMoney = Annotated[float | None, Parameter(help="US dollars that all models together may cost.")]
 
 
 @app.command
@@ -27,6 +30,7 @@ def run(
     recipe: str = "default",
     *,
     task: str | None = None,
+    model: tuple[str, ...] = (),
     researcher: str | None = None,
     trials: int | None = None,
     inner_budget: int | None = None,
@@ -34,6 +38,9 @@ def run(
     seed: int | None = None,
     workers: int | None = None,
     rung: str | None = None,
+    max_seconds: MaxSeconds = None,
+    max_tokens: MaxTokens = None,
+    max_money: MaxMoney = None,
     folder: Path | None = None,
     json: Json = False,
 ) -> None:
@@ -45,8 +52,11 @@ def run(
         A shipped recipe's name (`bilevel check` lists them) or the path of a .toml file.
     task
         A shipped task (sphere, gpt-table, gpt; options as in sphere:noise=0.1) or a folder with a task.toml.
+    model
+        The language model that researches at all levels, PROVIDER:MODEL (`bilevel models` lists the providers); or
+        LEVEL=PROVIDER:MODEL for one level (inner, settings, mechanisms, judge). May be given several times.
     researcher
-        Who proposes in the innermost loop: coordinate, random, stuck, optuna.
+        Who proposes in the innermost loop: coordinate, random, stuck, optuna, llm.
     trials
         Measurements of the whole run, the baseline's calibration not counted.
     inner_budget
@@ -75,13 +85,24 @@ def run(
         seed=seed,
         workers=workers,
         rung=rung,
+        models=model,
+        limits={"seconds": max_seconds, "tokens": max_tokens, "money": max_money},
     )
     run_recipe(chosen, folder, json)
 
 
 @app.command
-def resume(folder: Path, *, json: Json = False) -> None:
+def resume(
+    folder: Path,
+    *,
+    max_seconds: MaxSeconds = None,
+    max_tokens: MaxTokens = None,
+    max_money: MaxMoney = None,
+    json: Json = False,
+) -> None:
     """Go on with a run that was stopped or killed; the result is that of the run that would have been.
+
+    A run that a limit ended goes on with a higher one.
 
     Parameters
     ----------
@@ -90,7 +111,7 @@ def resume(folder: Path, *, json: Json = False) -> None:
     """
     from bilevel.cli.running import resume_run
 
-    resume_run(folder, json)
+    resume_run(folder, {"seconds": max_seconds, "tokens": max_tokens, "money": max_money}, json)
 
 
 @app.command
@@ -114,9 +135,11 @@ def show(
     trial: int | None = None,
     branch: str | None = None,
     mechanism: str | None = None,
+    calls: Annotated[bool, Parameter(negative="")] = False,
+    call: int | None = None,
     json: Json = False,
 ) -> None:
-    """Show the trials of a run, one trial in full, or one mechanism with its source, ledger and control.
+    """Show the trials of a run, one trial in full, one mechanism with its source, ledger and control, or model calls.
 
     Parameters
     ----------
@@ -128,10 +151,19 @@ def show(
         Which branch's trials (the innermost loop's last one if not given); `status` lists them.
     mechanism
         The name of one mechanism.
+    calls
+        List the calls to language models: who asked what for, the tokens and the price.
+    call
+        The number of one call to show in full: prompt, reasoning, reply.
     """
     from bilevel.cli.inspecting import print_show
 
-    print_show(folder, trial, branch, mechanism, json)
+    if calls or call is not None:
+        from bilevel.cli.calls import print_calls
+
+        print_calls(folder, call, json)
+    else:
+        print_show(folder, trial, branch, mechanism, json)
 
 
 @app.command
@@ -168,6 +200,34 @@ def best(
     from bilevel.cli.inspecting import print_best
 
     print_best(folder, apply, export, sealed, json)
+
+
+@app.command
+def replay(folder: Path, *, json: Json = False) -> None:
+    """Rebuild a run from its records, asking no model and measuring nothing; fails at the first difference.
+
+    Parameters
+    ----------
+    folder
+        The run folder; it is only read.
+    """
+    from bilevel.cli.calls import print_replay
+
+    print_replay(folder, json)
+
+
+@app.command
+def models(*, test: str | None = None, json: Json = False) -> None:
+    """List the providers of language models and which keys are found; ask one model for a single token.
+
+    Parameters
+    ----------
+    test
+        PROVIDER:MODEL to ask.
+    """
+    from bilevel.cli.models import print_models
+
+    sys.exit(print_models(test, json))
 
 
 @app.command

@@ -14,8 +14,9 @@ from rich.console import Console
 
 from bilevel.cli.printing import jsonable, print_json
 from bilevel.errors import BilevelError
-from bilevel.recipe import build, find, shipped, unread
+from bilevel.recipe import find, shipped, unread
 from bilevel.run import NO_SANDBOX, OWN_PROCESSES, planned_evaluations
+from bilevel.wiring import build
 
 PROBLEMS_FOUND = 4
 

@@ -19,6 +19,7 @@ from bilevel.store.reader import Reader
 from bilevel.trial import Trial
 
 PERIOD = 0.25  # seconds between two looks
+HEARTBEAT = 30.0  # seconds of silence of a model after which a line says that it is still asked
 MOST_SHOWN = 3  # changes of one trial that a line names
 
 
@@ -79,12 +80,17 @@ class Progress:
         self.measured = 0
         self.curve: list[float] = []
         self.last: dict[str, tuple[str, Trial]] = {}
+        self.asking: dict[
+            str, tuple[str, float]
+        ] = {}  # level -> what is asked, and since when (seconds since the epoch)
         self._seen: dict[str, int] = {}
+        self._events = 0
+        self._beat = 0.0
         self._first = True
 
     def update(self, reader: Reader) -> list[str]:
         """Take in what is new; returns a line for each new trial."""
-        lines = []
+        lines = self._heard(reader)
         for branch in sorted(reader.branches(), key=lambda branch: self.levels.index(branch.level)):
             seen = self._seen.get(branch.id, branch.at - 1)
             for trial in reader.trials(branch.id, after=seen):
@@ -97,6 +103,30 @@ class Progress:
         if self._first:
             self.before, self._first = self.measured, False
         return lines
+
+    def _heard(self, reader: Reader) -> list[str]:
+        """Take in the events: a line for retries, fallbacks and limits, and a sign of life while a model is asked."""
+        lines = []
+        for position, event in reader.events(after=self._events):
+            self._events = position
+            if event.kind == "asking":
+                self.asking[event.level] = (event.text, event.at)
+            elif event.kind == "answered":
+                self.asking.pop(event.level, None)
+            elif not self._first:
+                lines.append(f"{event.kind}: {event.text}")
+        if self._first:
+            self.asking.clear()  # what an earlier session asked was answered, or ended with it
+        now = time.time()
+        for text, since in self.asking.values():
+            if now - max(since, self._beat) > HEARTBEAT:
+                self._beat = now
+                lines.append(f"waiting for {text}: {now - since:.0f} s")
+        return lines
+
+    def _waiting(self) -> str:
+        now = time.time()
+        return "".join(f"\nwaiting for {text}: {now - since:.0f} s" for text, since in self.asking.values())
 
     def _note(self, trial: Trial) -> None:
         if trial.score is not None:
@@ -125,7 +155,7 @@ class Progress:
                 table.add_row(LEVEL_TITLES.get(level, level), "…", "", "", "", "")
         line = sparkline(tuple(self.curve), self.objective.minimize)
         best = f"{self.curve[-1]:.6g}" if self.curve else "none yet"
-        return Group(table, Text(f"best so far {best}  {line}"), Text(self._left(), "dim"))
+        return Group(table, Text(f"best so far {best}  {line}"), Text(self._left() + self._waiting(), "dim"))
 
     def _left(self) -> str:
         elapsed = time.monotonic() - self.began

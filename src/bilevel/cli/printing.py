@@ -11,7 +11,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 
 from bilevel.codec import plain
-from bilevel.report import MechanismTrial, Summary, sparkline
+from bilevel.report import LevelCost, MechanismTrial, Summary, sparkline
 
 LEVEL_TITLES = {"inner": "level 1 (inner)", "settings": "level 1.5 (settings)", "mechanisms": "level 2 (mechanisms)"}
 
@@ -31,6 +31,11 @@ def print_json(data: Any) -> None:
     """Print what `jsonable` gave, indented."""
     json.dump(data, sys.stdout, indent=2)
     print()
+
+
+def visible(text: str) -> str:
+    """A text of a program or a model without what would steer the terminal."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
 
 
 def _lists(data: Any) -> Any:
@@ -130,23 +135,34 @@ def print_mechanism(console: Console, mechanism: MechanismTrial, unit: str, sour
         gain = f"gain against its control {_number(mechanism.gain)} {unit}"
         console.print(f"  {gain} ({arms}; n = {mechanism.pairs} pair: not evidence)", highlight=False, markup=False)
     console.print(f"  {verdict}: {escape(mechanism.reason)}", highlight=False)
+    if mechanism.calls:
+        price = "price unknown" if mechanism.money is None else f"{mechanism.money:.4f} US dollars"
+        console.print(f"  written in {mechanism.calls} calls, {mechanism.tokens:,} tokens, {price}", highlight=False)
 
 
 def _print_costs(console: Console, summary: Summary) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 2), title="cost per level (all arms)", title_justify="left")
     table.add_column("level")
-    for name in ("trials", "kept", "measurements", "seconds", "CPU seconds"):
+    asked = any(cost.calls for cost in summary.costs)
+    model = ("calls", "tokens", "US dollars", "their seconds") if asked else ()
+    for name in ("trials", "kept", "measurements", "seconds", "CPU seconds", *model):
         table.add_column(name, justify="right")
     for cost in summary.costs:
         spent = (str(cost.evaluations), f"{cost.seconds:.1f}", f"{cost.cpu_seconds:.1f}")
         own = spent if cost.level == summary.costs[0].level else ("", "", "")
-        table.add_row(LEVEL_TITLES.get(cost.level, cost.level), str(cost.trials), str(cost.kept), *own)
+        title, count = LEVEL_TITLES.get(cost.level, cost.level), ("" if cost.level == "judge" else str(cost.trials))
+        table.add_row(title, count, str(cost.kept) if count else "", *own, *(_call_cost(cost) if asked else ()))
     console.print()
     console.print(table)
     if len(summary.costs) > 1:
         console.print(
             "outer levels measure nothing of their own: a trial of theirs is trials of level 1", highlight=False
         )
+
+
+def _call_cost(cost: LevelCost) -> tuple[str, str, str, str]:
+    money = "price unknown" if cost.unpriced else f"{cost.money:.4f}"
+    return str(cost.calls), f"{cost.tokens:,}", money if cost.calls else "", f"{cost.call_seconds:.1f}"
 
 
 def _noise(summary: Summary) -> str:

@@ -2,6 +2,7 @@
 
 import shlex
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -9,7 +10,9 @@ from rich.console import Console
 from bilevel.cli.live import Live
 from bilevel.cli.printing import console, jsonable, print_comparison, print_json, print_summary
 from bilevel.errors import BilevelError, Stopped
+from bilevel.lab import UNITS
 from bilevel.levels import leaf
+from bilevel.models import estimate, names_of
 from bilevel.recipe import Recipe, find, override
 from bilevel.report import Summary, summarise
 from bilevel.run import RunSession, free_folder, isolation, planned_evaluations, resume, start, stopping
@@ -22,9 +25,9 @@ def run_recipe(recipe: Recipe, folder: Path | None, as_json: bool) -> None:
     _print(summary, as_json)
 
 
-def resume_run(folder: Path, as_json: bool) -> None:
-    """Go on with a run and print what it came to."""
-    with resume(folder) as session:
+def resume_run(folder: Path, limits: Mapping[str, float | None], as_json: bool) -> None:
+    """Go on with a run, with other limits where they are given, and print what it came to."""
+    with resume(folder, limits) as session:
         summary = _execute(session, as_json)
     _print(summary, as_json)
 
@@ -66,8 +69,10 @@ def _execute(session: RunSession, as_json: bool) -> Summary:
             raise
     spent = session.lab.meter.spent.evaluations
     out.print(f"Finished in {time.monotonic() - began:.1f} s; {spent} measurements are charged.")
-    store = session.folder.store
-    return summarise(store, session.spec, folder=str(session.folder.path), state="finished", recipe=session.recipe.name)
+    if session.ended:
+        out.print(f"Ended early: {session.ended}", markup=False, highlight=False, soft_wrap=True)
+    store, state = session.folder.store, "limit" if session.ended else "finished"
+    return summarise(store, session.spec, folder=str(session.folder.path), state=state, recipe=session.recipe.name)
 
 
 def _announce(out: Console, session: RunSession) -> None:
@@ -80,11 +85,25 @@ def _announce(out: Console, session: RunSession) -> None:
         f"seed {session.spec.seed} · at most {planned if planned is not None else '?'} measurements · "
         f"{session.lab.workers} at once\n"
         f"isolation: {isolation(inner.task)}\n"
+        f"{_models_line(session, planned)}"
         f"run folder: {session.folder.path}",
         highlight=False,
         markup=False,
         soft_wrap=True,
     )
+
+
+def _models_line(session: RunSession, planned: int | None) -> str:
+    """Which models answer, what their calls may come to at most, and the limits in force."""
+    names = names_of(session.recipe)
+    if not names:
+        return ""
+    levels = ", ".join(f"{level} {name}" for level, name in names.items() if level in session.asked)
+    most = estimate(session.recipe, session.spec, planned)
+    bound = f" · at most {most.calls} calls and {most.tokens:,} tokens (re-asks not counted)" if most else ""
+    limits = {name: value for name, value in vars(session.lab.limits).items() if value is not None}
+    said = ", ".join(f"{value:g} {UNITS[name]}" for name, value in limits.items()) or "none"
+    return f"models: {levels}{bound}\nlimits: {said}\n"
 
 
 def _print(summary: Summary, as_json: bool) -> None:

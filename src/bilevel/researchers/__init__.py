@@ -23,24 +23,30 @@ _LISTED = (
     Listed("random", "1", "random search", "random:Random"),
     Listed("stuck", "1", "an imitation of a model that repeats its favourite changes", "stuck:Stuck"),
     Listed("optuna", "1", "Optuna's TPE (needs the extra 'optuna')", "optuna:OptunaResearcher"),
+    Listed("llm", "1", "a language model (needs the extra 'llm')", "llm_inner:ModelResearcher"),
     Listed("scripted", "1", "replays given replies, for tests", "scripted:Scripted"),
     Listed("settings_rules", "1.5", "turns the inner loop's settings by rules", "settings_rules:SettingsRules"),
+    Listed("llm", "1.5", "a language model turns the inner loop's settings", "llm_settings:ModelSettings"),
     Listed("library", "2", "selects mechanisms from the library by a diagnosis", "library:LibraryResearcher"),
+    Listed("llm", "2", "a language model writes mechanisms, in sessions of four rounds", "llm_session:ModelSession"),
 )
 
 
 def catalog() -> tuple[Listed, ...]:
-    """The researchers that are shipped and need no language model."""
+    """The researchers that are shipped."""
     return _LISTED
 
 
-def make(name: str, **options: Any) -> Researcher:
-    """A researcher by its name in the catalogue; `options` are its dataclass fields. Raises InputError."""
+def make(name: str, level: str = "", **options: Any) -> Researcher:
+    """A researcher by its name in the catalogue, and the level where one name stands for several.
+
+    `options` are its dataclass fields. Raises InputError.
+    """
     for listed in _LISTED:
-        if listed.name == name:
+        if listed.name == name and level in ("", listed.level):
             module, kind = listed.where.split(":")
             return _made(getattr(importlib.import_module(f"bilevel.researchers.{module}"), kind), name, options)
-    known = ", ".join(listed.name for listed in _LISTED)
+    known = ", ".join(dict.fromkeys(listed.name for listed in _LISTED))
     raise InputError(f"there is no researcher {name!r}; there are: {known}")
 
 

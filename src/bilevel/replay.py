@@ -1,0 +1,231 @@
+"""A run rebuilt from its records: no model is asked, nothing is measured, and the first difference ends it.
+
+Everything that decides is computed again, from the recipe, the texts and the seed: proposals from the recorded replies,
+scores from the recorded measurements, decisions, ledgers. Each trial must then be the recorded one, byte for byte.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from bilevel.budget import Cost
+from bilevel.call import Reply, Request, Watch
+from bilevel.errors import Diverged, Stopped
+from bilevel.lab import Bench, Branch, Lab, MemoryStore, Traces
+from bilevel.levels import LoopTask, leaf
+from bilevel.loop import Loop, LoopSpec
+from bilevel.models import names_of
+from bilevel.objective import Objective
+from bilevel.run import recorded
+from bilevel.space import Candidate, Space
+from bilevel.store.folder import RunFolder
+from bilevel.store.reader import Reader
+from bilevel.store.records import dump_record
+from bilevel.task import Rung, Task
+from bilevel.trial import Pending, Run, Status, Trial
+from bilevel.view import Below
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What a replay reproduced: how many trials on how many branches, from how many recorded calls."""
+
+    trials: int
+    branches: int
+    calls: int
+    state: str
+
+
+def replay(path: Path) -> Replayed:
+    """Rebuild a run from its folder, which is only read. Raises Diverged at the first difference."""
+    folder = RunFolder.read(path)
+    try:
+        return _replay(folder)
+    finally:
+        folder.close()
+
+
+def _replay(folder: RunFolder[Reader]) -> Replayed:
+    recipe, spec = recorded(folder.config)
+    record = Record(folder.store)
+    harness = folder.meta("harness")
+    if harness is not None and harness != leaf(spec).task.harness:
+        raise Diverged(
+            f"the harness of task {leaf(spec).task.name!r} is not the one that measured {folder.path}; put it back to "
+            "replay the run"
+        )
+    store = Verifying(record)
+    models = {level: Silent(name) for level, name in names_of(recipe).items()}
+    lab = Lab(store, workers=recipe.workers, models=models, recorded=folder.store, words=record.words)
+    store.lab = lab
+    try:
+        Loop(_with_task(spec, Measured(leaf(spec).task, record)), lab).run()
+    except Stopped:
+        if store.left:
+            raise
+    if store.left:
+        raise Diverged(f"the replay of {folder.path} ended, and {store.left} recorded trials did not come again")
+    state = str(folder.meta("state") or "created")
+    return Replayed(record.trials, len(record.branches), len(store.calls()), state)
+
+
+class Record:
+    """The trials of a run by branch and number, finished or asked for."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.branches = {branch.id: branch for branch in reader.branches()}
+        self._finished = {(b, trial.number): trial for b in self.branches for trial in reader.trials(b)}
+        self._pending = {(b, asked.number): asked for b in self.branches for asked in reader.pendings(b)}
+
+    @property
+    def trials(self) -> int:
+        return len(self._finished)
+
+    def trial(self, branch: str, number: int) -> Trial:
+        """A finished trial. Raises Diverged where the run has none of that number."""
+        if (branch, number) not in self._finished:
+            raise Diverged(f"trial {number} of branch {branch!r} is not in the record")
+        return self._finished[branch, number]
+
+    def words(self, brief: str, guidance: str, branch: str, number: int) -> Mapping[str, str]:
+        """What a person had written for a trial; what is left unsaid stood as before."""
+        known: Trial | Pending | None = self._finished.get((branch, number)) or self._pending.get((branch, number))
+        return known.told if known is not None else {}
+
+
+@dataclass(frozen=True)
+class Silent:
+    """A model that cannot be asked: a replay has the recorded replies only."""
+
+    name: str
+
+    def complete(self, request: Request, seed: int, watch: Watch) -> Reply:
+        last = request.messages[-1].text if request.messages else ""
+        raise Diverged(
+            f"the replay asks {self.name} what the record does not hold; the question begins: {last[:200]!r}"
+        )
+
+
+class Verifying(MemoryStore):
+    """A store that lets through only what the record says, and asks to stop when all of it came again."""
+
+    def __init__(self, record: Record) -> None:
+        super().__init__()
+        self.record = record
+        self.left = record.trials
+        self.lab: Lab | None = None
+
+    def open_branch(self, branch: Branch) -> None:
+        known = self.record.branches.get(branch.id)
+        if known != branch and self.left:
+            raise Diverged(f"the replay opens branch {branch.id!r}, and the record has {known!r}")
+        super().open_branch(branch)
+
+    def add_trial(self, branch_id: str, trial: Trial) -> None:
+        old = self.record.trial(branch_id, trial.number)
+        if dump_record(old) != dump_record(trial):
+            raise Diverged(f"trial {trial.number} of branch {branch_id!r} differs: {_difference(old, trial)}")
+        super().add_trial(branch_id, trial)
+        self.left -= 1
+        if self.left == 0 and self.lab is not None:
+            self.lab.stop.set()
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A task whose measurements are those of a record."""
+
+    task: Task
+    record: Record
+    _failed: set[tuple[str, int, str, int]] = field(default_factory=set)
+
+    @property
+    def name(self) -> str:
+        return self.task.name
+
+    @property
+    def objective(self) -> Objective:
+        return self.task.objective
+
+    @property
+    def space(self) -> Space:
+        return self.task.space
+
+    @property
+    def brief(self) -> str:
+        return self.task.brief
+
+    @property
+    def guidance(self) -> str:
+        return self.task.guidance
+
+    @property
+    def rungs(self) -> tuple[Rung, ...]:
+        return self.task.rungs
+
+    @property
+    def self_reported(self) -> bool:
+        return self.task.self_reported
+
+    @property
+    def remembers(self) -> bool:
+        return self.task.remembers
+
+    @property
+    def harness(self) -> str:
+        return self.task.harness
+
+    @property
+    def evaluations(self) -> int:
+        return self.task.evaluations
+
+    def baseline(self) -> Candidate:
+        return self.task.baseline()
+
+    def problems(self, candidate: Candidate, parent: Candidate) -> list[str]:
+        return self.task.problems(candidate, parent)
+
+    def below(self, traces: Traces, state: str | None) -> Below | None:
+        return self.task.below(traces, state)
+
+    def evaluate(self, run: Run) -> float:
+        return self.task.evaluate(run)
+
+    def run(self, candidate: Candidate, bench: Bench) -> Run:
+        """The recorded measurement. Raises Diverged where the record has another candidate, or none."""
+        trial = self.record.trial(bench.branch, bench.number)
+        if trial.candidate.id != candidate.id:
+            raise Diverged(
+                f"trial {bench.number} of branch {bench.branch!r} proposes another candidate than the recorded one: "
+                f"{_changes(trial.parent, trial.candidate)} was, {_changes(trial.parent, candidate)} is"
+            )
+        found = next((r for r in trial.runs if (r.rung, r.seed) == (bench.rung, bench.seed_index)), None)
+        if found is None:
+            raise Diverged(
+                f"trial {bench.number} of branch {bench.branch!r} has no run on {bench.rung}, seed {bench.seed_index}"
+            )
+        place = (bench.branch, bench.number, bench.rung, bench.seed_index)
+        if found.status is Status.INFRASTRUCTURE and place not in self._failed:
+            self._failed.add(place)  # the machine's failure is tried twice, and the record holds the cost of both
+            return replace(found, cost=Cost())
+        return found
+
+
+def _with_task(spec: LoopSpec, task: Task) -> LoopSpec:
+    if isinstance(spec.task, LoopTask):
+        return replace(spec, task=replace(spec.task, inner=_with_task(spec.task.inner, task)))
+    return replace(spec, task=task)
+
+
+def _changes(parent: Candidate, candidate: Candidate) -> str:
+    params = [f"{name} {change.old!r} -> {change.new!r}" for name, change in candidate.changes_from(parent).items()]
+    return ", ".join([*params, *candidate.files_changed_from(parent)]) or "no change"
+
+
+def _difference(old: Trial, new: Trial) -> str:
+    """The first field that differs, as it was and as it is."""
+    for name in ("parent", "proposal", "status", "score", "decision", "runs", "turned_back", "ledger", "faults"):
+        was, now = getattr(old, name), getattr(new, name)
+        if was != now:
+            return f"{name} was {str(was)[:300]}, and is {str(now)[:300]}"
+    return "in a field that decides nothing"

@@ -1,0 +1,233 @@
+"""From a recipe to loops: the task, the researchers, the mechanisms and the models that it names, put together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from bilevel.budget import Budget
+from bilevel.errors import InputError
+from bilevel.levels import Inside, leaf, levels_of, lift, nest
+from bilevel.loop import LoopSpec
+from bilevel.mechanism import Guest
+from bilevel.recipe import Outer, Recipe, text_of
+from bilevel.researcher import Researcher
+from bilevel.settings import Settings
+from bilevel.surfaces import MechanismSurface, SettingsSurface, Surface, mechanism_set
+from bilevel.task import Task
+
+LEVELS = {"settings": "1.5", "mechanisms": "2"}  # the numbers by which the levels are known
+
+
+LOOP_SOURCES = ("mechanism", "view", "trial", "draft", "fold", "loop", "keep")  # what a mechanism session reads
+LOOP = "loop-source"  # the name of these under the prompts
+
+
+@dataclass(frozen=True)
+class Texts:
+    """The texts behind a recipe, as a run folder keeps them: a resume and a replay use those that the run began with.
+
+    `mechanisms`: sources by the name in the recipe. `prompts`: templates by name; empty where no model is asked.
+    """
+
+    mechanisms: Mapping[str, str] = field(default_factory=dict)
+    prompts: Mapping[str, str] = field(default_factory=dict)
+
+
+def prompts_for(recipe: Recipe) -> dict[str, str]:
+    """The templates, and the loop's own source, that the models of a recipe are shown; none where none is asked."""
+    if not uses_models(recipe):
+        return {}
+    from bilevel.researchers.prompt import shipped_prompts
+
+    folder = resources.files("bilevel")
+    parts = [f"# ---- bilevel/{name}.py\n" + (folder / f"{name}.py").read_text("utf-8") for name in LOOP_SOURCES]
+    return {**shipped_prompts(), LOOP: "\n\n".join(parts)}
+
+
+def uses_models(recipe: Recipe) -> bool:
+    """Whether a level's researcher is a language model."""
+    return "llm" in (recipe.inner.researcher, *(level.researcher for level in recipe.outer))
+
+
+def sources(recipe: Recipe, spec: LoopSpec) -> dict[str, str]:
+    """The texts of the mechanisms that a recipe names, as they were when `spec` was built from it."""
+    named = [recipe.inner.mechanisms, *(level.mechanisms for level in recipe.outer)]
+    pairs = [
+        pair
+        for names, loop in zip(named, levels_of(spec), strict=True)
+        for pair in zip(names, loop.mechanisms, strict=True)
+    ]
+    return {name: guest.source for name, guest in pairs}
+
+
+def build(recipe: Recipe, stored: Texts | None = None) -> LoopSpec:
+    """The loops of a recipe, wired to the task, the researchers and the mechanisms that it names.
+
+    `stored` holds the texts that a run folder keeps; without it they are read. Raises InputError for names that do not
+    exist and for extras that are not installed.
+    """
+    from bilevel.tasks.catalog import find as find_task
+
+    names = [level.level for level in recipe.outer]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(
+            f"recipe {recipe.name!r} has two levels {twice!r}; the upper one would undo the lower one's work"
+        )
+    texts = stored or Texts(prompts=prompts_for(recipe))
+    spec = _inner(recipe, find_task(recipe.task), texts)
+    for depth, level in enumerate(recipe.outer):
+        spec = _outer(recipe, spec, level, depth, texts)
+    if recipe.evaluations is not None:
+        limit = Budget(spec.budget.trials, recipe.evaluations + leaf(spec).calibration)
+        spec = replace(spec, budget=limit)
+    return spec
+
+
+def _inner(recipe: Recipe, task: Task, texts: Texts) -> LoopSpec:
+    inner = recipe.inner
+    names = [rung.name for rung in task.rungs]
+    if inner.rung and inner.rung not in names:
+        raise InputError(f"task {task.name!r} has no rung {inner.rung!r}; its rungs are: {', '.join(names)}")
+    values = inner.settings.model_dump()
+    unknown = [name for name in values["frozen"] if name not in task.space.domains]
+    if unknown:
+        raise InputError(f"inner.settings.frozen: task {task.name!r} has no parameter {unknown[0]!r}")
+    values["frozen"] = dict.fromkeys(values["frozen"], "recipe")
+    cycle = recipe.outer[0].trials if recipe.outer else inner.lessons_every
+    spec = LoopSpec(
+        name="inner",
+        task=task,
+        researcher=_inner_researcher(recipe, texts),
+        settings=Settings(**values),
+        budget=Budget(trials=inner.trials),
+        seed=recipe.seed,
+        rung=inner.rung,
+        calibration=inner.calibration,
+        lessons_every=cycle if inner.lessons else 0,
+        shadow=inner.shadow,
+    )
+    return _with_mechanisms(spec, inner.mechanisms, texts)
+
+
+def _outer(recipe: Recipe, inner: LoopSpec, level: Outer, depth: int, texts: Texts) -> LoopSpec:
+    from bilevel.admission import door
+
+    surface: Surface
+    if level.level == "settings":
+        surface = SettingsSurface(level.least_active, level.most_changed)
+    else:
+        surface = MechanismSurface(door, level.most_mechanisms)
+    for _ in range(depth):
+        surface = Inside(surface)
+    spec = nest(
+        inner,
+        surface,
+        _outer_researcher(recipe, level, texts),
+        name=level.level,
+        trials=level.trials,
+        cycles=level.cycles,
+        start=level.start,
+    )
+    spec = replace(spec, settings=Settings(redrafts=level.redrafts, repairs=level.repairs))
+    return _with_mechanisms(spec, level.mechanisms, texts)
+
+
+def _inner_researcher(recipe: Recipe, texts: Texts) -> Researcher:
+    from bilevel import researchers
+
+    name = recipe.inner.researcher
+    _check_level(name, "1")
+    if name == "llm":
+        return researchers.make(name, "1", prompts=texts.prompts, **_model_options(recipe, "inner"))
+    return researchers.make(name, "1")
+
+
+def _outer_researcher(recipe: Recipe, level: Outer, texts: Texts) -> Researcher:
+    """A researcher by name; `library:random` and `library:only:NAME` are modes of `library`."""
+    from bilevel import mechanisms, researchers
+
+    name, number = level.researcher, LEVELS[level.level]
+    _check_level(name, number)
+    if name == "llm" and level.level == "settings":
+        bounds = {"least_active": level.least_active, "most_changed": level.most_changed}
+        return researchers.make(name, number, prompts=texts.prompts, **bounds, **_model_options(recipe, "settings"))
+    if name == "llm":
+        return researchers.make(
+            name,
+            number,
+            prompts=texts.prompts,
+            compose=mechanism_set,
+            source=texts.prompts[LOOP],
+            most=level.most_mechanisms,
+            domains=level.domains,
+            **_model_options(recipe, "mechanisms"),
+        )
+    if name == "settings_rules":
+        return researchers.make(name, number, least_active=level.least_active, most_changed=level.most_changed)
+    base, _, mode = name.partition(":")
+    if base != "library":
+        return researchers.make(name, number)
+    if mode not in ("", "diagnose", "random", *(f"only:{known}" for known in mechanisms.library())):
+        known = ", ".join(mechanisms.library())
+        raise InputError(
+            f"there is no researcher {name!r}; write library, library:random, or library:only:NAME with one of: {known}"
+        )
+    return researchers.make(
+        base,
+        number,
+        compose=mechanism_set,
+        sources=mechanisms.source,
+        entries=mechanisms.library(),
+        mode=mode or "diagnose",
+        most=level.most_mechanisms,
+    )
+
+
+def _model_options(recipe: Recipe, level: str) -> dict[str, Any]:
+    """What the recipe says of a level's prompts and answers; the researcher's own values stand for the rest."""
+    models = recipe.models
+    if not models.of(level):
+        raise InputError(
+            f"level {level!r} is researched by a language model, and none is named: give --model PROVIDER:MODEL, or "
+            "models.default in the recipe (`bilevel models` lists the providers)"
+        )
+    bounds = {"prompt_tokens": models.prompt_tokens, "most_tokens": models.most_tokens}
+    given = {name: value for name, value in bounds.items() if value is not None}
+    return {**given, "temperature": models.temperature, "reasks": models.reasks}
+
+
+def _check_level(name: str, level: str) -> None:
+    """Raises InputError where a researcher works on another level. `scripted` is made by programs, with its replies."""
+    from bilevel import researchers
+
+    base = name.partition(":")[0]
+    fit = [listed.name for listed in researchers.catalog() if listed.level == level and listed.name != "scripted"]
+    if base not in fit:
+        known = base in [listed.name for listed in researchers.catalog()]
+        said = f"researcher {name!r} cannot work on level {level}" if known else f"there is no researcher {name!r}"
+        raise InputError(f"{said}; level {level} has: {', '.join(fit)}")
+
+
+def _with_mechanisms(spec: LoopSpec, names: tuple[str, ...], texts: Texts) -> LoopSpec:
+    stored = texts.mechanisms
+    for name in names:
+        spec = lift(Guest(Path(name).stem, stored[name]) if name in stored else _guest(name), spec)
+    return spec
+
+
+def _guest(name: str) -> Guest:
+    """A mechanism of the library, or the one in a .py file, which must pass the door."""
+    from bilevel import mechanisms
+    from bilevel.admission import door
+
+    path = Path(name)
+    if path.suffix != ".py":
+        return Guest(name, mechanisms.source(name))
+    guest = Guest(path.stem, text_of(path, "mechanism"))
+    refusal = door(guest)
+    if refusal is not None:
+        raise InputError(f"mechanism file {name!r} was refused at the door: {refusal}")
+    return guest
