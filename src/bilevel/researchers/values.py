@@ -43,7 +43,11 @@ def value_for(domain: Domain, raw: object) -> Value:
 
 def number_in(text: str) -> int | float:
     """The finite number that a text writes, also as arithmetic on constants. Raises ValueError."""
-    value = literal(_expression(text))
+    expression = _expression(text)
+    try:
+        value = literal(expression)
+    except ValueError as error:
+        raise ValueError(f"needs a number, not {text!r}: {error}") from None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"needs a number, not {text[:80]!r}")
     return value

@@ -115,7 +115,7 @@ def test_a_block_that_matches_once_changes_exactly_that_region(content, data, en
             replaced(text, block)
         return
     result = replaced(text, block)
-    ended = text.endswith("\n")
+    ended, end = text.endswith("\n"), end if "\n" in text else "\n"
     before = "".join(line + end for line in content[:start])
     rest = content[stop:]
     after = "".join(line + end for line in rest)
