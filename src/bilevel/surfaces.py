@@ -108,7 +108,7 @@ class SettingsSurface:
 
 _HINT = re.compile(r"\s*(?:[-*+•>]\s*|\(?\d+[.)]\s*)*[*_]*hint[*_]*\s*:", re.IGNORECASE)
 _N = r"[-+]?(?:\d+(?:[,_]\d{3})*(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?"
-_NUMBER = re.compile(rf"(?<![\w.])({_N})(?:\s*(\*\*|\^)\s*(\d+))?[kKM]?(?!\w)")
+_NUMBER = re.compile(rf"(?<![\w.])({_N})(?:\s*(\*\*|\^)\s*(\d{1, 4}))?[kKM]?(?!\w)")
 _LIST = rf"#?{_N}(?:\s*(?:,|;|-|–|/|&|\bto\b|\band\b|\bor\b)+\s*#?\d+(?!\w))*"
 _COUNTED = (
     r"(?:trials?|times|changes?|cycles?|runs?|seeds?|drafts?|proposals?|candidates?|attempts?|tr(?:y|ies)|crash(?:es)?|"

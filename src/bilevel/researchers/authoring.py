@@ -39,21 +39,21 @@ FULL = 6000  # tokens of a prompt from which on there is room for the whole inte
 def interface(budget: int) -> list[Section]:
     """The interface of a mechanism and all that its hooks are given; only the hooks where room is short."""
     if budget < FULL:
-        return [Section("The hooks", _python(hooks_in_brief()), priority=58)]
+        return [hooks()]
     return [
         Section(title, _python("\n\n".join(outline(kind) for kind in kinds)), priority)
         for title, priority, kinds in GROUPS
     ]
 
 
-def hooks_in_brief() -> str:
+def hooks() -> Section:
     """The hooks' signatures, each with its first sentence."""
     lines = ["class Mechanism:  # from bilevel.mechanism import Mechanism"]
     for hook in HOOKS:
         function = getattr(Mechanism, hook)
         names = ", ".join(inspect.signature(function).parameters)
         lines.append(f"    def {hook}({names})  # {_paragraph(inspect.getdoc(function) or '')}")
-    return "\n".join(lines)
+    return Section("The hooks", _python("\n".join(lines)), priority=82)
 
 
 @functools.cache

@@ -43,8 +43,8 @@ class ModelSession:
 
     `compose` makes the candidate of an ordered set of mechanisms, `source` is the loop's own source text, the interface
     first. `allowed` says what the door lets a mechanism import, by default a plain part of it. `most`: so many
-    mechanisms may be in force; in a full set one can only be replaced or removed. `domains`: fields of knowledge to look
-    in, none by default. Each prompt has about `prompt_tokens` at most, each answer `most_tokens`.
+    mechanisms may be in force; in a full set one can only be replaced or removed. `domains`: fields of knowledge to
+    look in, none by default. Each prompt has about `prompt_tokens` at most, each answer `most_tokens`.
 
     Asked again after a refusal it goes through the same rounds, whose answers are on record, and then has the refused
     code repaired, once per refusal. Where its last mechanism was inert in its trial, that one is repaired first, at

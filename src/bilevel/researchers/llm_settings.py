@@ -116,7 +116,7 @@ class ModelSettings:
             signals.bottlenecks(below),
             signals.parameters(below, frozen),
             signals.trials(below),
-            signals.ledger(below.trace, sorted(below.trace.ledger())),
+            signals.ledger(below.trace, sorted(below.trace.ledger()), "Mechanisms so far"),
             _cycles(view, briefing),
             _now(parent, frozen),
             _refusals(briefing),

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bilevel.mechanism import HOOKS, Guest
 from bilevel.researchers import signals
 from bilevel.researchers.asking import filled, head, told
-from bilevel.researchers.authoring import interface
+from bilevel.researchers.authoring import hooks, interface
 from bilevel.researchers.prompt import Section, fence, fill, tokens
 from bilevel.researchers.session_replies import Critique, Idea, Plan
 from bilevel.space import Candidate
@@ -48,7 +48,7 @@ def explore(desk: Desk, budget: int) -> str:
     bare = tokens(fill(desk.prompts, "session_explore", material="", **values))
     room = budget - bare - sum(tokens(section.full) for section in sections) - 60
     source = head(desk.source, room) if room >= LEAST_SOURCE else ""
-    code = Section("The source of the loop", f"```python\n{source}\n```" if source else "", priority=-1)
+    code = Section("The source of the loop", _python(source), priority=-1) if source else hooks()
     return filled(desk.prompts, "session_explore", [code, *sections], budget, **values)
 
 
@@ -62,7 +62,7 @@ def specify(desk: Desk, chosen: Critique, budget: int) -> str:
     full = len(desk.guests) >= desk.most
     room = f"The set is full ({desk.most}): replace or remove." if full else ""
     return filled(
-        desk.prompts, "session_specify", [idea, *_record(desk), *_sources(desk)], budget,
+        desk.prompts, "session_specify", [hooks(), idea, *_record(desk), *_sources(desk)], budget,
         room=room, in_force=", ".join(desk.names) or "none so far", hooks=", ".join(HOOKS),
         advice=_on_advice(desk), trials=desk.below.trials,
     )  # fmt: skip
@@ -72,10 +72,11 @@ def generate(desk: Desk, chosen: Critique, plan: Plan, budget: int) -> str:
     old = next((guest for guest in desk.guests if guest.name == plan.name), None)
     sections = [
         *interface(budget),
-        Section("An example of the form (not of what to do)", _python(desk.prompts["session_example"]), 57),
-        signals.parameters(desk.below),
-        signals.standing(desk.below),
-        signals.bottlenecks(desk.below),
+        Section("An example of the form (not of what to do)", _python(desk.prompts["session_example"]), 78),
+        Section("How such rules have failed", fill(desk.prompts, "session_failures"), priority=57),
+        signals.domains(desk.below),
+        replace(signals.standing(desk.below), priority=50),
+        replace(signals.bottlenecks(desk.below), priority=49),
         Section("The mechanism in force that this one replaces", _python(old.source) if old else "", 59),
         Section("The idea", head(_idea(chosen.choice, ""), budget // 6), priority=62),
         Section("What to write", head(_spec(plan), budget // 3), priority=100),
@@ -88,7 +89,7 @@ def generate(desk: Desk, chosen: Critique, plan: Plan, budget: int) -> str:
 def repair(desk: Desk, purpose: str, source: str, reason: str, budget: int) -> str:
     sections = [
         *interface(budget),
-        signals.parameters(desk.below),
+        signals.domains(desk.below),
         Section("What it is meant to do", head(purpose, budget // 6), priority=70),
         Section("The source that was refused", _python(head(source, budget // 2)), priority=90),
         Section("Why it was refused", fence(reason, "findings of the checks", most=3000), priority=100),

@@ -85,6 +85,16 @@ def parameters(below: Below, frozen: Collection[str] | None = None) -> Section:
     return Section("Parameters, the least changed first", "", 60, lines)
 
 
+def domains(below: Below) -> Section:
+    """The names and domains of the parameters, with their values now."""
+    now = below.trace.current.params if below.trace.current is not None else {}
+    lines = tuple(
+        f"- {name}: {domain_text(domain)}" + (f"; now {now[name]!r}" if name in now else "")
+        for name, domain in below.space.domains.items()
+    )
+    return Section("The parameters of this search, and no others", "", 60, lines)
+
+
 def trials(below: Below, most: int = MOST_TRIALS) -> Section:
     """The last trials, a line each."""
     trace = below.trace
@@ -122,12 +132,12 @@ def ledger_line(name: str, hooks: Mapping[str, Count]) -> str:
     return f"- {name}: {'; '.join(counts) or 'never called'}"
 
 
-def ledger(trace: Trace, names: Iterable[str]) -> Section:
+def ledger(trace: Trace, names: Iterable[str], title: str = "Mechanisms in force") -> Section:
     """The counts of the named mechanisms over a trace."""
     total = trace.ledger()
     lines = [ledger_line(name, total.get(name, {})) for name in names]
     head = "touched: its answer differed from what it was given. decisive: without it the outcome would be another."
-    return Section("Mechanisms in force", "\n".join([head, *lines]) if lines else "none", priority=70)
+    return Section(title, "\n".join([head, *lines]) if lines else "none", priority=70)
 
 
 def faults(trace: Trace, names: Collection[str]) -> Section:

@@ -1,6 +1,8 @@
 """Guidance says where to look; the values are the researcher's, unless a line says that it is a hint."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bilevel.levels import nest
 from bilevel.loop import LoopSpec
@@ -122,6 +124,16 @@ def test_the_rule_holds_for_the_parameters_of_a_loop_that_is_itself_a_task():
     start = SettingsSurface().read(outer)
     guided = Candidate(start.params, {"guidance.md": "domain tabu, 3 hooks, order"})
     assert SettingsSurface().problems(outer, guided, start) == []  # derived values cannot be set by anybody
+
+
+WORDS = ["DEPTH", "LR", "SHAPE", "BETAS", "HEADS", "BIAS", "8", "2**19", "1e400", "9" * 5000, "2**" + "9" * 5000, "hint:",
+         "trials", "3,", "of", "round", "(0.8,", "=", "**", "-", "\n", "\u2028", "to", "off"]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join) | st.text(max_size=40))
+def test_whatever_is_written_the_rule_answers_and_a_hint_may_say_anything(text):
+    assert all("gives a value for" in problem for problem in problems(text))
+    assert problems("".join(f"hint: {line}\n" for line in text.splitlines())) == []
 
 
 def test_a_picker_is_a_setting_like_the_others():

@@ -24,14 +24,15 @@ from bilevel.admission import admit, door
 from bilevel.call import Finish, Reply
 from bilevel.errors import ContextOverflow, InputError, UnusableReply
 from bilevel.lab import Lab
-from bilevel.levels import nest
+from bilevel.levels import Inside, nest
 from bilevel.loop import Loop
 from bilevel.mechanism import Guest
 from bilevel.mechanisms import source
+from bilevel.researchers.llm_settings import ModelSettings
 from bilevel.researchers.prompt import tokens
 from bilevel.researchers.session_replies import read_code, snake_case
 from bilevel.settings import Settings
-from bilevel.surfaces import MechanismSurface
+from bilevel.surfaces import MechanismSurface, SettingsSurface
 from bilevel.trial import Status, TurnedBack
 from bilevel.view import Block, Briefing
 
@@ -120,6 +121,21 @@ def test_a_model_that_never_answers_usably_is_a_fault_of_the_trial_not_the_end_o
     trace, _ = run(Rounds({**GOOD, "critique": "I would rather not."}), cycles=2)
     assert trace[1].status is Status.REFUSED
     assert "session/critique" in trace[1].faults[0].message and trace[1].faults[0].guest == "researcher llm session"
+
+
+def test_sessions_over_settings_over_a_search_each_with_a_model_of_its_own():
+    settings = Rounds({"settings": {"diagnosis": "it repeats", "strategy": "explore", "freeze": ["x1"]}})
+    sessions = Rounds({**GOOD, "generate": f"```python\n{WANDER}```"})
+    middle = nest(inner(), SettingsSurface(), ModelSettings(), name="settings", trials=4, cycles=2, start="continue")
+    spec = nest(middle, Inside(MechanismSurface(door)), session(), name="mechanisms", trials=2, cycles=2)
+    lab = Lab(models={"settings": settings, "mechanisms": sessions})
+    trace = Loop(spec, lab).run()
+    assert trace[1].status is Status.OK and list(trace[1].candidate.files) == ["cool_off"]
+    assert trace[1].runs[-1].data["ledger"]["cool_off"]["select"][0] > 0
+    assert "within 8 trials" in sessions.prompt("generate") and "next 4 trials" in settings.prompt("settings")
+    assert {call.level for call in lab.store.calls()} == {"settings", "mechanisms"}
+    again = Loop(spec, Lab(models={"settings": settings, "mechanisms": sessions})).run()
+    assert again.fingerprint() == trace.fingerprint()
 
 
 # ---- one session ----
@@ -263,7 +279,7 @@ def test_what_an_author_needs_is_in_the_prompt_of_the_code():
     model = Rounds(GOOD)
     proposed(session(), model)
     text = model.prompt("generate")
-    for needed in ("def plan(self, view: View, proposal: Proposal", "view.rng", "x0 | Float", "batch | Int",
+    for needed in ("def plan(self, view: View, proposal: Proposal", "view.rng", "x0: Float -5", "batch: Int",
                    "def since_improvement(self) -> int", "within 6 trials", "itertools", "class CoolOff(Mechanism)",
                    "2**19 is the integer 524288", "TIME_OUT", "def clip(self, name: str", "needs: ClassVar",
                    "misses"):  # fmt: skip
