@@ -126,7 +126,7 @@ def test_the_rule_holds_for_the_parameters_of_a_loop_that_is_itself_a_task():
     assert SettingsSurface().problems(outer, guided, start) == []  # derived values cannot be set by anybody
 
 
-WORDS = ["DEPTH", "LR", "SHAPE", "BETAS", "HEADS", "BIAS", "8", "2**19", "1e400", "9" * 5000, "2**" + "9" * 5000, "hint:",
+WORDS = ["DEPTH", "LR", "SHAPE", "BETAS", "BIAS", "8", "2**19", "1e400", "9" * 5000, "2**" + "9" * 5000, "hint:",
          "trials", "3,", "of", "round", "(0.8,", "=", "**", "-", "\n", "\u2028", "to", "off"]  # fmt: skip
 
 
