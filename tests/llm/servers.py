@@ -1,6 +1,8 @@
 """A scripted model server on loopback that speaks one provider's wire format and remembers what it was asked."""
 
 import json
+import select
+import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,6 +44,7 @@ class ScriptedServer:
         self.style = style
         self.replies = replies
         self.requests: list[Asked] = []
+        self.hung_up = threading.Event()  # a client went away before it was answered
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), _handler(self))
@@ -81,10 +84,15 @@ class ScriptedServer:
             reply = self.replies[min(number, len(self.replies) - 1)]
         if isinstance(reply, str):
             return {"body": answer(self.style, reply)}
-        if reply.get("hang"):
-            self._closed.wait()
-            return None
-        return reply
+        return None if reply.get("hang") else reply
+
+    def hang(self, connection: socket.socket) -> None:
+        """Answer nothing until this server is closed, or the client goes away."""
+        while not self._closed.is_set():
+            readable, _, _ = select.select([connection], [], [], 0.01)
+            if readable and not connection.recv(1, socket.MSG_PEEK):
+                self.hung_up.set()
+                return
 
 
 def prompt_of(body: Mapping[str, Any]) -> str:
@@ -112,6 +120,7 @@ def _handler(owner: ScriptedServer) -> type[BaseHTTPRequestHandler]:
             headers = {name.lower(): value for name, value in self.headers.items()}
             reply = owner.serve(self.path, headers, json.loads(raw or b"{}"))
             if reply is None:
+                owner.hang(self.connection)
                 return
             body = reply.get("body", "")
             sent = body if isinstance(body, str) else json.dumps(body)

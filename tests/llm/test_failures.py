@@ -216,6 +216,7 @@ def test_a_stop_ends_a_question_that_goes_on(asking):
     with pytest.raises(Stopped, match="`bilevel resume`"):
         ask.model.complete(QUESTION, 1, Watch(cancel))
     assert len(ask.server.requests) == 1
+    assert ask.server.hung_up.wait(10), "the server was left to go on for nobody"
 
 
 def test_a_stop_ends_a_wait(asking):

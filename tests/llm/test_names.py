@@ -9,6 +9,7 @@ pytest.importorskip("pydantic_ai")
 
 from asking import QUESTION, SECRET
 from servers import ScriptedServer
+from wires import answer
 
 from bilevel.call import LanguageModel, Watch
 from bilevel.errors import InputError, MissingExtra
@@ -77,9 +78,12 @@ def test_a_compatible_server_needs_an_address():
         connect("compatible:m", keys=Keys())
 
 
-def test_an_address_must_be_one_and_shows_no_password():
-    with pytest.raises(InputError, match="http://") as caught:
-        connect("compatible:m", ModelOptions(base_url="ftp://user:hunter2@host/v1"), Keys())
+@pytest.mark.parametrize(
+    "url", ["ftp://user:hunter2@host/v1", "http://", "host:8000/v1", "http://[::1", "http://h:x/v1"]
+)
+def test_an_address_must_be_one_and_shows_no_password(url):
+    with pytest.raises(InputError, match="http://HOST:PORT/v1") as caught:
+        connect("compatible:m", ModelOptions(base_url=url), Keys())
     assert "hunter2" not in str(caught.value)
 
 
@@ -134,6 +138,29 @@ def test_another_provider_without_its_package_or_credentials_says_so(monkeypatch
         connect("bedrock:some-model", keys=Keys({"AWS_BEARER_TOKEN_BEDROCK": SECRET})).complete(QUESTION, 1, Watch())
 
 
+@pytest.mark.parametrize(
+    ("package", "name", "extra"),
+    [
+        ("anthropic", "anthropic:claude", "anthropic"),
+        ("google.genai", "google:gemini", "google"),
+        ("openai", "glm:glm-4.6", "llm"),
+    ],
+)
+def test_without_a_providers_package_its_extra_is_named(package, name, extra):
+    code = (
+        f"import sys; sys.modules[{package!r}] = None\n"
+        "from bilevel.call import Message, Request, Watch\n"
+        "from bilevel.errors import MissingExtra\n"
+        "from bilevel.llm import Keys, connect\n"
+        "keys = Keys(dict.fromkeys(['ANTHROPIC_API_KEY', 'GOOGLE_API_KEY', 'ZAI_API_KEY'], 'sk-0123456789'))\n"
+        f"model = connect({name!r}, keys=keys)\n"
+        "try: model.complete(Request((Message('user', 'x'),)), 1, Watch())\n"
+        "except MissingExtra as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert f"bilevel[{extra}]" in done.stdout
+
+
 def test_without_pydantic_ai_the_extra_is_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"bilevel\[llm\]"):
@@ -175,6 +202,20 @@ def test_the_list_says_where_a_key_is_and_never_which():
     assert listed["deepseek"].found == ""
     assert not listed["ollama"].needs_key
     assert SECRET not in repr(listed)
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        ("/home/me/models/tiny.gguf", "tiny.gguf"),
+        ("C:\\models\\tiny.gguf", "tiny.gguf"),
+        ("Qwen/Qwen3-8B", "Qwen/Qwen3-8B"),
+    ],
+)
+def test_the_path_of_a_local_models_file_is_not_kept(serve, told, kept):
+    server: ScriptedServer = serve("compatible", [{"body": answer("compatible", "ok") | {"model": told}}])
+    model = connect("llamacpp:tiny", ModelOptions(base_url=server.url), Keys())
+    assert model.complete(QUESTION, 1, Watch()).model == f"llamacpp:{kept}"
 
 
 def test_importing_the_adapter_loads_no_provider():

@@ -142,7 +142,8 @@ def test_reasoning_is_kept_apart_from_the_answer(asking, style):
     [
         ("<think>\na\nb\n</think>\n\nyes", "yes", "a\nb"),
         ("  <think>cut off", "", "cut off"),
-        ("the tag was in the prompt</think>yes", "yes", "the tag was in the prompt"),
+        ("the tag was in the prompt\n</think>\n\nyes", "yes", "the tag was in the prompt"),
+        ('{"tag": "</think>", "a": 1}', '{"tag": "</think>", "a": 1}', ""),
         ("<think></think>yes", "yes", ""),
         ("use `<think>` and `</think>` here", "use `<think>` and `</think>` here", ""),
         ("<thinking>a</thinking>yes", "yes", "a"),

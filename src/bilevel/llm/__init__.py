@@ -5,6 +5,7 @@ Importing this package is cheap: pydantic-ai is imported when the first question
 
 import importlib.util
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from bilevel.call import LanguageModel
 from bilevel.errors import InputError, MissingExtra
@@ -83,9 +84,19 @@ def _connect(full: str, options: ModelOptions, keys: Keys) -> LanguageModel:
             f"no address for {full!r}: set {provider.urls[0]} in the environment or in .env, or option 'base_url', "
             "as in http://127.0.0.1:8000/v1"
         )
-    if url and not url.startswith(("http://", "https://")):
-        raise InputError(f"the address {shown_url(url)!r} of {full!r} must start with http:// or https://")
+    if url and not _is_address(url):
+        raise InputError(
+            f"the address {shown_url(url)!r} of {full!r} must be like http://HOST:PORT/v1 or https://HOST/v1"
+        )
     return ProviderModel(f"{asked}:{model}", provider, asked, model, url, options, keys, key)
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
 
 
 def _base_url(provider: Provider, wanted: str, keys: Keys, key: Setting | None) -> str:

@@ -40,7 +40,8 @@ def build(provider: Provider, full: str, model: str, key: str, base_url: str) ->
         return maker(model, key or _LOCAL_KEY, base_url) if maker else _other(provider, full, model, key, base_url)
     except ImportError as error:
         if provider.first_class:
-            raise MissingExtra(f"the model {full!r}", "llm") from error
+            extra = provider.name if provider.name in ("anthropic", "google") else "llm"
+            raise MissingExtra(f"the model {full!r}", extra) from error
         raise InputError(
             f"the model {full!r} needs a package that is not installed ({error}); "
             f"install it with: pip install 'pydantic-ai-slim[{provider.name}]'"

@@ -13,7 +13,8 @@ from bilevel.llm.redaction import redact
 
 ENVIRONMENT = "environment"
 DOTENV = ".env"
-_SECRET_NAME = re.compile(r"(API_KEY|_TOKEN|_SECRET|_ACCESS_KEY|_PASSWORD|INFERENCE_KEY|AWS_BEARER_TOKEN_BEDROCK)$")
+_SECRET_NAME = re.compile(r"(API_KEY|_TOKEN|_SECRET|_ACCESS_KEY|_PASSWORD)$")
+_SECRET_LOOK = re.compile(r"(?=.*\d)(?=.*[A-Za-z])\S{12,}")  # a word is none: a prompt may hold it
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,14 @@ class Keys:
         return found
 
     def values(self) -> tuple[str, ...]:
-        """All values that are secrets: of the known key variables, and of any other with such a name."""
+        """All values that are secrets: of the known key variables, and of others with such a name and such a look."""
         known = {variable for provider in all_providers() for variable in provider.keys}
         held = [*self.environment.items(), *self.dotenv.items()]
-        secret = {value.strip() for name, value in held if name in known or _SECRET_NAME.search(name.upper())}
+        secret = {
+            value.strip()
+            for name, value in held
+            if name in known or (_SECRET_NAME.search(name.upper()) and _SECRET_LOOK.fullmatch(value.strip()))
+        }
         return tuple(sorted(secret - {""}))
 
     def redact(self, text: str) -> str:

@@ -4,12 +4,14 @@ import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from bilevel.call import Finish, Reply, Request, Watch
 from bilevel.errors import BilevelError, ContextOverflow, InputError, ModelUnavailable, Stopped
 from bilevel.llm.directory import Provider
 from bilevel.llm.keys import Keys, Setting
 from bilevel.llm.options import ModelOptions
+from bilevel.llm.redaction import redact
 
 
 @dataclass(eq=False)
@@ -53,7 +55,7 @@ class ProviderModel:
         used = elapsed if failed > 1 else 0.0
         if failed >= options.attempts or used + wait > options.patience:
             raise self._unavailable(fault, failed, wait)
-        detail = self.keys.redact(fault.detail)
+        detail = self._clean(fault.detail)
         text = f"{self.name}: {detail}; attempt {failed + 1} of {options.attempts} in {wait:g} s"
         watch.note("retry", text)
         if watch.cancel.wait(wait):
@@ -72,7 +74,7 @@ class ProviderModel:
             response = background.run(wire.ask(self._theirs(), request, seed, self.options), watch.cancel)
             return wire.reply_of(response, self.provider, self.asked, self.model, self.options)
         except BilevelError as error:
-            return type(error)(self.keys.redact(str(error))) if type(error) in (InputError, Stopped) else error
+            return type(error)(self._clean(str(error))) if type(error) in (InputError, Stopped) else error
         except Exception as error:
             fault = fault_of(error)
         if fault.kind is Kind.AGAIN:
@@ -94,7 +96,7 @@ class ProviderModel:
     def _error(self, fault: Any) -> BilevelError:
         from bilevel.llm.faults import Kind
 
-        detail = self.keys.redact(fault.detail)
+        detail = self._clean(fault.detail)
         at = f" at {shown_url(self.base_url)}" if self.base_url else ""
         if fault.kind is Kind.CONTEXT:
             return ContextOverflow(f"the request is too long for {self.name!r}: {detail}")
@@ -111,6 +113,11 @@ class ProviderModel:
             )
         return InputError(f"{self.name!r} cannot answer this request: {detail}")
 
+    def _clean(self, text: str) -> str:
+        """The text without keys, and without a password in the address."""
+        password = urlsplit(self.base_url).password
+        return redact(self.keys.redact(text), (password,) if password else ())
+
     def _which_key(self) -> str:
         variables = " or ".join(self.provider.keys) or "its credentials"
         if self.key is None:
@@ -122,7 +129,7 @@ class ProviderModel:
         asked = f" (it asks to wait {fault.wait:g} s)" if fault.wait and fault.wait >= wait else ""
         times = "once" if failed == 1 else f"{failed} times"
         return ModelUnavailable(
-            f"{self.name!r}{at} did not answer, asked {times}: {self.keys.redact(fault.detail)}{asked}; "
+            f"{self.name!r}{at} did not answer, asked {times}: {self._clean(fault.detail)}{asked}; "
             "`bilevel resume` asks again, and a second model after a comma is asked where the first does not answer"
         )
 

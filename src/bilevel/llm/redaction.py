@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from urllib.parse import quote
 
 SECRET = "[secret]"
-SHORTEST = 6  # a shorter value ("none", "EMPTY", "x") is a placeholder, not a secret
+SHORTEST = 8  # a shorter value ("none", "EMPTY", "ollama") is a placeholder, not a secret
 PIECE = 10  # so many characters of a key in a row are taken out wherever they stand
-_MASKED = re.compile(r"[\w\-]*(?:[*•…]{2,}|…|\.{3,})[\w\-]*")  # as providers echo a key: sk-ab****wxyz
+SHOWN = 4  # so many characters of a key in a masked echo are too many
+_MASKED = re.compile(r"(?<![\w\-])([\w\-]{0,80})(?:[*•…]{2,}|…|\.{3,})([\w\-]{0,80})")  # sk-ab****wxyz
 
 _ADJACENT = re.compile(r"(?:\[secret\]){2,}")
 
@@ -20,7 +21,7 @@ def redact(text: str, secrets: Iterable[str]) -> str:
             text = text.replace(form, SECRET)
     for secret in known:
         text = _without_pieces(text, secret)
-    text = _MASKED.sub(lambda found: SECRET if _echoes(found.group(), known) else found.group(), text)
+    text = _MASKED.sub(lambda found: SECRET if _echoes(found, known) else found.group(), text)
     return _ADJACENT.sub(lambda found: SECRET, text)
 
 
@@ -44,10 +45,9 @@ def _without_pieces(text: str, secret: str) -> str:
     return "".join(kept)
 
 
-def _echoes(token: str, secrets: Iterable[str]) -> bool:
-    """Whether a token with a masked middle shows the beginning or the end of a secret."""
-    head = re.split(r"[*•….]", token, maxsplit=1)[0]
-    tail = re.split(r"[*•….]", token)[-1]
-    return any(
-        (len(head) >= 2 and secret.startswith(head)) or (len(tail) >= 2 and secret.endswith(tail)) for secret in secrets
+def _echoes(token: re.Match[str], secrets: Iterable[str]) -> bool:
+    """Whether a token with a masked middle shows the beginning and the end of a secret, or one of them."""
+    head, tail = token.groups()
+    return len(head) + len(tail) >= SHOWN and any(
+        secret.startswith(head) and secret.endswith(tail) for secret in secrets
     )

@@ -30,7 +30,9 @@ from bilevel.llm.prices import money
 ANSWER = "answer"  # the name of the schema, and of the tool in output mode "tool"
 _NOTHING = "(no text)"  # some providers refuse an empty turn
 _HEAD = re.compile(r"\s*<think(?:ing)?>(?P<reasoning>.*?)(?:</think(?:ing)?>\s*|\Z)", re.DOTALL)
-_TAIL = re.compile(r"\A(?P<reasoning>(?:(?!<think).)*?)</think>\s*", re.DOTALL)  # the opening tag was in the prompt
+_TAIL = re.compile(
+    r"\A(?P<reasoning>(?:(?!<think).)*?)</think>\s*(?:\n|\Z)\s*", re.DOTALL
+)  # its opening is in the prompt
 
 
 class Interrupted(Exception):
@@ -62,7 +64,7 @@ def reply_of(response: ModelResponse, provider: Provider, asked: str, model: str
     finish = {"length": Finish.LENGTH, "content_filter": Finish.REFUSED}.get(response.finish_reason or "", Finish.STOP)
     if finish is Finish.REFUSED and not text:
         text = str(details.get("refusal") or "")
-    answered = response.model_name or model
+    answered = _bare(response.model_name or model)
     usage = response.usage
     return Reply(
         text=text,
@@ -73,6 +75,11 @@ def reply_of(response: ModelResponse, provider: Provider, asked: str, model: str
         tokens_out=usage.output_tokens,
         money=money(options.prices, provider, tuple(dict.fromkeys((answered, model))), usage),
     )
+
+
+def _bare(name: str) -> str:
+    """A model's name; where a local server gives the path of its file, the file's name, so that no path is stored."""
+    return re.split(r"[/\\]", name)[-1] if re.match(r"/|[A-Za-z]:[/\\]", name) else name
 
 
 def _messages(messages: tuple[Message, ...]) -> list[ModelMessage]:
