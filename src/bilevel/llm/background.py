@@ -11,12 +11,13 @@ from typing import Any, TypeVar
 from bilevel.errors import Stopped
 
 T = TypeVar("T")
+_MAKING = threading.Lock()
 INTERVAL = 0.05  # seconds between two looks at whether somebody asked to stop
 
 
 def run(task: Coroutine[Any, Any, T], cancel: threading.Event) -> T:
     """The task's result. Raises what it raises, and Stopped where `cancel` is set first; the task is then abandoned."""
-    future = asyncio.run_coroutine_threadsafe(task, _loop(os.getpid()))
+    future = asyncio.run_coroutine_threadsafe(task, _shared_loop())
     try:
         while True:
             concurrent.futures.wait([future], timeout=INTERVAL)
@@ -26,6 +27,11 @@ def run(task: Coroutine[Any, Any, T], cancel: threading.Event) -> T:
                 raise Stopped("stopped while a language model was being asked; `bilevel resume` asks it again")
     finally:
         future.cancel()
+
+
+def _shared_loop() -> asyncio.AbstractEventLoop:
+    with _MAKING:
+        return _loop(os.getpid())
 
 
 @functools.cache
