@@ -50,6 +50,7 @@ class Finish(StrEnum):
     STOP = "stop"
     LENGTH = "length"  # cut off at `most_tokens`
     REFUSED = "refused"  # the model, or its provider's filter, declined
+    OVERFLOW = "overflow"  # the request was too long; recorded so that it is not sent again
 
 
 @dataclass(frozen=True)

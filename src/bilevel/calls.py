@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from bilevel.budget import Cost, Meter
-from bilevel.call import Call, CallKey, Event, LanguageModel, Message, Reply, Request, Watch, call_key
-from bilevel.errors import GuestError
+from bilevel.call import Call, CallKey, Event, Finish, LanguageModel, Message, Reply, Request, Watch, call_key
+from bilevel.errors import ContextOverflow, GuestError
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Calls:
     def ask(self, level: str, branch: str, trial: int, request: Request, purpose: str, seed: int, repeat: int) -> Reply:
         """The reply of a level's model: the recorded one where this was asked before.
 
-        Raises GuestError where the level has no model, LimitReached, and what the model raises.
+        Raises GuestError where the level has no model, ContextOverflow, LimitReached, and what the model raises.
         """
         model = self.models.get(level)
         if model is None:
@@ -94,10 +94,11 @@ class Calls:
             asking = self._asking.setdefault(key, threading.Lock())
         with asking:
             known = self.store.find_call(key)
-            if known is not None:
-                return known.reply
             blank = Call(0, key, level, branch, trial, purpose, model.name, request, Reply("", model.name))
-            return self._from_record(blank) or self._from_model(model, blank)
+            reply = known.reply if known is not None else self._from_record(blank) or self._from_model(model, blank)
+        if reply.finish is Finish.OVERFLOW:
+            raise ContextOverflow(reply.text)
+        return reply
 
     def _from_record(self, blank: Call) -> Reply | None:
         found = None if self.recorded is None else self.recorded.find_call(blank.key)
@@ -116,6 +117,8 @@ class Calls:
         note("asking", f"{model.name} for {blank.purpose}, trial {blank.trial}")
         try:
             reply = model.complete(blank.request, blank.key.seed, Watch(self.cancel, note))
+        except ContextOverflow as error:
+            reply = Reply(str(error), model.name, finish=Finish.OVERFLOW)
         except BaseException as error:
             note("answered", f"{model.name}: {type(error).__name__}")
             raise

@@ -21,7 +21,7 @@ LEVELS = {"settings": "1.5", "mechanisms": "2"}  # the numbers by which the leve
 
 
 LOOP_SOURCES = ("mechanism", "view", "trial", "draft", "fold", "loop", "keep")  # what a mechanism session reads
-LOOP = "loop-source"  # the name of these under the prompts
+LOOP, IMPORTS = "loop-source", "imports"  # the names, under the prompts, of these and of what an author may import
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,16 @@ class Texts:
 
 
 def prompts_for(recipe: Recipe) -> dict[str, str]:
-    """The templates, and the loop's own source, that the models of a recipe are shown; none where none is asked."""
+    """The templates, the loop's own source and the list of imports that models are shown; none where none is asked."""
     if not uses_models(recipe):
         return {}
+    from bilevel.admission import allowed
+    from bilevel.researchers.authoring import versions
     from bilevel.researchers.prompt import shipped_prompts
 
     folder = resources.files("bilevel")
     parts = [f"# ---- bilevel/{name}.py\n" + (folder / f"{name}.py").read_text("utf-8") for name in LOOP_SOURCES]
-    return {**shipped_prompts(), LOOP: "\n\n".join(parts)}
+    return {**shipped_prompts(), LOOP: "\n\n".join(parts), IMPORTS: f"{allowed()} ({versions()})"}
 
 
 def uses_models(recipe: Recipe) -> bool:
@@ -100,7 +102,7 @@ def _inner(recipe: Recipe, task: Task, texts: Texts) -> LoopSpec:
     spec = LoopSpec(
         name="inner",
         task=task,
-        researcher=_inner_researcher(recipe, texts),
+        researcher=_inner_researcher(recipe, task, texts),
         settings=Settings(**values),
         budget=Budget(trials=inner.trials),
         seed=recipe.seed,
@@ -135,14 +137,18 @@ def _outer(recipe: Recipe, inner: LoopSpec, level: Outer, depth: int, texts: Tex
     return _with_mechanisms(spec, level.mechanisms, texts)
 
 
-def _inner_researcher(recipe: Recipe, texts: Texts) -> Researcher:
+def _inner_researcher(recipe: Recipe, task: Task, texts: Texts) -> Researcher:
     from bilevel import researchers
+    from bilevel.tasks.folder import FolderTask
 
     name = recipe.inner.researcher
     _check_level(name, "1")
-    if name == "llm":
-        return researchers.make(name, "1", prompts=texts.prompts, **_model_options(recipe, "inner"))
-    return researchers.make(name, "1")
+    if name != "llm":
+        return researchers.make(name, "1")
+    options = _model_options(recipe, "inner")
+    if isinstance(task, FolderTask):
+        options |= {"files": task.editable_texts, "new_files": task.new_files}
+    return researchers.make(name, "1", prompts=texts.prompts, **options)
 
 
 def _outer_researcher(recipe: Recipe, level: Outer, texts: Texts) -> Researcher:
@@ -161,6 +167,7 @@ def _outer_researcher(recipe: Recipe, level: Outer, texts: Texts) -> Researcher:
             prompts=texts.prompts,
             compose=mechanism_set,
             source=texts.prompts[LOOP],
+            allowed=texts.prompts[IMPORTS],
             most=level.most_mechanisms,
             domains=level.domains,
             **_model_options(recipe, "mechanisms"),

@@ -144,8 +144,9 @@ def _print_costs(console: Console, summary: Summary) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 2), title="cost per level (all arms)", title_justify="left")
     table.add_column("level")
     asked = any(cost.calls for cost in summary.costs)
-    model = ("calls", "tokens", "US dollars", "their seconds") if asked else ()
-    for name in ("trials", "kept", "measurements", "seconds", "CPU seconds", *model):
+    names = ("trials", "kept", "measurements", "seconds", "CPU seconds")
+    with_calls = ("trials", "kept", "measured", "seconds", "CPU s", "calls", "tokens", "US dollars", "waited s")
+    for name in with_calls if asked else names:
         table.add_column(name, justify="right")
     for cost in summary.costs:
         spent = (str(cost.evaluations), f"{cost.seconds:.1f}", f"{cost.cpu_seconds:.1f}")
@@ -161,7 +162,7 @@ def _print_costs(console: Console, summary: Summary) -> None:
 
 
 def _call_cost(cost: LevelCost) -> tuple[str, str, str, str]:
-    money = "price unknown" if cost.unpriced else f"{cost.money:.4f}"
+    money = "unknown" if cost.unpriced else f"{cost.money:.4f}"
     return str(cost.calls), f"{cost.tokens:,}", money if cost.calls else "", f"{cost.call_seconds:.1f}"
 
 

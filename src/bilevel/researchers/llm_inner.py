@@ -18,6 +18,7 @@ from bilevel.researchers.lessons import LessonsModel, read_lessons, trials_since
 from bilevel.researchers.picking import by_novelty
 from bilevel.researchers.prompt import Section, fence, fill, shipped_prompts
 from bilevel.researchers.slips import LOG_LINES, log_of, slip_of
+from bilevel.researchers.space_schema import drafts_schema
 from bilevel.space import Candidate
 from bilevel.trial import Lesson, Proposal, Trial
 from bilevel.view import Briefing, View
@@ -96,7 +97,7 @@ class ModelResearcher:
         if desk.files or desk.new:
             request = self._request(prompt)
             return ask_until(desk.view, request, purpose, lambda text: read_edits(text, ground, most), self.reasks)
-        request = self._request(prompt, DraftsModel.model_json_schema())
+        request = self._request(prompt, drafts_schema(desk.view.space, most) or DraftsModel.model_json_schema())
         return ask_until(desk.view, request, purpose, lambda text: read_values(text, ground, most), self.reasks)
 
     def _proposals(self, drafts: Drafts) -> list[Proposal]:

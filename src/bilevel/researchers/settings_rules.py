@@ -103,7 +103,10 @@ def _last_change(trace: Trace, name: str) -> int:
 def _guidance(diagnosis: Diagnosis, below: Below) -> str:
     changed = {name for trial in below.trace for name in trial.changes}
     untouched = [name for name in below.space.unlocked if name not in changed]
-    lines = [f"- {sentence}" for _, sentence in diagnosis.ailments()]
+    lines = [
+        f"{'hint: ' if ailment == 'crashes' else '- '}{sentence}"  # what crashes is named with its values
+        for ailment, sentence in diagnosis.ailments()
+    ]
     if untouched:
         lines.append(f"- never changed so far: {', '.join(untouched)}")
     return "What the trace shows:\n" + "\n".join(lines) + "\n"

@@ -74,6 +74,16 @@ class FolderTask:
         """guidance.md as it is now, if there is one: what a person wants to say while the search goes on."""
         return _text(self.folder / "guidance.md")
 
+    @functools.cached_property
+    def editable_texts(self) -> dict[str, str]:
+        """The texts of the files that a candidate may change, as the task begins with them, by path."""
+        return self.source.editable_texts()
+
+    @property
+    def new_files(self) -> tuple[str, ...]:
+        """Patterns of paths at which a candidate may make files."""
+        return tuple(pattern for pattern in self.model.candidate.editable if "*" in pattern)
+
     @property
     def title(self) -> str:
         return self.model.title

@@ -87,6 +87,11 @@ class Source:
         except UnicodeDecodeError:
             return None
 
+    def editable_texts(self) -> dict[str, str]:
+        """The start's texts that a candidate may change, by path; files that are not text are not among them."""
+        paths = (path for path in snapshot(self.start) if not self._closed(path))
+        return {path: text for path in paths if (text := self.text(path)) is not None}
+
     def patch(self, candidate: Candidate) -> str:
         """A unified diff from the start to the candidate, for `patch -p1` or `git apply`; empty for the baseline."""
         return "".join(_diff(path, self.text(path), text) for path, text in self.changed(candidate).items())
