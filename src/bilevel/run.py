@@ -6,7 +6,7 @@ import shlex
 import signal
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, MappingProxyType, TracebackType
@@ -15,7 +15,7 @@ from typing import Any
 from bilevel import __version__
 from bilevel.budget import Limits
 from bilevel.codec import content_hash
-from bilevel.errors import LimitReached, Stopped
+from bilevel.errors import BilevelError, LimitReached, Stopped, StoreError
 from bilevel.execution.process import CONTAINMENT
 from bilevel.lab import Lab
 from bilevel.levels import LoopTask, leaf, levels_of
@@ -67,6 +67,10 @@ class RunSession:
             return
         except Stopped:
             self.folder.set_meta("state", "stopped")
+            raise
+        except BilevelError:
+            with suppress(StoreError):  # where it is the store that fails
+                self.folder.set_meta("state", "interrupted")
             raise
         finally:
             self.lab.save_seconds()

@@ -35,6 +35,8 @@ from bilevel.store.reader import Reader
 from bilevel.tasks.folder import FolderTask
 from bilevel.trial import Trial
 
+ENDED = ("finished", "stopped", "limit", "interrupted")  # a run that says so is not going on
+
 
 @dataclass(frozen=True)
 class Opened:
@@ -47,7 +49,7 @@ class Opened:
     @property
     def state(self) -> str:
         state = str(self.folder.meta("state") or "created")
-        return state if state in ("finished", "stopped") or self.folder.has_writer() else "interrupted"
+        return state if state in ENDED or self.folder.has_writer() else "interrupted"
 
     def summary(self) -> Summary:
         return summarise(
