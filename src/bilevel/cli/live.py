@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from bilevel.cli.printing import LEVEL_TITLES
+from bilevel.cli.printing import LEVEL_TITLES, visible
 from bilevel.levels import leaf, levels_of
 from bilevel.loop import LoopSpec
 from bilevel.report import sparkline
@@ -33,11 +33,14 @@ class Live:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="live", daemon=True)
         self._rich: RichLive | None = None
+        self._reader: Reader | None = None
 
     def __enter__(self) -> "Live":
         if self.console.is_terminal:
             self._rich = RichLive(console=self.console, refresh_per_second=4, transient=True)
             self._rich.start()
+        self._reader = Reader(self.folder)
+        self._look()  # before anything goes on: what happens from now on is news
         self._thread.start()
         return self
 
@@ -48,23 +51,21 @@ class Live:
         self._thread.join()
         if self._rich is not None:
             self._rich.stop()
+        if self._reader is not None:
+            self._reader.close()
 
     def _watch(self) -> None:
-        reader = Reader(self.folder)
-        try:
-            while not self._stop.wait(PERIOD):
-                self._look(reader)
-            self._look(reader)
-        finally:
-            reader.close()
+        while not self._stop.wait(PERIOD):
+            self._look()
+        self._look()
 
-    def _look(self, reader: Reader) -> None:
-        lines = self.progress.update(reader)
+    def _look(self) -> None:
+        assert self._reader is not None
+        heard, lines = self.progress.hear(self._reader), self.progress.update(self._reader)
+        for line in heard if self._rich is not None else (*heard, *lines):
+            self.console.print(visible(line), highlight=False, markup=False, soft_wrap=True)
         if self._rich is not None:
             self._rich.update(self.progress.table())
-        else:
-            for line in lines:
-                self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 class Progress:
@@ -90,7 +91,7 @@ class Progress:
 
     def update(self, reader: Reader) -> list[str]:
         """Take in what is new; returns a line for each new trial."""
-        lines = self._heard(reader)
+        lines = []
         for branch in sorted(reader.branches(), key=lambda branch: self.levels.index(branch.level)):
             seen = self._seen.get(branch.id, branch.at - 1)
             for trial in reader.trials(branch.id, after=seen):
@@ -104,8 +105,8 @@ class Progress:
             self.before, self._first = self.measured, False
         return lines
 
-    def _heard(self, reader: Reader) -> list[str]:
-        """Take in the events: a line for retries, fallbacks and limits, and a sign of life while a model is asked."""
+    def hear(self, reader: Reader) -> list[str]:
+        """Take in the events; returns lines for retries, fallbacks, limits, and a sign of life of a model."""
         lines = []
         for position, event in reader.events(after=self._events):
             self._events = position
