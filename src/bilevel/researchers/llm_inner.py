@@ -16,7 +16,7 @@ from bilevel.researchers.history import Teller, change_list, last_lines, patch, 
 from bilevel.researchers.inner_prompt import Desk, Prompt, manner
 from bilevel.researchers.lessons import LessonsModel, read_lessons, trials_since
 from bilevel.researchers.picking import by_novelty
-from bilevel.researchers.prompt import Section, fence, fill, shipped_prompts
+from bilevel.researchers.prompt import Section, fence, fill, shipped_prompts, tokens
 from bilevel.researchers.slips import LOG_LINES, log_of, slip_of
 from bilevel.researchers.space_schema import drafts_schema
 from bilevel.space import Candidate
@@ -25,6 +25,14 @@ from bilevel.view import Briefing, View
 
 SHRINKS = 2  # how often a prompt that is too long for the model is halved
 T = TypeVar("T")
+
+
+class TooLong(ContextOverflow):
+    """A prompt of about `size` tokens was too long for the model."""
+
+    def __init__(self, text: str, size: int) -> None:
+        super().__init__(text)
+        self.size = size
 
 
 class Pick(BaseModel):
@@ -96,9 +104,9 @@ class ModelResearcher:
         )
         if desk.files or desk.new:
             request = self._request(prompt)
-            return ask_until(desk.view, request, purpose, lambda text: read_edits(text, ground, most), self.reasks)
+            return self._ask(desk, request, purpose, lambda text: read_edits(text, ground, most))
         request = self._request(prompt, drafts_schema(desk.view.space, most) or DraftsModel.model_json_schema())
-        return ask_until(desk.view, request, purpose, lambda text: read_values(text, ground, most), self.reasks)
+        return self._ask(desk, request, purpose, lambda text: read_values(text, ground, most))
 
     def _proposals(self, drafts: Drafts) -> list[Proposal]:
         proposals = [self._proposal(draft) for draft in drafts.valid]
@@ -173,7 +181,7 @@ class ModelResearcher:
                 raise ValueError(f"index must be a number from 1 to {len(proposals)}, not {pick.index}")
             return pick
 
-        return ask_until(desk.view, request, _again("pick", desk.briefing), read, self.reasks)
+        return self._ask(desk, request, _again("pick", desk.briefing), read)
 
     def _listed(self, desk: Desk, number: int, proposal: Proposal) -> str:
         paths = proposal.candidate.files_changed_from(desk.parent)
@@ -205,7 +213,7 @@ class ModelResearcher:
             desk.prompt(self._plain_system(desk), sections, budget), LessonsModel.model_json_schema()
         )
         known = desk.view.lessons
-        return ask_until(desk.view, request, "lessons", lambda t: read_lessons(t, desk.view.trace, known), self.reasks)
+        return self._ask(desk, request, "lessons", lambda text: read_lessons(text, desk.view.trace, known))
 
     # ---- shared ----
 
@@ -224,14 +232,21 @@ class ModelResearcher:
     def _request(self, prompt: Prompt, schema: Mapping[str, Any] | None = None) -> Request:
         return Request(prompt.messages, schema, self.most_tokens, self.temperature)
 
+    def _ask(self, desk: Desk, request: Request, purpose: str, read: Callable[[str], T]) -> T:
+        try:
+            return ask_until(desk.view, request, purpose, read, self.reasks)
+        except ContextOverflow as error:
+            raise TooLong(str(error), sum(tokens(message.text) for message in request.messages)) from None
+
     def _within(self, ask: Callable[[int], T]) -> T:
-        """The answer within the budget of tokens, or a half or a quarter of it where the model cannot take more."""
+        """The answer to a prompt within the budget of tokens, or to one half or a quarter as long as the one that the
+        model cannot take."""
         budget = self.prompt_tokens
         for _ in range(SHRINKS):
             try:
                 return ask(budget)
-            except ContextOverflow:
-                budget //= 2
+            except TooLong as error:
+                budget = min(budget, error.size) // 2
         return ask(budget)
 
 
