@@ -122,9 +122,11 @@ class Drafting:
         except BilevelError as error:
             if not isinstance(error, GuestError):
                 raise  # ours, or the user's: no model, no key, asked to stop
-            record.faults.append(Fault(f"researcher {name}", "propose", str(error)[:500]))
+            fault = Fault(f"researcher {name}", "propose", str(error)[:500])
         except Exception as error:
-            record.faults.append(Fault(f"researcher {name}", "propose", f"{type(error).__name__}: {error}"[:500]))
+            fault = Fault(f"researcher {name}", "propose", f"{type(error).__name__}: {error}"[:500])
+        if fault not in record.faults:  # asked again, it may well say the same again
+            record.faults.append(fault)
         return ()
 
     def _problem(self, proposal: Proposal, parent: Candidate, space: Space) -> str | None:

@@ -13,22 +13,20 @@ from itertools import count
 from bilevel.budget import Budget
 from bilevel.codec import derive_seed
 from bilevel.draft import Drafting
-from bilevel.errors import BilevelError, GuestError, HarnessError, InputError, Stopped
+from bilevel.errors import GuestError, InputError, Stopped
+from bilevel.facts import checked, failure_reason, must_go_on
 from bilevel.fold import Fold, Record, Without
 from bilevel.keep import keep_by_default
 from bilevel.lab import Bench, Branch, Lab, RunKey
+from bilevel.learning import learn
 from bilevel.mechanism import Guest, Mechanism, load
-from bilevel.objective import is_score
-from bilevel.researcher import Learner, Researcher
+from bilevel.researcher import Researcher
 from bilevel.settings import Settings
 from bilevel.space import Space
 from bilevel.task import Task
 from bilevel.trace import NOTHING_TOLD, Trace
-from bilevel.trial import KINDS_OF_LESSON, Decision, Fault, Lesson, Pending, Proposal, Run, Status, Step, Trial, merge
+from bilevel.trial import Decision, Fault, Pending, Proposal, Run, Status, Step, Trial, merge
 from bilevel.view import View
-
-MOST_LESSONS = 4  # drawn after one cycle
-MOST_INFRASTRUCTURE = 4  # trials in a row that the machine may fail; with one more the run stops
 
 
 @dataclass(frozen=True)
@@ -120,7 +118,7 @@ class Loop:
         in_flight = [pending.proposal.candidate for pending in view.pending]
         start = trace.current or self.spec.task.baseline()
         with self._guests:
-            learned = self._learn(view, record)
+            learned = learn(self.spec.researcher, view, self.spec.lessons_every, record)
             view = replace(view, lessons=(*view.lessons, *learned))
             drafting = Drafting(
                 self.spec.task, self.spec.researcher, self.fold, view, start, in_flight, self.spec.shadow
@@ -131,7 +129,7 @@ class Loop:
         if proposal is None:
             proposal = draft.last or Proposal(draft.parent, "nothing was proposed", self.spec.researcher.name)
             reasons = "; ".join(dict.fromkeys(back.reason for back in draft.turned_back))
-            refused = reasons[:500] or f"researcher {self.spec.researcher.name!r} had nothing to propose"
+            refused = reasons[:500] or self._nothing(record)
         return Pending(
             number=number,
             sees=sees,
@@ -150,26 +148,20 @@ class Loop:
             learned=learned,
         )
 
+    def _nothing(self, record: Record) -> str:
+        """Why there is no proposal, where none was turned back."""
+        name = self.spec.researcher.name
+        faults = [fault.message for fault in record.faults if fault.guest == f"researcher {name}"]
+        return (
+            f"researcher {name!r} failed: {faults[-1]}"[:500]
+            if faults
+            else f"researcher {name!r} had nothing to propose"
+        )
+
     def _told(self, number: int, trace: Trace) -> dict[str, str]:
         """What a person wrote that the trace does not know yet."""
         words = self.lab.words(self.spec.task.brief, self.spec.task.guidance, self.branch.id, number)
         return {name: text for name, text in words.items() if text != trace.told.get(name, "")}
-
-    def _learn(self, view: View, record: Record) -> tuple[Lesson, ...]:
-        """The lessons that are due: after each cycle, those that hold; what does not is a fault."""
-        every, researcher = self.spec.lessons_every, self.spec.researcher
-        due = every > 0 and view.number > 1 and (view.number - 1) % every == 0
-        if not due or view.asks is None or not isinstance(researcher, Learner):
-            return ()
-        try:
-            lessons = tuple(researcher.learn(view))
-        except GuestError as error:
-            record.faults.append(Fault(f"researcher {researcher.name}", "learn", str(error)[:500]))
-            return ()
-        wrong = {lesson: problem for lesson in lessons if (problem := lesson_problem(lesson, len(view.trace)))}
-        for problem in wrong.values():
-            record.faults.append(Fault(f"researcher {researcher.name}", "learn", f"lesson dropped: {problem}"))
-        return tuple(lesson for lesson in lessons if lesson not in wrong)[:MOST_LESSONS]
 
     def _sees(self, number: int) -> int:
         """How many trials the view of a trial holds. All those that its branch started from are told."""
@@ -263,48 +255,13 @@ class Loop:
                 lost = run.cost
                 run = task.run(candidate, bench)
                 run = replace(run, cost=run.cost + lost)
-            run = self._checked(replace(run, log=self.lab.redact(run.log)))
-            self._must_go_on(pending, run)
+            run = checked(task, replace(run, log=self.lab.redact(run.log)))
+            must_go_on(task, pending, run, self.trace)
             if not task.remembers and run.status is not Status.INFRASTRUCTURE:
                 self.lab.store.add_run(key, run)
         if not task.remembers:
             self.lab.meter.charge(run.cost)
         return replace(run, rung=step.rung, seed=step.seed)
-
-    def _must_go_on(self, pending: Pending, run: Run) -> None:
-        """A search without a baseline, or on a machine that fails each time, is no search: nothing is stored of it."""
-        before = self.trace[max(0, len(self.trace) - MOST_INFRASTRUCTURE) :]
-        failing = [trial for trial in before if trial.status is Status.INFRASTRUCTURE]
-        if run.status is Status.OK or self.spec.task.remembers:
-            return
-        what = f"{run.status.value}: {failure_reason(run)}"
-        if pending.number == 0 and run.status is Status.INFRASTRUCTURE:
-            raise HarnessError(f"the baseline of task {self.spec.task.name!r} cannot be measured here ({what})")
-        if pending.number == 0:
-            raise InputError(
-                f"the baseline of task {self.spec.task.name!r} fails ({what}); mend the task (`bilevel check` helps) "
-                "and start again in another folder"
-            )
-        if run.status is Status.INFRASTRUCTURE and len(failing) == MOST_INFRASTRUCTURE:
-            raise HarnessError(
-                f"the machine failed in {MOST_INFRASTRUCTURE + 1} trials in a row ({what}); mend it, then go on with "
-                "`bilevel resume`"
-            )
-
-    def _checked(self, run: Run) -> Run:
-        """An ok run whose score is missing, NaN or infinite becomes an invalid one."""
-        if run.status is not Status.OK:
-            return run
-        score, name = _score(self.spec.task, run), self.spec.task.objective.name
-        if score is not None and is_score(score):
-            metrics = {key: value for key, value in (run.metrics or {}).items() if is_score(value)}
-            return replace(run, metrics={name: score, **metrics})
-        return replace(
-            run,
-            status=Status.INVALID_METRIC,
-            metrics=None,
-            log=f"{self.spec.task.objective.name} is missing or not a finite number\n{run.log}",
-        )
 
     # ---- tell ----
 
@@ -419,28 +376,3 @@ class Loop:
 
     def _may_ask(self, in_flight: int) -> bool:
         return in_flight < self.workers and (self._asked == 0 or len(self.trace) > 0)
-
-
-def lesson_problem(lesson: Lesson, trials: int) -> str | None:
-    """Why a lesson does not hold, or None; the trace has `trials` trials."""
-    if lesson.kind not in KINDS_OF_LESSON:
-        return f"kind {lesson.kind!r} is none of {', '.join(KINDS_OF_LESSON)}"
-    if not 0 <= lesson.confidence <= 1:
-        return f"confidence {lesson.confidence!r} is not between 0 and 1"
-    if not lesson.summary.strip() or not lesson.rule.strip() or len(lesson.summary) + len(lesson.rule) > 1000:
-        return "summary and rule must be there, and have at most 1,000 characters together"
-    missing = [number for number in lesson.trials if not 0 <= number < trials]
-    return f"it rests on trials that do not exist: {missing}" if missing else None
-
-
-def failure_reason(run: Run) -> str:
-    """Why a run failed, in a line: what its task says, or the last line of its log."""
-    lines = run.log.strip().splitlines()
-    return str(run.data.get("reason") or (lines[-1] if lines else run.status.value))[:300]
-
-
-def _score(task: Task, run: Run) -> float | None:
-    try:
-        return task.evaluate(run)
-    except (ArithmeticError, AttributeError, BilevelError, LookupError, TypeError, ValueError):
-        return None

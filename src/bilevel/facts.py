@@ -1,0 +1,60 @@
+"""What one run came to: whether its score is one, why it failed, and whether a search can go on after it."""
+
+from dataclasses import replace
+
+from bilevel.errors import BilevelError, HarnessError, InputError
+from bilevel.objective import is_score
+from bilevel.task import Task
+from bilevel.trace import Trace
+from bilevel.trial import Pending, Run, Status
+
+MOST_INFRASTRUCTURE = 4  # trials in a row that the machine may fail; with one more the run stops
+
+
+def checked(task: Task, run: Run) -> Run:
+    """The run; an ok one whose score is missing, NaN or infinite becomes an invalid one."""
+    if run.status is not Status.OK:
+        return run
+    score, name = _score(task, run), task.objective.name
+    if score is not None and is_score(score):
+        metrics = {key: value for key, value in (run.metrics or {}).items() if is_score(value)}
+        return replace(run, metrics={name: score, **metrics})
+    log = f"{name} is missing or not a finite number\n{run.log}"
+    return replace(run, status=Status.INVALID_METRIC, metrics=None, log=log)
+
+
+def must_go_on(task: Task, pending: Pending, run: Run, trace: Trace) -> None:
+    """Raise where a search cannot go on: without a baseline, or on a machine that fails each time. Nothing is stored.
+
+    Raises InputError for a baseline that fails, HarnessError for a machine that does.
+    """
+    if run.status is Status.OK or task.remembers:
+        return
+    what = f"{run.status.value}: {failure_reason(run)}"
+    if pending.number == 0 and run.status is Status.INFRASTRUCTURE:
+        raise HarnessError(f"the baseline of task {task.name!r} cannot be measured here ({what})")
+    if pending.number == 0:
+        raise InputError(
+            f"the baseline of task {task.name!r} fails ({what}); mend the task (`bilevel check` helps) and start again "
+            "in another folder"
+        )
+    before = trace[max(0, len(trace) - MOST_INFRASTRUCTURE) :]
+    failing = [trial for trial in before if trial.status is Status.INFRASTRUCTURE]
+    if run.status is Status.INFRASTRUCTURE and len(failing) == MOST_INFRASTRUCTURE:
+        raise HarnessError(
+            f"the machine failed in {MOST_INFRASTRUCTURE + 1} trials in a row ({what}); mend it, then go on with "
+            "`bilevel resume`"
+        )
+
+
+def failure_reason(run: Run) -> str:
+    """Why a run failed, in a line: what its task says, or the last line of its log."""
+    lines = run.log.strip().splitlines()
+    return str(run.data.get("reason") or (lines[-1] if lines else run.status.value))[:300]
+
+
+def _score(task: Task, run: Run) -> float | None:
+    try:
+        return task.evaluate(run)
+    except (ArithmeticError, AttributeError, BilevelError, LookupError, TypeError, ValueError):
+        return None
