@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bilevel.budget import Cost
-from bilevel.call import Reply, Request, Watch
+from bilevel.call import Event, Reply, Request, Watch
 from bilevel.errors import Diverged, Stopped
 from bilevel.lab import Bench, Branch, Lab, MemoryStore, Traces
 from bilevel.levels import LoopTask, leaf
@@ -24,6 +24,9 @@ from bilevel.store.records import dump_record
 from bilevel.task import Rung, Task
 from bilevel.trial import Pending, Run, Status, Trial
 from bilevel.view import Below
+
+ASKED_FOR = ("parent", "proposal", "turned_back", "told", "learned")  # of a trial, before it runs
+CAME_OF_IT = ("status", "score", "decision", "runs", "ledger", "faults")
 
 
 @dataclass(frozen=True)
@@ -55,16 +58,16 @@ def _replay(folder: RunFolder[Reader]) -> Replayed:
             "replay the run"
         )
     store = Verifying(record)
-    models = {level: Silent(name) for level, name in names_of(recipe).items()}
+    models = {level: Silent(name, store) for level, name in names_of(recipe).items()}
     lab = Lab(store, workers=recipe.workers, models=models, recorded=folder.store, words=record.words)
     store.lab = lab
+    ended = ""
     try:
         Loop(_with_task(spec, Measured(leaf(spec).task, record)), lab).run()
-    except Stopped:
-        if store.left:
-            raise
+    except Stopped as stopped:  # where the record ends, so does the replay
+        ended = f" ({stopped})"
     if store.left:
-        raise Diverged(f"the replay of {folder.path} ended, and {store.left} recorded trials did not come again")
+        raise Diverged(f"the replay of {folder.path} ended{ended}, and {store.left} recorded trials did not come again")
     state = str(folder.meta("state") or "created")
     return Replayed(record.trials, len(record.branches), len(store.calls()), state)
 
@@ -82,27 +85,34 @@ class Record:
         return len(self._finished)
 
     def trial(self, branch: str, number: int) -> Trial:
-        """A finished trial. Raises Diverged where the run has none of that number."""
+        """A finished trial. Raises Stopped where the run was ended within it, or before it."""
         if (branch, number) not in self._finished:
-            raise Diverged(f"trial {number} of branch {branch!r} is not in the record")
+            raise Stopped(f"trial {number} of branch {branch!r} is not finished in the record")
         return self._finished[branch, number]
 
+    def asked(self, branch: str, number: int) -> Trial | Pending:
+        """A trial as it was asked for, finished or not. Raises Stopped where the run was ended before it."""
+        known = self._finished.get((branch, number)) or self._pending.get((branch, number))
+        if known is None:
+            raise Stopped(f"trial {number} of branch {branch!r} is not in the record")
+        return known
+
     def words(self, brief: str, guidance: str, branch: str, number: int) -> Mapping[str, str]:
-        """What a person had written for a trial; what is left unsaid stood as before."""
-        known: Trial | Pending | None = self._finished.get((branch, number)) or self._pending.get((branch, number))
-        return known.told if known is not None else {}
+        """What a person had written for a trial; what is left unsaid stood as before. Raises Stopped as `asked`."""
+        return self.asked(branch, number).told
 
 
 @dataclass(frozen=True)
 class Silent:
-    """A model that cannot be asked: a replay has the recorded replies only."""
+    """A model that cannot be asked: a replay has the recorded replies only. `store` knows what is being asked for."""
 
     name: str
+    store: "Verifying"
 
     def complete(self, request: Request, seed: int, watch: Watch) -> Reply:
         last = request.messages[-1].text if request.messages else ""
         raise Diverged(
-            f"the replay asks {self.name} what the record does not hold; the question begins: {last[:200]!r}"
+            f"the replay asks what the record does not hold, {self.store.asking}; the question begins: {last[:200]!r}"
         )
 
 
@@ -114,12 +124,23 @@ class Verifying(MemoryStore):
         self.record = record
         self.left = record.trials
         self.lab: Lab | None = None
+        self.asking = "a model"
+
+    def add_event(self, event: Event) -> None:
+        if event.kind == "asking":
+            self.asking = f"level {event.level!r}, {event.text}"
 
     def open_branch(self, branch: Branch) -> None:
         known = self.record.branches.get(branch.id)
         if known != branch and self.left:
             raise Diverged(f"the replay opens branch {branch.id!r}, and the record has {known!r}")
         super().open_branch(branch)
+
+    def add_pending(self, branch_id: str, pending: Pending) -> None:
+        old = self.record.asked(branch_id, pending.number)
+        if found := _first_difference(old, pending, ASKED_FOR):
+            raise Diverged(f"trial {pending.number} of branch {branch_id!r} differs: {found}")
+        super().add_pending(branch_id, pending)
 
     def add_trial(self, branch_id: str, trial: Trial) -> None:
         old = self.record.trial(branch_id, trial.number)
@@ -224,8 +245,12 @@ def _changes(parent: Candidate, candidate: Candidate) -> str:
 
 def _difference(old: Trial, new: Trial) -> str:
     """The first field that differs, as it was and as it is."""
-    for name in ("parent", "proposal", "status", "score", "decision", "runs", "turned_back", "ledger", "faults"):
+    return _first_difference(old, new, (*ASKED_FOR, *CAME_OF_IT)) or "in a field that decides nothing"
+
+
+def _first_difference(old: Trial | Pending, new: Trial | Pending, names: tuple[str, ...]) -> str:
+    for name in names:
         was, now = getattr(old, name), getattr(new, name)
         if was != now:
             return f"{name} was {str(was)[:300]}, and is {str(now)[:300]}"
-    return "in a field that decides nothing"
+    return ""
