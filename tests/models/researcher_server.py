@@ -70,8 +70,7 @@ class ResearcherServer(ScriptedServer):
         self.faults, self.says, self.gone_from = dict(faults or {}), dict(says or {}), gone_from
         self.bodies: list[str] = []
         self.roles: list[str] = []
-        self.waiting = threading.Event()  # a request hangs, or waits to be let go
-        self.go = threading.Event()
+        self.waiting = threading.Event()  # a request hangs
         self._number = threading.Lock()
         super().__init__(style, self._reply)
 
