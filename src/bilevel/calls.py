@@ -8,7 +8,7 @@ from typing import Protocol
 
 from bilevel.budget import Cost, Meter
 from bilevel.call import Call, CallKey, Event, Finish, LanguageModel, Message, Reply, Request, Watch, call_key
-from bilevel.errors import ContextOverflow, GuestError
+from bilevel.errors import ContextOverflow, GuestError, InputError
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ class Calls:
     """The models of a run by level, and the record of what they answered.
 
     `recorded` is another run's record that answers before any model does (a replay). `allow` raises where a limit is
-    reached; `redact` takes secrets out of whatever is sent or stored.
+    reached; `redact` takes secrets out of whatever is sent or stored. `priced`: there is a limit on money, so a reply
+    without a known price ends the run.
     """
 
     models: Mapping[str, LanguageModel]
@@ -70,9 +71,11 @@ class Calls:
     recorded: CallRecords | None = None
     allow: Callable[[], None] = lambda: None
     redact: Callable[[str], str] = lambda text: text
+    priced: bool = False
 
     def __post_init__(self) -> None:
         before = self.store.calls()
+        self._unpriced = next((call.model for call in before if call.money is None and call.cost.tokens), "")
         self._count = len(before)
         self._lock = threading.Lock()
         self._asking: dict[CallKey, threading.Lock] = {}
@@ -83,7 +86,8 @@ class Calls:
     def ask(self, level: str, branch: str, trial: int, request: Request, purpose: str, seed: int, repeat: int) -> Reply:
         """The reply of a level's model: the recorded one where this was asked before.
 
-        Raises GuestError where the level has no model, ContextOverflow, LimitReached, and what the model raises.
+        Raises GuestError where the level has no model, ContextOverflow, LimitReached, what the model raises, and
+        InputError where a price is needed and not known.
         """
         model = self.models.get(level)
         if model is None:
@@ -109,6 +113,7 @@ class Calls:
 
     def _from_model(self, model: LanguageModel, blank: Call) -> Reply:
         self.allow()
+        self._check_priced()
         began, at = time.monotonic(), time.time()
 
         def note(kind: str, text: str) -> None:
@@ -118,7 +123,7 @@ class Calls:
         try:
             reply = model.complete(blank.request, blank.key.seed, Watch(self.cancel, note))
         except ContextOverflow as error:
-            reply = Reply(str(error), model.name, finish=Finish.OVERFLOW)
+            reply = Reply(str(error), model.name, finish=Finish.OVERFLOW, money=0.0)
         except BaseException as error:
             note("answered", f"{model.name}: {type(error).__name__}")
             raise
@@ -126,14 +131,27 @@ class Calls:
         reply = replace(reply, text=self.redact(reply.text), reasoning=self.redact(reply.reasoning))
         self._store(replace(blank, reply=reply, at=at, seconds=seconds))
         note("answered", f"{reply.model} after {seconds:.1f} s, {reply.tokens_out} tokens")
+        self._check_priced()
         return reply
+
+    def _check_priced(self) -> None:
+        """Raises InputError where a limit on money cannot be kept: the price of a reply so far is not known."""
+        if self.priced and self._unpriced:
+            raise InputError(
+                f"the price of {self._unpriced!r} is not known, so the limit on money cannot be kept; what it answered "
+                "is stored: run again with models.price_in and models.price_out in the recipe (US dollars per million "
+                "tokens), or with a limit on tokens"
+            )
 
     def _store(self, call: Call) -> None:
         with self._lock:
             self._count += 1
             self.store.add_call(replace(call, number=self._count))
         reply = call.reply
-        self._charge(call.level, Cost(tokens=reply.tokens_in + reply.tokens_out, money=reply.money or 0.0))
+        tokens = reply.tokens_in + reply.tokens_out
+        if reply.money is None and tokens:
+            self._unpriced = reply.model
+        self._charge(call.level, Cost(tokens=tokens, money=reply.money or 0.0))
 
     def _charge(self, level: str, cost: Cost) -> None:
         """Tokens and money only: the seconds of a run are wall time, counted by the lab's clock."""

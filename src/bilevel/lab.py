@@ -19,6 +19,7 @@ from bilevel.trial import Pending, Run, Trial
 
 SAVE_EVERY = 5.0  # seconds; the wall time that a kill -9 may lose
 Words = Callable[[str, str, str, int], Mapping[str, str]]  # brief, guidance, branch, trial -> texts by name
+WARNINGS = (0.5, 0.8, 1.0)  # shares of a limit that are told when they are spent
 UNITS = {"seconds": "seconds", "tokens": "tokens", "money": "US dollars"}
 
 
@@ -215,10 +216,11 @@ class Lab:
     def __post_init__(self) -> None:
         self.traces = Traces(self.store)
         self.calls = Calls(
-            self.models, self.store, self.meter, self.cancel, self.recorded, self.check_limits, self.redact
-        )
+            self.models, self.store, self.meter, self.cancel, self.recorded, self.check_limits, self.redact,
+            priced=self.limits.money is not None,
+        )  # fmt: skip
         self._began = self._saved = time.monotonic()
-        self._warned: set[tuple[str, float]] = set()
+        self._warned = self._spent_shares()  # by an earlier session: it was told then
 
     def add_trial(self, branch_id: str, trial: Trial) -> Trace:
         """Store a finished trial; returns the branch's trace with it."""
@@ -241,15 +243,20 @@ class Lab:
         self._saved = time.monotonic()
         self.store.put_meta("elapsed", f"{self.seconds:.3f}")
 
+    def _spent_shares(self) -> set[tuple[str, float]]:
+        """The shares that are warned of, by limit, as far as they are spent."""
+        shares = self.limits.shares(self.meter.spent, self.seconds)
+        return {(name, warning) for name, share in shares.items() for warning in WARNINGS if share >= warning}
+
     def check_limits(self) -> None:
         """Raise LimitReached where a limit is spent; store a warning at 50 and at 80 %."""
+        news = self._spent_shares() - self._warned
+        self._warned |= news
         for name, share in self.limits.shares(self.meter.spent, self.seconds).items():
             most = getattr(self.limits, name)
-            for warning in (0.5, 0.8, 1.0):
-                if share >= warning and (name, warning) not in self._warned:
-                    self._warned.add((name, warning))
-                    text = f"{share:.0%} of the limit of {most:g} {UNITS[name]} is spent"
-                    self.store.add_event(Event(time.time(), "limit", "", text))
+            if any(name == of for of, _ in news):
+                text = f"{share:.0%} of the limit of {most:g} {UNITS[name]} is spent"
+                self.store.add_event(Event(time.time(), "limit", "", text))
             if share >= 1.0:
                 raise LimitReached(
                     f"the limit of {most:g} {UNITS[name]} is reached; everything that was paid for is stored, and "

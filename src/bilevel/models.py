@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from bilevel.budget import Limits
 from bilevel.call import LanguageModel
 from bilevel.errors import InputError
 from bilevel.levels import levels_of
@@ -38,6 +39,25 @@ def connected(recipe: Recipe) -> tuple[dict[str, LanguageModel], Callable[[str],
     keys = Keys.load()
     made = {name: connect(name, options, keys) for name in dict.fromkeys(names.values())}
     return {level: made[name] for level, name in names.items()}, keys.redact
+
+
+def check_prices(recipe: Recipe, limits: Limits) -> None:
+    """Raises InputError where there is a limit on money and a model that can have no known price.
+
+    A model that only its provider's price list may not know is found out by its first reply; see `Calls`.
+    """
+    if limits.money is None or recipe.models.price_in is not None:
+        return
+    for chain in names_of(recipe).values():
+        from bilevel.llm import priced
+
+        unknown = next((name for name in chain.split(",") if not priced(name)), None)
+        if unknown is not None:
+            raise InputError(
+                f"the limit on money cannot be kept: {unknown!r} has no price list; write models.price_in and "
+                "models.price_out into the recipe (US dollars per million tokens, 0 for a server of your own), or give "
+                "a limit on tokens"
+            )
 
 
 ROUNDS = 4  # of a mechanism session

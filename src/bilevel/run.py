@@ -20,7 +20,7 @@ from bilevel.execution.process import CONTAINMENT
 from bilevel.lab import Lab
 from bilevel.levels import LoopTask, leaf, levels_of
 from bilevel.loop import Loop, LoopSpec
-from bilevel.models import connected
+from bilevel.models import check_prices, connected
 from bilevel.recipe import Recipe, resolve
 from bilevel.store.folder import RunFolder
 from bilevel.store.sqlite import SqliteStore
@@ -95,6 +95,8 @@ def start(recipe: Recipe, path: Path) -> RunSession:
     task = leaf(spec).task
     if isinstance(task, FolderTask) and task.folder == Path(recipe.task).resolve():
         recipe = recipe.model_copy(update={"task": str(task.folder)})  # a resume may start from another folder
+    limits = Limits(**recipe.limits.model_dump())
+    check_prices(recipe, limits)
     models, redact = connected(recipe)
     facts = {
         "recipe": recipe.model_dump(mode="json"),
@@ -105,7 +107,6 @@ def start(recipe: Recipe, path: Path) -> RunSession:
     folder = RunFolder.create(path, facts)
     folder.set_meta("environment", environment(task))
     folder.set_meta("harness", task.harness)
-    limits = Limits(**recipe.limits.model_dump())
     lab = Lab(folder.store, workers=recipe.workers, models=models, redact=redact, limits=limits)
     return RunSession(folder, recipe, spec, lab)
 
@@ -122,6 +123,7 @@ def resume(path: Path, limits: Mapping[str, float | None] = MappingProxyType({})
         models, redact = connected(recipe)
         given = {name: value for name, value in limits.items() if value is not None}
         in_force = {**recipe.limits.model_dump(), **(folder.meta("limits") or {}), **given}
+        check_prices(recipe, Limits(**in_force))
         if given:
             folder.set_meta("limits", in_force)
     except BaseException:

@@ -26,6 +26,7 @@ __all__ = [
     "connect",
     "options_from",
     "price_table",
+    "priced",
     "providers",
 ]
 
@@ -65,6 +66,12 @@ def providers(keys: Keys | None = None) -> tuple[ProviderInfo, ...]:
     """Every provider, first class first, with where its key was found. No key's value is in it."""
     keys = keys if keys is not None else Keys.load()
     return tuple(_info(provider, keys) for provider in all_providers())
+
+
+def priced(full: str) -> bool:
+    """Whether the price table has prices of the provider in "provider:model"; it may not have the model."""
+    asked, _ = split(full)
+    return bool((lookup(asked) or unlisted(asked)).prices)
 
 
 def _connect(full: str, options: ModelOptions, keys: Keys) -> LanguageModel:
