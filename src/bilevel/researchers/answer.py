@@ -22,17 +22,19 @@ _FENCED = re.compile(
 )
 
 
-def ask_until(view: View, request: Request, purpose: str, read: Callable[[str], T], reasks: int = 2) -> T:
+def ask_until(
+    view: View, request: Request, purpose: str, read: Callable[[str], T], reasks: int = 2, cut: bool = False
+) -> T:
     """What `read` makes of the model's answer. Where it raises ValueError, the model is told the error and asked again.
 
     Raises UnusableReply with the last error after `reasks` re-asks; so do a refusal and an answer that stays empty or
-    cut off.
+    cut off. `cut`: the beginning of an answer that was cut off is an answer.
     """
     problem = ""
     for attempt in range(reasks + 1):
         reply = view.call(request, f"{purpose}/re-ask {attempt}" if attempt else purpose)
         try:
-            return read(_usable(reply))
+            return read(_usable(reply, cut))
         except ValueError as error:
             problem = str(error)
         if reply.finish is Finish.REFUSED:
@@ -75,10 +77,10 @@ def _loaded(piece: str) -> object:
     return json.loads(piece, parse_constant=refuse)
 
 
-def _usable(reply: Reply) -> str:
+def _usable(reply: Reply, cut: bool) -> str:
     if reply.finish is Finish.REFUSED:
         raise ValueError(f"the model refused to answer: {reply.text[:200]}")
-    if reply.finish is Finish.LENGTH:
+    if reply.finish is Finish.LENGTH and not (cut and reply.text.strip()):
         raise ValueError("the answer was cut off at its limit of tokens; answer more briefly")
     if not reply.text.strip():
         raise ValueError("the answer was empty")

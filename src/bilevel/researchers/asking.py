@@ -38,17 +38,18 @@ def ask_within(
     schema: Mapping[str, Any] | None = None,
     temperature: float | None = None,
     reasks: int = 2,
+    cut: bool = False,
 ) -> T:
     """What `read` makes of the answer to the prompt that `write` makes for a budget of tokens.
 
     Where the prompt is too long for the model it is written again half as long, twice at most. Raises ContextOverflow
-    after that, and UnusableReply as `ask_until` does.
+    after that, and UnusableReply as `ask_until` does, whose `reasks` and `cut` these are.
     """
     for left in range(MOST_HALVINGS, -1, -1):
         text = write(budget)
         request = Request((Message("user", text),), schema, most_tokens, temperature)
         try:
-            return ask_until(view, request, purpose, read, reasks)
+            return ask_until(view, request, purpose, read, reasks, cut)
         except ContextOverflow:
             if not left:
                 raise

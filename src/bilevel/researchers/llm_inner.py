@@ -12,12 +12,12 @@ from bilevel.errors import ContextOverflow, UnusableReply
 from bilevel.researchers.answer import ask_until, parse
 from bilevel.researchers.constant_lines import shown
 from bilevel.researchers.drafts import Draft, Drafts, DraftsModel, Ground, read_edits, read_values
-from bilevel.researchers.history import Teller, change_list, last_lines, patch, quoted
+from bilevel.researchers.history import Teller, patch, quoted
 from bilevel.researchers.inner_prompt import Desk, Prompt, manner
 from bilevel.researchers.lessons import LessonsModel, read_lessons, trials_since
 from bilevel.researchers.picking import by_novelty
 from bilevel.researchers.prompt import Section, fence, fill, shipped_prompts, tokens
-from bilevel.researchers.slips import LOG_LINES, log_of, slip_of
+from bilevel.researchers.slips import slip_of
 from bilevel.researchers.space_schema import drafts_schema
 from bilevel.space import Candidate
 from bilevel.trial import Lesson, Proposal, Trial
@@ -105,7 +105,9 @@ class ModelResearcher:
         if desk.files or desk.new:
             request = self._request(prompt)
             return self._ask(desk, request, purpose, lambda text: read_edits(text, ground, most))
-        request = self._request(prompt, drafts_schema(desk.view.space, most) or DraftsModel.model_json_schema())
+        request = self._request(
+            prompt, drafts_schema(desk.view.space, most, self.most_tokens) or DraftsModel.model_json_schema()
+        )
         return self._ask(desk, request, purpose, lambda text: read_values(text, ground, most))
 
     def _proposals(self, drafts: Drafts) -> list[Proposal]:
@@ -133,16 +135,11 @@ class ModelResearcher:
         return self._proposal(self._within(ask).valid[0], {"repair_of": failed.number})
 
     def _repair_sections(self, desk: Desk, failed: Trial) -> list[Section]:
-        paths = failed.candidate.files_changed_from(failed.parent)
-        old, new = ({**self.files, **candidate.files} for candidate in (failed.parent, failed.candidate))
-        changed = "\n".join([*change_list(failed.changes), fence(patch(old, new, paths), "diff", most=12_000)])
-        log = fence(last_lines(log_of(failed), LOG_LINES), "log of the run", most=6_000)
         ask = fill(desk.prompts, "inner_repair", number=failed.number, reason=quoted(failed.reason))
         return [
             *desk.task(),
             *desk.editable(),
-            Section(f"What trial #{failed.number} changed against its parent", changed, 96),
-            Section(f"The end of the log of trial #{failed.number}", log, 97),
+            *desk.failure(failed),
             Section("Your turn", ask, 101),
         ]
 

@@ -15,7 +15,16 @@ from bilevel.researchers import session_prompts as rounds
 from bilevel.researchers.asking import ask_within
 from bilevel.researchers.prompt import shipped_prompts
 from bilevel.researchers.session_prompts import Desk
-from bilevel.researchers.session_replies import Critique, Plan, read_code, read_critique, read_ideas, read_plan
+from bilevel.researchers.session_replies import (
+    Critique,
+    Plan,
+    critique_schema,
+    plan_schema,
+    read_code,
+    read_critique,
+    read_ideas,
+    read_plan,
+)
 from bilevel.space import Candidate
 from bilevel.trial import Proposal, Trial
 from bilevel.view import Briefing, View
@@ -84,15 +93,17 @@ class ModelSession:
     # ---- the four rounds ----
 
     def _fresh(self, desk: Desk) -> Work:
-        ideas = self._ask(desk, "explore", partial(rounds.explore, desk), read_ideas)
+        ideas = self._ask(desk, "explore", partial(rounds.explore, desk), read_ideas, cut=True)
         known = len(desk.below.trace)
         critique = self._ask(
-            desk, "critique", partial(rounds.critique, desk, ideas), lambda text: read_critique(text, known), Critique
-        )
+            desk, "critique", partial(rounds.critique, desk, ideas), lambda text: read_critique(text, known),
+            critique_schema(known, self.most_tokens),
+        )  # fmt: skip
         in_force, advised = desk.names, desk.below.reads_advice
         plan = self._ask(
             desk, "specify", partial(rounds.specify, desk, critique),
-            lambda text: read_plan(text, in_force, self.most, advised), Plan,
+            lambda text: read_plan(text, in_force, self.most, advised),
+            plan_schema(in_force, self.most, self.most_tokens),
         )  # fmt: skip
         notes = _notes(critique, plan)
         if plan.kind == "remove":
@@ -152,7 +163,8 @@ class ModelSession:
         what: str,
         write: Callable[[int], str],
         read: Callable[[str], T],
-        model: type[Critique | Plan] | None = None,
+        schema: Mapping[str, Any] | None = None,
+        cut: bool = False,
     ) -> T:
         return ask_within(
             desk.view,
@@ -161,9 +173,10 @@ class ModelSession:
             read,
             budget=self.prompt_tokens,
             most_tokens=self.most_tokens,
-            schema=None if model is None else model.model_json_schema(),
+            schema=schema,
             temperature=self.temperature,
             reasks=self.reasks,
+            cut=cut,
         )
 
     def _proposal(self, desk: Desk, work: Work, repairs: int) -> Proposal:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from pydantic import BaseModel, Field
 
@@ -9,6 +10,7 @@ from bilevel.researchers import signals
 from bilevel.researchers.answer import parse
 from bilevel.researchers.asking import ask_within, filled, told
 from bilevel.researchers.prompt import Section, shipped_prompts
+from bilevel.researchers.schemas import closed, integer, listed, one_of, or_null, text
 from bilevel.settings import PICKERS, STRATEGIES
 from bilevel.space import Candidate, Value
 from bilevel.trial import Proposal, Trial
@@ -70,11 +72,29 @@ class ModelSettings:
             read,
             budget=self.prompt_tokens,
             most_tokens=self.most_tokens,
-            schema=Turned.model_json_schema(),
+            schema=self._schema(view, parent),
             temperature=self.temperature,
             reasks=self.reasks,
         )
         return [proposal]
+
+    def _schema(self, view: View, parent: Candidate) -> dict[str, Any]:
+        """The JSON schema of a `Turned`: the names there are, and no more of them than may be turned."""
+        frozen = {name.removeprefix(FREEZE): parent.params[name] for name in parent.params if name.startswith(FREEZE)}
+        switches = {
+            "freeze": [name for name, value in frozen.items() if not value],
+            "unfreeze": [name for name, value in frozen.items() if value],
+        }
+        lists = {key: listed(one_of(names), self.most_changed) for key, names in switches.items() if names}
+        return closed(
+            diagnosis={**text(self.most_tokens), "minLength": 1},
+            **lists,
+            strategy=or_null(one_of(STRATEGIES)),
+            drafts=or_null(integer(1, 8)),
+            history_window=or_null(integer(0, 1000)),
+            picker=or_null(one_of(PICKERS)),
+            guidance=or_null(text(2 * self.most_tokens, MOST_GUIDANCE)),
+        )
 
     def _candidate(self, view: View, parent: Candidate, turned: Turned) -> Candidate:
         """What the answer turns the settings into. Raises ValueError with all that is wrong."""

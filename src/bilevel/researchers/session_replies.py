@@ -7,12 +7,13 @@ import ast
 import keyword
 import re
 from collections.abc import Collection
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
 from bilevel.mechanism import HOOKS
 from bilevel.researchers.answer import parse
+from bilevel.researchers.schemas import closed, fitting, integer, listed, one_of, string, text
 
 MOST_IDEAS = 12
 _BLOCK = re.compile(r"^ {0,3}(`{3,}|~{3,})[^\n`]*\n(.*?)(?:\n {0,3}\1[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
@@ -71,6 +72,43 @@ class Plan(BaseModel):
     parameters: list[Parameter] = []
 
 
+def critique_schema(trials: int, most_tokens: int) -> dict[str, Any]:
+    """The JSON schema of a `Critique` in an answer of `most_tokens`; `trials` as for `read_critique`."""
+    mark = integer(1, 5)
+    idea = closed(
+        name=string(60),
+        idea=text(most_tokens),
+        failure_modes=text(most_tokens),
+        evidence=listed(integer(0, max(trials - 1, 0)), fitting(most_tokens, 150, 12)),
+        impact=mark,
+        feasibility=mark,
+        complexity=mark,
+    )
+    ideas = listed(idea, fitting(most_tokens, 160, MOST_IDEAS), least=1)
+    return closed(ideas=ideas, selected=string(60), reason=text(most_tokens))
+
+
+def plan_schema(in_force: Collection[str], most: int, most_tokens: int) -> dict[str, Any]:
+    """The JSON schema of a `Plan` in an answer of `most_tokens`; the rest as for `read_plan`."""
+    constant = closed(
+        name=string(40),
+        value={"anyOf": [{"type": "number"}, {"type": "boolean"}, string(40)]},
+        meaning=text(most_tokens // 2),
+    )
+    return closed(
+        name={**string(40), "minLength": 0 if in_force else 2},
+        domain=string(40),
+        kind=one_of(["add"] * (len(in_force) < most) + ["replace", "remove"] * bool(in_force)),
+        target=one_of(["", *in_force]),
+        hooks=listed(one_of(HOOKS), len(HOOKS), least=1),
+        needs=listed(one_of(["numeric", "advice"]), 2),
+        data=text(most_tokens),
+        changes={**text(most_tokens), "minLength": 1},
+        shows=text(most_tokens),
+        parameters=listed(constant, fitting(most_tokens, 200, 8)),
+    )
+
+
 def read_ideas(text: str) -> str:
     """The ideas as they stand. Raises ValueError where there is next to nothing."""
     if len(text.split()) < 3:
@@ -94,6 +132,7 @@ def read_critique(text: str, trials: int) -> Critique:
 def read_plan(text: str, in_force: Collection[str], most: int, reads_advice: bool) -> Plan:
     """The specification, its name brought into snake_case. A replacement takes the name of its target."""
     plan = parse(text, Plan)
+    plan = plan.model_copy(update={"hooks": list(dict.fromkeys(plan.hooks)), "needs": list(dict.fromkeys(plan.needs))})
     wrong = _kind(plan, in_force, most)
     if plan.kind != "remove":
         plan = plan.model_copy(update={"name": plan.target if plan.kind == "replace" else snake_case(plan.name)})
@@ -136,7 +175,8 @@ def snake_case(name: str) -> str:
 
 
 def _plain(name: str) -> str:
-    return " ".join(name.casefold().replace("_", " ").split())
+    """A name as it is compared: letters, digits and single spaces; the name itself where it has none of these."""
+    return " ".join(re.findall(r"[^\W_]+", name.casefold())) or name
 
 
 def _kind(plan: Plan, in_force: Collection[str], most: int) -> list[str]:

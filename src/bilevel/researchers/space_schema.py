@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+from bilevel.researchers.schemas import closed, listed, or_null, text
 from bilevel.space import Bool, Choice, Domain, Float, Int, Space
 
 MOST_PARAMETERS = 24  # with more, servers refuse the schema or take long over it; then names and values are free
 MOST_LISTED = 32  # powers of two that are listed one by one
 
 
-def drafts_schema(space: Space, most: int) -> dict[str, Any] | None:
+def drafts_schema(space: Space, most: int, most_tokens: int) -> dict[str, Any] | None:
     """The schema of `{"drafts": [...]}` with at most `most` drafts, each changing active parameters within bounds.
 
     None where the space is too large for one. A server may enforce less; the answer is checked in any case.
@@ -23,18 +24,9 @@ def drafts_schema(space: Space, most: int) -> dict[str, Any] | None:
         "additionalProperties": False,
         "minProperties": 1,
     }
-    draft = {
-        "type": "object",
-        "properties": {
-            "why": {"type": "string", "maxLength": 400},
-            "predicted_gain": {"anyOf": [{"type": "number"}, {"type": "null"}]},
-            "changes": changes,
-        },
-        "required": ["why", "predicted_gain", "changes"],
-        "additionalProperties": False,
-    }
-    drafts = {"type": "array", "items": draft, "minItems": 1, "maxItems": most}
-    return {"type": "object", "properties": {"drafts": drafts}, "required": ["drafts"], "additionalProperties": False}
+    why = text(most_tokens // max(most, 1), 400)
+    draft = closed(why=why, predicted_gain=or_null({"type": "number"}), changes=changes)
+    return closed(drafts=listed(draft, most, least=1))
 
 
 def _value(domain: Domain) -> Mapping[str, Any]:
