@@ -12,12 +12,12 @@ FLOORS = {
     0: "objective space trial trace budget settings noise codec errors",
     1: "call calls task researcher view mechanism lab",
     2: "fold draft facts keep learning loop surfaces levels situations conformance admission",
-    3: "llm execution sandbox store tasks researchers mechanisms memory",
+    3: "llm agents execution sandbox store tasks researchers mechanisms memory",
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}
 DOORS = 4
-# The folder task runs a candidate's program: it is the one adapter that goes through another.
-BESIDE = {("tasks", "execution")}
+# The folder task runs a candidate's program, and an agent is one: the adapters that go through another.
+BESIDE = {("tasks", "execution"), ("agents", "execution")}
 PURE_FORBIDDEN = {"time", "os", "sqlite3", "pathlib", "shutil", "subprocess", "socket", "tempfile", "datetime", "io",
                   "secrets", "uuid", "asyncio", "urllib", "http", "logging", "sys"}  # fmt: skip
 

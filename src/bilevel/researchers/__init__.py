@@ -24,6 +24,7 @@ _LISTED = (
     Listed("stuck", "1", "an imitation of a model that repeats its favourite changes", "stuck:Stuck"),
     Listed("optuna", "1", "Optuna's TPE (needs the extra 'optuna')", "optuna:OptunaResearcher"),
     Listed("llm", "1", "a language model (needs the extra 'llm')", "llm_inner:ModelResearcher"),
+    Listed("agent", "1", "a coding agent (claude, codex, any command line) in a working copy", "agent:AgentResearcher"),
     Listed("scripted", "1", "replays given replies, for tests", "scripted:Scripted"),
     Listed("settings_rules", "1.5", "turns the inner loop's settings by rules", "settings_rules:SettingsRules"),
     Listed("llm", "1.5", "a language model turns the inner loop's settings", "llm_settings:ModelSettings"),

@@ -145,9 +145,17 @@ def made(raw: Raw, ground: Ground) -> Draft:
     """The candidate of a draft. Raises ValueError with everything that is wrong with it."""
     if raw.problems:
         raise ValueError("; ".join(raw.problems))
-    files, from_files = _edited(raw.edits, ground)
+    return settled(raw.head, _edited(raw.edits, ground) if raw.edits else {}, ground)
+
+
+def settled(head: DraftModel, after: Mapping[str, str], ground: Ground) -> Draft:
+    """The candidate of a draft whose files have these texts; those that are not given stay as the base has them.
+
+    Raises ValueError with everything that is wrong with it.
+    """
+    files, from_files = _told_apart(after, ground)
     changes, problems = dict[str, Value](), list[str]()
-    for name, value in {**from_files, **raw.head.changes}.items():
+    for name, value in {**from_files, **head.changes}.items():
         try:
             changes |= _change(name, value, ground)
         except ValueError as error:
@@ -157,7 +165,7 @@ def made(raw: Raw, ground: Ground) -> Draft:
     candidate = Candidate({**ground.base.params, **changes}, files)
     if problems := ground.space.problems(candidate, ground.parent):
         raise ValueError("; ".join(problems))
-    return Draft(candidate, _storable(raw.head.why)[:MOST_WORDS], raw.head.predicted_gain)
+    return Draft(candidate, _storable(head.why)[:MOST_WORDS], head.predicted_gain)
 
 
 def split_drafts(answer: str, known: Sequence[str] = ()) -> list[Raw]:
@@ -222,13 +230,17 @@ def _object_at(text: str, start: int) -> tuple[_Part, int]:
         return ([], [str(error)]), end
 
 
-def _edited(edits: Sequence[Edit], ground: Ground) -> tuple[dict[str, str], dict[str, Value]]:
-    """The files of the candidate after the edits, and the parameters that were changed in their text."""
+def _edited(edits: Sequence[Edit], ground: Ground) -> dict[str, str]:
+    """The texts of the files after the edits, with the constants as they are shown."""
+    return apply(edits, Files(shown(ground.files, ground.base.params), ground.whole, ground.new))
+
+
+def _told_apart(after: Mapping[str, str], ground: Ground) -> tuple[dict[str, str], dict[str, Value]]:
+    """The files of the candidate whose files have these texts, and the parameters that were changed in them."""
     files = dict(ground.base.files)
-    if not edits:
+    if not after:
         return files, {}
     before = shown(ground.files, ground.base.params)
-    after = apply(edits, Files(before, ground.whole, ground.new))
     changes: dict[str, Value] = {}
     for path, text in after.items():
         if text == before.get(path):

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bilevel.call import Message
-from bilevel.researchers.history import Teller, quoted, written
+from bilevel.researchers.history import Teller, change_list, last_lines, patch, quoted, written
 from bilevel.researchers.prompt import Section, compose, fence, fill, tokens
+from bilevel.researchers.slips import LOG_LINES, log_of
 from bilevel.space import Bool, Candidate, Choice, Derived, Domain, Float, Int, Value
-from bilevel.trial import Lesson, TurnedBack
+from bilevel.trial import Lesson, Trial, TurnedBack
 from bilevel.view import Briefing, View
 
 LATEST = 8  # trials that are shown before advice and lessons get room
@@ -35,7 +36,8 @@ class Prompt:
 @dataclass(frozen=True)
 class Desk:
     """All that a question is made of. `files` are the editable texts as the parent has them, with its constants
-    written in; `start` the same as the task begins with them; `new` patterns at which files may be made."""
+    written in; `start` the same as the task begins with them; `new` patterns at which files may be made; `planned` the
+    number of trials of the whole search, if it is known."""
 
     view: View
     parent: Candidate
@@ -45,6 +47,7 @@ class Desk:
     start: Mapping[str, str]
     new: Sequence[str]
     prompts: Mapping[str, str]
+    planned: int | None = None
 
     def prompt(self, system: str, sections: Sequence[Section], budget: int) -> Prompt:
         """The prompt of about `budget` tokens."""
@@ -91,8 +94,8 @@ class Desk:
         window, trace = self.briefing.history_window, self.view.trace
         trials = list(trace)[-window:] if window > 0 else list(trace)
         lines = self.teller.lines(trials, budget)
-        hidden = f"; only the last {window} are shown" if 0 < window < len(trace) else ""
-        head = f"{self.teller.totals()}{hidden}." if len(trace) else ""
+        hidden = f" Only the last {window} are shown." if 0 < window < len(trace) else ""
+        head = f"{self.teller.totals()}{hidden}" if len(trace) else ""
         return [
             Section("Earlier trials", "", 40, lines[:-LATEST]),
             Section("Latest trials", head, 86, lines[-LATEST:]),
@@ -125,6 +128,17 @@ class Desk:
         text = f"You are asked for this trial again (time {self.briefing.attempt + 1}). Propose something else."
         return Section("Turned back in this trial", text, 96, tuple(map(self._turned_back, backs)))
 
+    def failure(self, failed: Trial) -> list[Section]:
+        """What a trial that failed by a slip had changed, and the end of its log."""
+        paths = failed.candidate.files_changed_from(failed.parent)
+        old, new = ({**self.start, **candidate.files} for candidate in (failed.parent, failed.candidate))
+        changed = "\n".join([*change_list(failed.changes), fence(patch(old, new, paths), "diff", most=12_000)])
+        log = fence(last_lines(log_of(failed), LOG_LINES), "log of the run", most=6_000)
+        return [
+            Section(f"What trial #{failed.number} changed against its parent", changed, 96),
+            Section(f"The end of the log of trial #{failed.number}", log, 97),
+        ]
+
     def _turned_back(self, back: TurnedBack) -> str:
         known = self.view.trace.of(back.candidate)
         what = f"{self.teller.difference(known.candidate, self.parent)}: " if known else ""
@@ -138,17 +152,27 @@ class Desk:
         if noise.sd:
             lines.append(
                 f"Noise: another seed moves the score by {noise.sd:.2g} (standard deviation, {noise.n} measurements). "
-                f"A trial is kept if it beats its parent by more than {noise.margin:.2g}."
+                f"A trial is kept if its gain over its parent is more than {noise.margin:.3g}. This figure rules, whatever "
+                "the task's text says about noise. A gain is the mean over the seeds that both were measured on, so it "
+                "may differ from the difference of the scores that are shown."
             )
         best = trace.incumbent
         first = ", the best so far" if best is not None and best.candidate.id == self.parent.id else ""
         lines.append(f"The parent, which you change: {self._stands(self.parent)}{first}.")
         if best is not None and best.score is not None and best.candidate.id != self.parent.id:
             away = self.teller.difference(best.candidate, self.parent)
-            lines.append(f"Best so far: {self._stands(best.candidate)}; against the parent it has {away}.")
-        if view.trials_left is not None:
-            lines.append(f"Trials left, this one included: {view.trials_left}.")
+            lines.append(
+                f"Best so far: {self._stands(best.candidate)}; against the parent it has {away}. A draft may take that "
+                "over, together with another change."
+            )
+        if (left := self._trials_left()) is not None:
+            lines.append(f"Trials left, this one included: {left}.")
         return [*lines, f"Strategy: {STRATEGIES.get(view.settings.strategy, view.settings.strategy)}."]
+
+    def _trials_left(self) -> int | None:
+        """Of the whole search; an inner loop does not know it, but its recipe does."""
+        left = None if self.planned is None else max(self.planned - self.view.number + 1, 1)
+        return left if self.view.trials_left is None else self.view.trials_left
 
     def _stands(self, candidate: Candidate) -> str:
         trial = self.view.trace.of(candidate.id)
@@ -189,8 +213,10 @@ class Desk:
         return written(self.parent.params[name]) if name in self.parent.params else "?"
 
     def _lock(self, name: str) -> str:
-        space = self.view.space
-        return f"frozen by {quoted(space.frozen[name], 80)[1:-1]}" if name in space.frozen else "locked by the task"
+        by = self.view.space.frozen.get(name)
+        if by is None:
+            return "locked by the task"
+        return f"frozen for now by {'the settings' if by.startswith('settings (') else quoted(by, 80)[1:-1]}"
 
 
 def manner(register: str) -> str:
