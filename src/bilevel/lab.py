@@ -3,9 +3,9 @@
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from bilevel.budget import Limits, Meter
 from bilevel.call import Ask, Call, CallKey, Event, LanguageModel, Reply, Request
@@ -233,6 +233,10 @@ class Lab:
         """How guests of a loop's trial ask their level's model; None where it has none."""
         return partial(self.calls.ask, level, branch, trial) if level in self.models else None
 
+    def without_secrets(self, run: Run) -> Run:
+        """The run, no secret in what it printed and in its facts."""
+        return replace(run, log=self.redact(run.log), data=_redacted(run.data, self.redact))
+
     @property
     def seconds(self) -> float:
         """The wall time of the run so far, that of earlier sessions included."""
@@ -262,6 +266,16 @@ class Lab:
                     f"the limit of {most:g} {UNITS[name]} is reached; everything that was paid for is stored, and "
                     f"`bilevel resume RUN --max-{name} N` goes on with a higher one"
                 )
+
+
+def _redacted(value: Any, redact: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, Mapping):
+        return {name: _redacted(item, redact) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)([_redacted(item, redact) for item in value])
+    return value
 
 
 @dataclass(frozen=True)

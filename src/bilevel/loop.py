@@ -160,7 +160,8 @@ class Loop:
 
     def _told(self, number: int, trace: Trace) -> dict[str, str]:
         """What a person wrote that the trace does not know yet."""
-        words = self.lab.words(self.spec.task.brief, self.spec.task.guidance, self.branch.id, number)
+        said = self.lab.words(self.spec.task.brief, self.spec.task.guidance, self.branch.id, number)
+        words = {name: self.lab.redact(text) for name, text in said.items()}
         return {name: text for name, text in words.items() if text != trace.told.get(name, "")}
 
     def _sees(self, number: int) -> int:
@@ -255,7 +256,7 @@ class Loop:
                 lost = run.cost
                 run = task.run(candidate, bench)
                 run = replace(run, cost=run.cost + lost)
-            run = checked(task, replace(run, log=self.lab.redact(run.log)))
+            run = checked(task, self.lab.without_secrets(run))
             must_go_on(task, pending, run, self.trace)
             if not task.remembers and run.status is not Status.INFRASTRUCTURE:
                 self.lab.store.add_run(key, run)
