@@ -23,6 +23,7 @@ def allowed(
     scratch: Path,
     threads: int = 1,
     host: Mapping[str, str] | None = None,
+    secret_ok: Iterable[str] = (),
 ) -> dict[str, str]:
     """The whole environment of a run; nothing else is inherited.
 
@@ -30,8 +31,8 @@ def allowed(
     makes), the thread counts of the numeric libraries (`threads`), PYTHONHASHSEED=0, PYTHONDONTWRITEBYTECODE=1, and
     CUDA_VISIBLE_DEVICES if the host has it. Then the names in `pass_names` that `host` (default: `os.environ`) has,
     then `set_values`, which win. Raises InputError for a name that looks like a secret (ends in KEY, TOKEN, SECRET,
-    PASSWORD, CREDENTIALS …), for a value with a password in a URL, and for what cannot be an environment name.
-    A secret under an innocent name is not recognised.
+    PASSWORD, CREDENTIALS …) and for a value with a password in a URL, unless the name stands in `secret_ok`, and for
+    what cannot be an environment name. A secret under an innocent name is not recognised.
     """
     host = os.environ if host is None else host
     if threads < 1:
@@ -42,26 +43,33 @@ def allowed(
     env |= {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
     if "CUDA_VISIBLE_DEVICES" in host:
         env["CUDA_VISIBLE_DEVICES"] = host["CUDA_VISIBLE_DEVICES"]
-    wanted = list(pass_names)
+    wanted, trusted = list(pass_names), frozenset(secret_ok)
     chosen = {name: host[name] for name in wanted if name in host} | dict(set_values or {})
     for name in (*wanted, *chosen):
-        _check_name(name)
+        _check_name(name, name in trusted)
     for name, value in chosen.items():
         if "\0" in value:
             raise InputError(f"the value of environment variable {name!r} holds a null character")
-        if _SECRET_VALUE.search(value):
+        if _SECRET_VALUE.search(value) and name not in trusted:
             raise InputError(
-                f"environment variable {name!r} holds a URL with a password; a run never gets one: "
-                "give the URL without it, or let the harness fetch what the run needs"
+                f"environment variable {name!r} holds a URL with a password; candidates are untrusted code: give the "
+                "URL without it, let the harness fetch what the run needs, or list the name in env_secret_ok"
             )
     return env | chosen
 
 
-def _check_name(name: str) -> None:
+def without_secrets(text: str, values: Mapping[str, str]) -> str:
+    """A text with each of these values replaced by its name in brackets; values under 4 characters are left alone."""
+    for name, value in sorted(values.items(), key=lambda pair: -len(pair[1])):
+        text = text.replace(value, f"[{name}]") if len(value) >= 4 else text
+    return text
+
+
+def _check_name(name: str, trusted: bool) -> None:
     if not name or "=" in name or "\0" in name:
         raise InputError(f"not the name of an environment variable: {name!r}")
-    if _SECRET_NAME.search(name):
+    if _SECRET_NAME.search(name) and not trusted:
         raise InputError(
-            f"environment variable {name!r} looks like a secret; candidates are untrusted code and never get one: "
-            "remove it from the task (or rename it, if it is none)"
+            f"environment variable {name!r} looks like a secret; candidates are untrusted code and do not get one: "
+            "remove it from the task, rename it if it is none, or list it in env_secret_ok if candidates may have it"
         )

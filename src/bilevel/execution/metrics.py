@@ -1,4 +1,4 @@
-"""Reading a metric from what a run left: its stdout or a JSON file.
+"""Reading a metric from what a run left: its stdout, or a file with JSON.
 
 Numbers are what Python's `float` reads (`1e-3`, `0.98`, `1_000`; not `1,000`, no unit behind). What a run printed is
 untrusted: whatever it is, the answer is a finite float or the reason why there is none, never a default.
@@ -22,9 +22,13 @@ _MAX_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class Line:
-    """The last line of stdout that is `name: value` or `name = value`; an unreadable last one does not fall back."""
+    """The last line of stdout that is `name: value` or `name = value`; an unreadable last one does not fall back.
+
+    With `after` only the lines that follow the last line with this text alone count (`---` before a summary).
+    """
 
     name: str
+    after: str | None = None
 
     def __post_init__(self) -> None:
         if not self.name.strip():
@@ -62,6 +66,20 @@ class JsonFile:
 
 
 @dataclass(frozen=True)
+class JsonLine:
+    """A number in the last line of stdout, or of a file in the run's folder, that is a JSON object with the key.
+
+    The key is joined with dots; other lines, and objects without it, are passed over.
+    """
+
+    key: str
+    path: str | None = None
+
+    def __post_init__(self) -> None:
+        JsonFile(self.path or "stdout", self.key)
+
+
+@dataclass(frozen=True)
 class Missing:
     """The run left no such metric."""
 
@@ -75,13 +93,20 @@ class Invalid:
     reason: str
 
 
-Reader = Line | Regex | JsonFile
+Reader = Line | Regex | JsonFile | JsonLine
+_ABSENT = object()
 
 
 def read_metric(reader: Reader, *, stdout: str, folder: Path) -> float | Missing | Invalid:
     """The metric of a run from its stdout, or from a file in `folder`; never raises for what the run left."""
     match reader:
-        case Line(name=name):
+        case Line(name=name, after=after):
+            if after is not None:
+                lines = stdout.splitlines()
+                marks = [place for place, line in enumerate(lines) if line.strip() == after.strip()]
+                if not marks:
+                    return Missing(f"no line {after!r} in the output, after which {name!r} is to be found")
+                stdout = "\n".join(lines[marks[-1] + 1 :])
             shape = re.compile(rf"^[ \t]*{re.escape(name.strip())}[ \t]*[:=](.*)$")
             found = [hit[1] for line in stdout.splitlines() if (hit := shape.match(line))]
             return _number(found[-1].strip()) if found else Missing(f"no line '{name}: <number>' in the output")
@@ -90,32 +115,65 @@ def read_metric(reader: Reader, *, stdout: str, folder: Path) -> float | Missing
             if not hits or hits[-1] is None:
                 return Missing(f"nothing in the output matches {pattern!r}")
             return _number(hits[-1].strip())
-        case JsonFile():
-            return _from_file(reader, folder)
+        case JsonFile(path=path, key=key):
+            data = _from_file(path, folder)
+            if not isinstance(data, bytes):
+                return data
+            try:
+                value = _by_key(json.loads(data), key)
+            except (ValueError, RecursionError) as error:
+                return Invalid(f"{path!r} is not JSON: {error}")
+            return (
+                Missing(f"{path!r} has no {key!r}") if value is _ABSENT else _json_number(value, f"{key!r} in {path!r}")
+            )
+        case JsonLine(key=key, path=path):
+            if path is not None:
+                data = _from_file(path, folder)
+                if not isinstance(data, bytes):
+                    return data
+                stdout = data.decode("utf-8", "replace")
+            return _from_lines(key, stdout, path or "the output")
 
 
-def _from_file(reader: JsonFile, folder: Path) -> float | Missing | Invalid:
+def _from_lines(key: str, text: str, where: str) -> float | Missing | Invalid:
+    for line in reversed(text.splitlines()):
+        if line.lstrip().startswith("{"):
+            try:
+                value = _by_key(json.loads(line), key)
+            except (ValueError, RecursionError):
+                continue
+            if value is not _ABSENT:
+                return _json_number(value, f"{key!r} in {where}")
+    return Missing(f"no line of {where} is a JSON object with {key!r}")
+
+
+def _from_file(path: str, folder: Path) -> bytes | Missing | Invalid:
     try:
-        data = _read_regular(folder, reader.path)
+        data = _read_regular(folder, path)
     except FileNotFoundError:
-        return Missing(f"there is no file {reader.path!r}")
+        return Missing(f"there is no file {path!r}")
     except (OSError, RuntimeError) as error:
-        return Invalid(f"{reader.path!r} cannot be read: {error.strerror if isinstance(error, OSError) else error}")
+        return Invalid(f"{path!r} cannot be read: {error.strerror if isinstance(error, OSError) else error}")
     if data is None:
-        return Invalid(f"{reader.path!r} is not a regular file of at most {_MAX_BYTES >> 20} MiB in the run's folder")
-    try:
-        value: Any = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        return Invalid(f"{reader.path!r} is not JSON: {error}")
-    for key in reader.key.split("."):
+        return Invalid(f"{path!r} is not a regular file of at most {_MAX_BYTES >> 20} MiB in the run's folder")
+    return data
+
+
+def _by_key(value: Any, keys: str) -> Any:
+    """What stands at the dotted key; `_ABSENT` where nothing does."""
+    for key in keys.split("."):
         if isinstance(value, dict) and key in value:
             value = value[key]
         elif isinstance(value, list) and re.fullmatch(r"[0-9]{1,9}", key) and int(key) < len(value):
             value = value[int(key)]
         else:
-            return Missing(f"{reader.path!r} has no {reader.key!r}")
+            return _ABSENT
+    return value
+
+
+def _json_number(value: object, what: str) -> float | Invalid:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return Invalid(f"{reader.key!r} in {reader.path!r} is not a number")
+        return Invalid(f"{what} is not a number")
     return _number(value)
 
 

@@ -57,13 +57,16 @@ def run(
     stdin: bytes = b"",
     on_start: Callable[[int], None] | None = None,
     cancel: threading.Event | None = None,
+    offline: bool = False,
 ) -> Outcome:
     """Run `command` to its end or to its first limit; every process it started is dead on return.
 
     `command[0]` is looked up in the PATH of `env`. `stdin` is read as a file that ends after it. `on_start` gets
-    the process id once the command runs. Setting `cancel` kills the run. What the command does wrong is an
-    `Outcome`; InputError is for a request that cannot be run (a missing folder, an empty command), HarnessError
-    for failures of our own, or of a tree that cannot be killed.
+    the process id once the command runs. Setting `cancel` kills the run. `offline` gives the tree a network of its own
+    with a loopback and nothing else: it is in force where this returns, and a HarnessError where the system does not
+    let us (`network.network_isolation` says so beforehand). What the command does wrong is an `Outcome`; InputError is
+    for a request that cannot be run (a missing folder, an empty command), HarnessError for failures of our own, or of a
+    tree that cannot be killed.
     """
     if sys.platform == "win32":
         raise HarnessError("running commands needs a POSIX system: use Linux, macOS or WSL")
@@ -76,7 +79,7 @@ def run(
     run_id = uuid.uuid4().hex
     request: dict[str, Any] = {
         "command": list(command), "cwd": str(Path(cwd).absolute()), "env": {**env, RUN_ID: run_id}, "stdin": None,
-        **vars(limits),
+        "offline": offline, **vars(limits),
     }  # fmt: skip
     began = time.monotonic()
     with contextlib.ExitStack() as stack:

@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import json
 import math
 import os
 import resource
 import select
 import signal
+import struct
 import sys
 import time
 from collections.abc import Sequence
@@ -30,6 +32,9 @@ POLL_SECONDS = 0.1  # between two looks at memory and CPU
 POLL_SHARE = 20  # … or this many times what a look costs: under 5 % on a host with thousands of processes
 KILL_SECONDS = 10.0  # how long a tree may resist SIGKILL (a process in the kernel's uninterruptible sleep)
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
+AF_INET, SOCK_DGRAM, SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 2, 2, 0x8913, 0x8914, 1
+NO_NETWORK = "cannot be cut off from the network: "
 TICK = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -72,6 +77,8 @@ class Run:
             self.streams[ours] = number
         with open(failure, "rb") as stream:  # ends at exec, which closes the other side
             self.not_started = stream.read().decode("utf-8", "replace")
+        if self.not_started.startswith(NO_NETWORK):
+            raise OSError(self.not_started)
 
     def watch(self, wake: int) -> str:
         """Wait for the end or for a broken limit; return which, as a value of `process.Ending`."""
@@ -178,6 +185,8 @@ def become(request: dict[str, Any], supervisor: int, out: int, err: int, failed:
     """In the forked child: turn into the command, or write why not to `failed`."""
     try:
         os.setsid()
+        if request["offline"]:
+            leave_network()
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != supervisor:
             os._exit(1)
@@ -196,10 +205,52 @@ def become(request: dict[str, Any], supervisor: int, out: int, err: int, failed:
             os.close(given)
         os.chdir(request["cwd"])
         os.execvpe(request["command"][0], request["command"], request["env"])
+    except NoNetworkNamespace as error:
+        os.write(failed, f"{NO_NETWORK}{error}".encode("utf-8", "replace"))
     except BaseException as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         os.write(failed, f"cannot start {request['command'][0]!r}: {reason}".encode("utf-8", "replace"))
     os._exit(127)
+
+
+class NoNetworkNamespace(Exception):
+    """The operating system does not let this process have a network of its own."""
+
+
+def leave_network() -> None:
+    """Move this process into a network of its own, which has a loopback and nothing else (Linux).
+
+    Without the right to do so it takes a user namespace too, in which it goes on as the user that it is. UNIX sockets
+    by path still reach the host. Raises NoNetworkNamespace.
+    """
+    if not LINUX:
+        raise NoNetworkNamespace(f"not implemented on {sys.platform}")
+    system = ctypes.CDLL(None, use_errno=True)
+    user, group = os.geteuid(), os.getegid()
+    if system.unshare(CLONE_NEWNET) != 0:
+        if system.unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0:
+            raise NoNetworkNamespace(os.strerror(ctypes.get_errno()))
+        try:
+            maps = {"setgroups": "deny", "uid_map": f"{user} {user} 1", "gid_map": f"{group} {group} 1"}
+            for name, text in maps.items():
+                with open(f"/proc/self/{name}", "w") as file:
+                    file.write(text)
+        except OSError as error:
+            raise NoNetworkNamespace(f"{error.filename}: {error.strerror}") from error
+    with contextlib.suppress(OSError):  # without a loopback most programs still run
+        loopback_up(system)
+
+
+def loopback_up(system: ctypes.CDLL) -> None:
+    handle = system.socket(AF_INET, SOCK_DGRAM, 0)
+    if handle < 0:
+        return
+    try:
+        shape = "16sh22x"  # struct ifreq: a name, flags, padding
+        (_, flags) = struct.unpack(shape, fcntl.ioctl(handle, SIOCGIFFLAGS, struct.pack(shape, b"lo", 0)))
+        fcntl.ioctl(handle, SIOCSIFFLAGS, struct.pack(shape, b"lo", flags | IFF_UP))
+    finally:
+        os.close(handle)
 
 
 def limit(which: int, value: int) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 import tempfile
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -59,13 +59,15 @@ class Workspace:
         protected: Iterable[str] = (),
         harness: Path | None = None,
         ignore: Iterable[str] = IGNORED,
+        furnish: Callable[[Workspace], Refusal | None] = lambda space: None,
     ) -> Workspace | Refusal:
         """A fresh copy of `start` with the candidate's `files` (relative POSIX path -> text, written as UTF-8).
 
         A file must match a glob of `editable` and none of `protected`; the first that may not be written is
-        returned as a `Refusal`, and nothing is left on disk. Raises InputError for a start or harness folder that is
-        missing, holds a symbolic link or special file, or holds `root`; HarnessError if the copy differs from its
-        source (someone writes to it) or cannot be made.
+        returned as a `Refusal`, and nothing is left on disk. `furnish` may put more into the working copy and its
+        HOME before the files are written (never through a link that it made), or refuse. Raises InputError for a
+        start or harness folder that is missing, holds a symbolic link or special file, or holds `root`; HarnessError
+        if the copy differs from its source (someone writes to it) or cannot be made.
         """
         editable, protected, ignore = tuple(editable), tuple(protected), tuple(ignore)
         for path in files:
@@ -79,7 +81,7 @@ class Workspace:
         except OSError as error:
             raise HarnessError(f"cannot make a working folder in {str(root)!r}: {error}") from error
         try:
-            refusal = space._fill(start, files, protected, harness, ignore)
+            refusal = space._fill(start, files, protected, harness, ignore, furnish)
         except OSError as error:
             space.close()
             raise HarnessError(f"cannot copy {str(start)!r} to a working folder: {error}") from error
@@ -98,6 +100,7 @@ class Workspace:
         protected: tuple[str, ...],
         harness: Path | None,
         ignore: tuple[str, ...],
+        furnish: Callable[[Workspace], Refusal | None],
     ) -> Refusal | None:
         self.scratch.mkdir()
         sealed = [_Seal("the task's start folder", start, copy(start, self.work, ignore), ignore)]
@@ -110,6 +113,8 @@ class Workspace:
                 _Seal("the harness copy", target, expected, ()),  # nothing ignored: a planted .pyc would be run
             ]
             self.harness = target
+        if (refusal := furnish(self)) is not None:
+            return refusal
         for path, text in files.items():
             if reason := _write(self.work, path, text):
                 return Refusal(path, reason)

@@ -3,10 +3,14 @@
 import contextlib
 import fcntl
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 from bilevel.errors import HarnessError
+
+_held: dict[Path, int] = {}
+_holding = threading.Lock()
 
 
 def cache_folder(name: str) -> Path:
@@ -41,3 +45,12 @@ def once(marker: Path) -> Iterator[bool]:
             return
         yield True
         marker.touch()
+
+
+def hold(folder: Path) -> None:
+    """Keep others from removing a folder of the cache while this process lives: a shared lock on the file beside it."""
+    with _holding:
+        if folder not in _held:
+            handle = os.open(folder.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            fcntl.flock(handle, fcntl.LOCK_SH)
+            _held[folder] = handle

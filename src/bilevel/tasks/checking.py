@@ -9,29 +9,30 @@ from bilevel.execution.environment import allowed
 from bilevel.execution.workspace import matches, snapshot
 from bilevel.lab import Bench, Lab
 from bilevel.task import Task
-from bilevel.tasks.model import TaskModel
-from bilevel.tasks.source import Source
+from bilevel.tasks.measuring import Measuring
+from bilevel.tasks.model import TaskModel, commands
 from bilevel.trial import Status
 
 
-def without_running(model: TaskModel, source: Source) -> Iterator[str]:
+def without_running(measuring: Measuring) -> Iterator[str]:
     """Globs that match nothing, programs that are not installed, variables that a run may not have."""
+    model, source, conditions = measuring.model, measuring.source, measuring.conditions
+    place = "start/" if measuring.tree is None else f"the source {str(measuring.tree.origin)!r}"
     files = list(snapshot(source.start))
     for path in model.candidate.editable:
         if "*" not in path and path not in files:
-            yield f"candidate.editable: there is no file {path!r} in start/"
+            yield f"candidate.editable: there is no file {path!r} in {place}"
         if matches(path, model.candidate.protected):
             yield f"candidate.editable: {path!r} is protected too, and that wins"
-    commands = {"command.run": model.command.run, "command.prepare": model.command.prepare}
-    if model.seal:
-        commands["seal.command"] = model.seal.command
-    for key, command in commands.items():
-        here = command and (command[0].startswith("{") or (source.start / command[0]).is_file())
-        if command and not here and shutil.which(command[0]) is None:
+    search = conditions.search_path(conditions.given())
+    for key, command in commands(model).items():
+        here = command[0].startswith("{") or (source.start / command[0]).is_file()
+        if not here and shutil.which(command[0], path=search) is None:
             yield f"{key}: there is no program {command[0]!r} on the PATH"
     for rung in model.rungs:
         try:
-            allowed(model.env.take, {**model.env.give, **rung.env}, scratch=source.start)
+            given = {**model.env.give, **model.command.env, **rung.env}
+            allowed(conditions.names, given, scratch=source.start, secret_ok=conditions.secret_ok)
         except BilevelError as error:
             yield f"env: {error}"
             break

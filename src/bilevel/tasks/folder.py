@@ -2,9 +2,8 @@
 
 import functools
 import json
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bilevel.codec import content_hash, plain
@@ -14,16 +13,29 @@ from bilevel.lab import Bench, Traces
 from bilevel.objective import Objective
 from bilevel.space import Candidate, Space
 from bilevel.task import Rung
+from bilevel.tasks.cache import cache_folder
 from bilevel.tasks.checking import after_running, without_running
+from bilevel.tasks.conditions import Conditions
 from bilevel.tasks.function import score
+from bilevel.tasks.interpreter import find_interpreter
 from bilevel.tasks.measuring import Measuring, Orders
-from bilevel.tasks.model import TASK_FILE, TaskModel, problems_error, read_model
+from bilevel.tasks.model import TASK_FILE, TaskModel, commands, problems_error, read_model, with_rungs
+from bilevel.tasks.repository import take
+from bilevel.tasks.sharing import shared_paths
 from bilevel.tasks.source import Source, open_source
 from bilevel.trial import Run
 from bilevel.view import Below
 
-PLACE_BOUND = ("CUDA_VISIBLE_DEVICES",)  # says where a run happens, not what is measured
-MEASURES = {"objective", "metrics", "command", "rungs", "env", "seal"}  # the tables of task.toml that decide a result
+MEASURES = {
+    "objective",
+    "metrics",
+    "source",
+    "setup",
+    "command",
+    "rungs",
+    "env",
+    "seal",
+}  # the tables of task.toml that decide a result
 
 
 @dataclass(frozen=True)
@@ -48,16 +60,27 @@ class FolderTask:
         """The task of a folder. Raises InputError with everything that is wrong with its files."""
         folder = folder.resolve()
         model = read_model(folder)
-        start, harness = folder / "start", folder / "harness"
+        harness = folder / "harness"
+        tree = take(model.source, folder, cache_folder(model.name)) if model.source else None
+        start, root = (tree.folder, tree.origin) if tree else (folder / "start", folder / "start")
         problems = [f"there is no folder {name}/" for name in _needed(model) if not (folder / name).is_dir()]
         brief = folder / "brief.md"
         if not brief.is_file() or not brief.read_text("utf-8").strip():
             problems.append("brief.md: is missing or empty; say there what is to be improved and what is fixed")
         source, wrong = open_source(start, model)
-        if problems or wrong:
-            raise problems_error(folder / TASK_FILE, problems + wrong)
+        shared, closed = shared_paths(model.command, root)
+        taken = [shared.text for shared in shared if shared.work and (start / shared.work).exists()]
+        closed += [f"command.read_paths: {text!r} is in the source already; name what lies below it" for text in taken]
+        interpreter = None
+        try:
+            interpreter = find_interpreter(model.command.python, root)
+        except InputError as error:
+            problems.append(str(error))
+        if problems or wrong or closed or interpreter is None:
+            raise problems_error(folder / TASK_FILE, problems + wrong + closed)
         harness_hash = tree_hash(harness) if harness.is_dir() else ""
-        measuring = Measuring(folder, model, source, tree_hash(start), harness_hash)
+        conditions = Conditions(model, interpreter, tuple(shared))
+        measuring = Measuring(folder, model, source, tree_hash(start), harness_hash, conditions, tree)
         return cls(folder, model, source, measuring, brief.read_text("utf-8").strip())
 
     @property
@@ -116,9 +139,30 @@ class FolderTask:
     @functools.cached_property
     def harness(self) -> str:
         """Changes with the harness, the start, what task.toml says about measuring, and the variables passed on."""
-        passed = {name: os.environ.get(name) for name in self.model.env.take if name not in PLACE_BOUND}
-        measuring = json.dumps(self.model.model_dump(mode="json", include=MEASURES), sort_keys=True)
-        return content_hash([self.measuring.harness_hash, self.measuring.start_hash, measuring, plain(passed)])[:16]
+        measuring, conditions = self.measuring, self.measuring.conditions
+        text = json.dumps(self.model.model_dump(mode="json", include=MEASURES), sort_keys=True)
+        facts = [measuring.harness_hash, measuring.start_hash, text, plain(conditions.passed())]
+        facts += [] if conditions.interpreter.ours else [plain(conditions.interpreter.record())]
+        return content_hash(facts)[:16]
+
+    @property
+    def network(self) -> str:
+        """What holds for the network of a run here: `on`, `off`, or that off is asked and not enforceable."""
+        return self.measuring.conditions.network
+
+    def with_limits(
+        self, *, wall_seconds: float | None = None, cpu_seconds: float | None = None, memory_bytes: int | None = None
+    ) -> "FolderTask":
+        """The same task with other limits on every rung: when a run is killed, not the time that a program is told.
+
+        Its harness is another one, as results under other limits are not the same. Raises InputError for limits that
+        cannot be.
+        """
+        given = {"wall_seconds": wall_seconds, "cpu_seconds": cpu_seconds, "memory_bytes": memory_bytes}
+        chosen = {name: value for name, value in given.items() if value is not None}
+        model = with_rungs(self.folder, self.model, chosen)
+        measuring = replace(self.measuring, model=model, conditions=replace(self.measuring.conditions, model=model))
+        return replace(self, model=model, measuring=measuring)
 
     def baseline(self) -> Candidate:
         return Candidate(self.source.params)
@@ -165,7 +209,7 @@ class FolderTask:
 
     def check(self, run_baseline: bool = False) -> list[str]:
         """What is wrong beyond what `open` refuses; with `run_baseline`, after running it on the cheapest rung."""
-        found = list(without_running(self.model, self.source))
+        found = list(without_running(self.measuring))
         return found + (list(after_running(self, self.model)) if run_baseline and not found else [])
 
     def prepare(self) -> None:
@@ -174,9 +218,9 @@ class FolderTask:
 
 
 def _needed(model: TaskModel) -> Iterator[str]:
-    yield "start"
-    commands = (*model.command.run, *model.command.prepare, *(model.seal.command if model.seal else ()))
-    if "{harness}" in " ".join(commands):
+    if model.source is None:
+        yield "start"
+    if any("{harness}" in part for command in commands(model).values() for part in command):
         yield "harness"
 
 

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import re
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,15 +14,29 @@ from bilevel.budget import Cost
 from bilevel.codec import content_hash, plain
 from bilevel.errors import HarnessError, InputError
 from bilevel.execution import process
-from bilevel.execution.environment import allowed
-from bilevel.execution.metrics import Invalid, JsonFile, Line, Missing, Reader, Regex, read_metric
+from bilevel.execution.environment import without_secrets
+from bilevel.execution.metrics import Invalid, JsonFile, JsonLine, Line, Missing, Reader, Regex, read_metric
 from bilevel.execution.process import Ending, Limits, Outcome
-from bilevel.execution.workspace import Refusal, Workspace, tree_hash
+from bilevel.execution.tree import delete, facts
+from bilevel.execution.workspace import IGNORED, Refusal, Workspace, matches, tree_hash
 from bilevel.lab import Bench
 from bilevel.space import Candidate, Value
 from bilevel.tasks.cache import cache_folder, once
-from bilevel.tasks.model import PLACEHOLDER, WORKDIR, JsonMetric, LineMetric, RegexMetric, RungTable, TaskModel
+from bilevel.tasks.conditions import Conditions
+from bilevel.tasks.model import PLACEHOLDER, TaskModel
+from bilevel.tasks.repository import Tree
+from bilevel.tasks.setup import MANIFEST, Outputs, keep
 from bilevel.tasks.source import Source
+from bilevel.tasks.tables import (
+    WORKDIR,
+    JsonLineMetric,
+    JsonMetric,
+    LineMetric,
+    RegexMetric,
+    RungTable,
+    SecondsMetric,
+    SeedTable,
+)
 from bilevel.trial import Run, Status
 
 LOG_LINES = 40
@@ -62,6 +75,8 @@ class Measuring:
     source: Source
     start_hash: str
     harness_hash: str
+    conditions: Conditions
+    tree: Tree | None = None  # where the source is somebody's folder
 
     def run(self, candidate: Candidate, bench: Bench, orders: Orders) -> Run:
         """Measure once. Raises InputError and HarnessError for what is not the candidate's doing."""
@@ -69,27 +84,56 @@ class Measuring:
         if found := self.source.problems(candidate):
             return _refused(bench, "; ".join(found))
         self.check_unchanged()
-        self.prepare()
+        outputs = self.setup()
+        self._prepare(outputs)
         with contextlib.ExitStack() as stack:
-            space = self._workspace(stack, self.source.changed(candidate))
+            stamps = outputs.stamps() if outputs else {}
+            files = self.source.seeded(self.source.changed(candidate), bench.seed)
+            space = self._workspace(stack, files, outputs)
             if isinstance(space, Refusal):
                 return _refused(bench, str(space))
             (space.folder / "result").mkdir()
             self._pass_on(candidate, space)
-            env = self._environment(space, {**rung.env, "BILEVEL_SEED": str(bench.seed), "BILEVEL_RUNG": rung.name})
-            full = self._filled(orders.command, space, candidate.params)
-            limits = Limits(
-                rung.wall_seconds, rung.cpu_seconds or rung.wall_seconds, rung.memory_bytes, rung.output_bytes
+            env, arguments = self._seed(bench.seed)
+            env |= {**rung.env, "BILEVEL_RUNG": rung.name}
+            if rung.budget_seconds is not None:
+                env["BILEVEL_BUDGET_SECONDS"] = f"{rung.budget_seconds:g}"
+            full = self._filled(orders.command, space, candidate.params, rung) + arguments
+            cpu = rung.cpu_seconds or rung.wall_seconds * (os.cpu_count() or 1)
+            outcome = process.run(
+                full,
+                cwd=space.work,
+                env=self._environment(space, env),
+                limits=Limits(rung.wall_seconds, cpu, rung.memory_bytes, rung.output_bytes),
+                cancel=bench.lab.cancel,
+                offline=self.conditions.offline,
             )
-            outcome = process.run(full, cwd=space.work, env=env, limits=limits, cancel=bench.lab.cancel)
             self._check_started(outcome, full[0], space)
-            return self._judged(bench, outcome, space, orders)
+            changed = outputs.changed_since(stamps) if outputs else ""
+            return self._judged(bench, outcome, space, orders, changed)
 
-    def _judged(self, bench: Bench, outcome: Outcome, space: Workspace, orders: Orders) -> Run:
+    def record(self) -> dict[str, object]:
+        """What each run's data says about the source, the interpreter and what the run finds around it."""
+        source = {"source": self.tree.record()} if self.tree else {}
+        return {**source, **self.conditions.record()}
+
+    def _seed(self, seed: int) -> tuple[dict[str, str], list[str]]:
+        """The variables and the arguments by which the evaluation seed reaches the command."""
+        match self.model.command.seed:
+            case None:
+                return {"BILEVEL_SEED": str(seed)}, []
+            case SeedTable(env=str(name)):
+                return {name: str(seed)}, []
+            case SeedTable(argument=str(name)):
+                return {}, [f"{name}{seed}"] if name.endswith("=") else [name, str(seed)]
+        return {}, []
+
+    def _judged(self, bench: Bench, outcome: Outcome, space: Workspace, orders: Orders, changed: str) -> Run:
         """The run that an outcome stands for: a status, and metrics only if every check holds."""
         cost = Cost(1, outcome.wall_seconds, outcome.cpu_seconds)
-        log = _log(outcome, space)
+        log = self._log(outcome, space)
         data: dict[str, Any] = {
+            **self.record(),
             "ending": outcome.ending.value,
             "exit_code": outcome.exit_code,
             "peak_memory_bytes": outcome.peak_memory_bytes,
@@ -100,13 +144,13 @@ class Measuring:
             text = "\n".join(filter(None, (log, reason if reason not in log else "")))
             return Run(bench.rung, bench.seed, status, cost=cost, log=text, data=facts)
 
-        if changed := space.tampering():
+        if changed := space.tampering() or changed:
             return failed(Status.REFUSED, changed)
         if not outcome.ok:
             status = ENDINGS[outcome.ending]
             if outcome.ending is Ending.EXITED and not self.model.objective.self_reported:
                 status = SCORER_EXITS.get(outcome.exit_code or 0, Status.EXIT)
-            return failed(status, _reason(outcome, space, status))
+            return failed(status, _reason(outcome, log, status))
         metrics: dict[str, float] = {}
         for name in orders.wanted:
             value = self._read(name, outcome, space)
@@ -118,19 +162,30 @@ class Measuring:
 
     def _read(self, name: str, outcome: Outcome, space: Workspace) -> float | Missing | Invalid:
         match self.model.metrics[name]:
-            case LineMetric(label=label):
-                reader: Reader = Line(label or name)
+            case SecondsMetric():
+                return outcome.wall_seconds
+            case LineMetric(label=label, after=after):
+                reader: Reader = Line(label or name, after)
             case RegexMetric(pattern=pattern):
                 reader = Regex(pattern)
-            case JsonMetric(file=file, key=key):
-                inside = file.startswith(WORKDIR)
-                reader = JsonFile(file.removeprefix(WORKDIR), key)
-                folder = space.work if inside else space.folder / "result"
-                return read_metric(reader, stdout="", folder=folder)
+            case JsonLineMetric(key=key, file=None):
+                reader = JsonLine(key)
+            case JsonMetric(file=str(file), key=key) | JsonLineMetric(file=str(file), key=key) as metric:
+                kind = JsonFile if isinstance(metric, JsonMetric) else _json_line
+                folder = space.work if file.startswith(WORKDIR) else space.folder / "result"
+                return read_metric(kind(file.removeprefix(WORKDIR), key), stdout="", folder=folder)
         return read_metric(reader, stdout=outcome.stdout, folder=space.work)
 
-    def _workspace(self, stack: contextlib.ExitStack, files: Mapping[str, str]) -> Workspace | Refusal:
+    def _workspace(
+        self, stack: contextlib.ExitStack, files: Mapping[str, str], outputs: Outputs | None
+    ) -> Workspace | Refusal:
         """A fresh working copy, removed with the stack; the files with constants may always be written."""
+
+        def furnish(space: Workspace) -> Refusal | None:
+            if outputs is not None:
+                outputs.place(space.work, files.keys())
+            return self.conditions.furnish(space)
+
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bilevel-")))
         harness = self.folder / "harness"
         space = Workspace.create(
@@ -140,6 +195,7 @@ class Measuring:
             editable=(*self.source.editable, *self.source.texts),
             protected=self.source.protected,
             harness=harness if harness.is_dir() else None,
+            furnish=furnish,
         )
         return space if isinstance(space, Refusal) else stack.enter_context(space)
 
@@ -149,10 +205,14 @@ class Measuring:
         if loose:
             (space.work / "params.json").write_text(json.dumps(loose, indent=2) + "\n", "utf-8")
 
-    def _filled(self, command: Sequence[str], space: Workspace, params: Mapping[str, Value]) -> list[str]:
+    def _filled(
+        self, command: Sequence[str], space: Workspace, params: Mapping[str, Value], rung: RungTable | None = None
+    ) -> list[str]:
         """The command with its placeholders replaced."""
+        budget = rung.budget_seconds if rung else None
         places = {
-            "python": sys.executable,
+            "python": self.conditions.interpreter.path,
+            "budget": "" if budget is None else f"{budget:g}",
             "harness": str(space.harness),
             "cache": str(self._cache()),
             "workdir": str(space.work),
@@ -161,40 +221,75 @@ class Measuring:
         }
         return [PLACEHOLDER.sub(lambda found: places[found[1]], part) for part in command]
 
-    def _given(self, more: Mapping[str, str]) -> dict[str, str]:
-        """The variables that come from the task: taken over from the host by name, set by it, set by the rung."""
-        taken = {name: os.environ[name] for name in self.model.env.take if name in os.environ}
-        return {**taken, **self.model.env.give, **more}
-
     def _environment(self, space: Workspace, more: Mapping[str, str]) -> dict[str, str]:
         ours = {"BILEVEL_CACHE": str(self._cache()), "BILEVEL_RESULT": str(space.folder / "result")}
         if space.harness is not None:
             ours["BILEVEL_HARNESS"] = str(space.harness)
-        return allowed(self.model.env.take, self._given({**more, **ours}), scratch=space.scratch)
+        return self.conditions.environment(space, {**more, **ours})
 
     def _cache(self) -> Path:
         return cache_folder(self.model.name)
 
     def prepare(self) -> None:
-        """Run the prepare command, once for a harness and the variables it sees. Raises InputError if it fails."""
+        """Run the setup and the prepare command, each once for what it depends on. Raises InputError if one fails."""
+        self._prepare(self.setup())
+
+    def setup(self) -> Outputs | None:
+        """What the setup command made; run once for a command, an interpreter, variables and inputs.
+
+        Raises InputError if it fails, HarnessError if what it made is not what it was.
+        """
+        table = self.model.setup
+        if table is None:
+            return None
+        inputs = facts(self.source.start, IGNORED, lambda path: matches(path, table.inputs))
+        passed = self.conditions.passed(), self.model.env.give, self.model.command.env
+        interpreter = self.conditions.interpreter.record()
+        about = [list(table.command), list(table.outputs), interpreter, sorted(inputs.items()), plain(passed)]
+        key = content_hash(plain(about))[:16]
+        folder = self._cache() / f"setup-{key}"
+        folder.mkdir(exist_ok=True)
+        with once(folder / MANIFEST) as fresh, contextlib.ExitStack() as stack:
+            if fresh:
+                delete(folder / "files")
+                space = self._workspace(stack, {}, None)
+                assert isinstance(space, Workspace)
+                self._run_once("[setup] of", table.command, space, space.work, table.seconds)
+                keep(space.work, self.source.start, table.outputs, folder)
+        return Outputs.read(folder, key)
+
+    def _prepare(self, outputs: Outputs | None) -> None:
         if not self.model.command.prepare:
             return
-        cache = self._cache()
-        key = content_hash([self.harness_hash, list(self.model.command.prepare), plain(self._given({}))])[:16]
-        with once(cache / f"prepared-{key}") as fresh, contextlib.ExitStack() as stack:
-            if not fresh:
-                return
-            space = self._workspace(stack, {})
-            assert isinstance(space, Workspace)
-            rung = self.model.rungs[-1]
-            limits = Limits(PREPARE_SECONDS, PREPARE_SECONDS, max(rung.memory_bytes, 4 * 2**30), rung.output_bytes)
-            command = self._filled(self.model.command.prepare, space, {})
-            outcome = process.run(command, cwd=space.scratch, env=self._environment(space, {}), limits=limits)
-            if not outcome.ok:
-                raise InputError(
-                    f"preparing task {self.model.name!r} failed ({outcome.ending.value}, exit code "
-                    f"{outcome.exit_code}); the end of its output:\n{_log(outcome, space)}"
-                )
+        given = self.conditions.given() | {name: "" for name in self.conditions.secrets()}
+        about = [self.harness_hash, list(self.model.command.prepare), plain(given)]
+        about += [] if self.conditions.interpreter.ours else [plain(self.conditions.interpreter.record())]
+        with once(self._cache() / f"prepared-{content_hash(about)[:16]}") as fresh, contextlib.ExitStack() as stack:
+            if fresh:
+                space = self._workspace(stack, {}, outputs)
+                assert isinstance(space, Workspace)
+                self._run_once("preparing", self.model.command.prepare, space, space.scratch, PREPARE_SECONDS)
+
+    def _run_once(self, what: str, command: Sequence[str], space: Workspace, cwd: Path, seconds: float) -> None:
+        """Run a command that is not a measurement, with the network. Raises InputError if it fails."""
+        rung = self.model.rungs[-1]
+        cpu = seconds * (os.cpu_count() or 1)
+        limits = Limits(seconds, cpu, max(rung.memory_bytes, 4 * 2**30), max(rung.output_bytes, 2**20))
+        full = self._filled(command, space, {})
+        outcome = process.run(full, cwd=cwd, env=self._environment(space, {}), limits=limits)
+        if not outcome.ok:
+            raise InputError(
+                f"{what} task {self.model.name!r} failed ({outcome.ending.value}, exit code {outcome.exit_code}); "
+                f"the end of its output:\n{self._log(outcome, space)}"
+            )
+
+    def _log(self, outcome: Outcome, space: Workspace) -> str:
+        """The end of what was printed, without the names of the temporary folders (the same for the same run) and
+        without the values of secrets."""
+        text = outcome.tail(LOG_LINES)
+        for folder in (space.work, space.folder):
+            text = text.replace(f"{folder}/", "").replace(str(folder), ".")
+        return without_secrets(text, self.conditions.secrets())
 
     def _rung(self, name: str) -> RungTable:
         for rung in self.model.rungs:
@@ -207,12 +302,16 @@ class Measuring:
         """Raises HarnessError if start/ or harness/ is not what it was when the task was opened."""
         harness = self.folder / "harness"
         for name, now, before in (
-            ("start", tree_hash(self.source.start), self.start_hash),
-            ("harness", tree_hash(harness) if harness.is_dir() else "", self.harness_hash),
+            (
+                "start/" if self.tree is None else "the copy of the source",
+                tree_hash(self.source.start),
+                self.start_hash,
+            ),
+            ("harness/", tree_hash(harness) if harness.is_dir() else "", self.harness_hash),
         ):
             if now != before:
                 raise HarnessError(
-                    f"{name}/ of task {self.model.name!r} in {str(self.folder)!r} has changed since the task was "
+                    f"{name} of task {self.model.name!r} in {str(self.folder)!r} has changed since the task was "
                     "opened, so new results could not be compared with the old; undo the change, or start a new run"
                 )
 
@@ -226,19 +325,14 @@ def _refused(bench: Bench, reason: str) -> Run:
     return Run(bench.rung, bench.seed, Status.REFUSED, log=reason, data={"reason": reason})
 
 
-def _log(outcome: Outcome, space: Workspace) -> str:
-    """The end of what was printed, without the names of the temporary folders: the same for the same run."""
-    text = outcome.tail(LOG_LINES)
-    for folder in (space.work, space.folder):
-        text = text.replace(f"{folder}/", "").replace(str(folder), ".")
-    return text
+def _json_line(path: str, key: str) -> JsonLine:
+    return JsonLine(key, path)
 
 
-def _reason(outcome: Outcome, space: Workspace, status: Status) -> str:
+def _reason(outcome: Outcome, log: str, status: Status) -> str:
     """The scorer's last line `WORD: reason`, or which limit it was."""
     if outcome.ending is not Ending.EXITED:
         return outcome.ending.value.replace("_", " ")
-    log = _log(outcome, space)
     lines: list[str] = re.findall(r"^(?:REFUSED|DIVERGED|CRASHED|INFRASTRUCTURE): .*$", log, re.MULTILINE)
     raised: list[str] = re.findall(r"^[A-Za-z_][\w.]*(?:Error|Exception|Warning|Exit)\b.*$", log, re.MULTILINE)
     if status is Status.EXIT and raised:

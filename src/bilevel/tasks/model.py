@@ -6,177 +6,66 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import Field, ValidationError
 
 from bilevel.errors import InputError
-from bilevel.space import Bool, Choice, Domain, Float, Int
+from bilevel.tasks.tables import (
+    WORKDIR,
+    CandidateTable,
+    CommandTable,
+    EnvTable,
+    JsonLineMetric,
+    JsonMetric,
+    Metric,
+    ObjectiveTable,
+    RegexMetric,
+    RungTable,
+    SealTable,
+    SeedTable,
+    SetupTable,
+    SourceTable,
+    SpaceTable,
+    Table,
+    Text,
+)
 
 TASK_FILE = "task.toml"
-PLACES = ("python", "harness", "cache", "workdir", "result")
+PLACES = ("python", "harness", "cache", "workdir", "result", "budget")
 PLACEHOLDER = re.compile(r"\{([A-Za-z]\w*(?::\w+)?)\}")
-WORKDIR = "workdir/"  # a metrics file that the candidate writes into its working copy
-Text = Annotated[str, Field(min_length=1)]
-Option: TypeAlias = bool | int | float | str | tuple[bool | int | float | str, ...]
-
-
-class Table(BaseModel):
-    """A table of the file: unknown keys are errors, types are not converted."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class ObjectiveTable(Table):
-    """`self_reported`: the candidate's own program writes the metrics. Otherwise a scorer in harness/ does."""
-
-    metric: Text
-    unit: str = ""
-    direction: Literal["minimize", "maximize"]
-    self_reported: bool = True
-
-
-class LineMetric(Table):
-    """The last line `label: number` of what the command prints; the label is the metric's name unless given."""
-
-    read: Literal["line"]
-    label: Text | None = None
-
-
-class RegexMetric(Table):
-    """The first group of the last match of `pattern` in what the command prints."""
-
-    read: Literal["regex"]
-    pattern: Text
-
-
-class JsonMetric(Table):
-    """A number in a JSON file: `file` is relative to the result folder, or to the working copy after `workdir/`."""
-
-    read: Literal["json"]
-    file: Text
-    key: Text
-
-
-Metric: TypeAlias = Annotated[LineMetric | RegexMetric | JsonMetric, Field(discriminator="read")]
-
-
-class FloatParameter(Table):
-    """A real number from `low` to `high`."""
-
-    type: Literal["float"]
-    low: float
-    high: float
-    log: bool = False
-    locked: bool = False
-    default: float | None = None
-
-    def domain(self) -> Domain:
-        return Float(self.low, self.high, self.log, self.locked)
-
-
-class IntParameter(Table):
-    """A whole number from `low` to `high`."""
-
-    type: Literal["int"]
-    low: int
-    high: int
-    log: bool = False
-    power_of_two: bool = False
-    locked: bool = False
-    default: int | None = None
-
-    def domain(self) -> Domain:
-        return Int(self.low, self.high, self.log, self.power_of_two, self.locked)
-
-
-class ChoiceParameter(Table):
-    """One of `options`; a list among them is a tuple."""
-
-    type: Literal["choice"]
-    options: Annotated[tuple[Option, ...], Field(min_length=1)]
-    locked: bool = False
-    default: Option | None = None
-
-    def domain(self) -> Domain:
-        return Choice(self.options, self.locked)
-
-
-class BoolParameter(Table):
-    """True or false."""
-
-    type: Literal["bool"]
-    locked: bool = False
-    default: bool | None = None
-
-    def domain(self) -> Domain:
-        return Bool(self.locked)
-
-
-Parameter: TypeAlias = Annotated[
-    FloatParameter | IntParameter | ChoiceParameter | BoolParameter, Field(discriminator="type")
-]
-
-
-class CandidateTable(Table):
-    """Which files of start/ a candidate may change: globs over relative paths, `protected` wins."""
-
-    editable: tuple[Text, ...] = ()
-    protected: tuple[Text, ...] = ()
-
-
-class SpaceTable(Table):
-    """`constants`: the files whose UPPER_CASE constants are the parameters; without any, `parameters` are all."""
-
-    constants: tuple[Text, ...] = ()
-    parameters: Mapping[str, Parameter] = {}
-
-
-class CommandTable(Table):
-    """`prepare` is run once for a harness, `run` for each measurement; no shell is used."""
-
-    run: Annotated[tuple[Text, ...], Field(min_length=1)]
-    prepare: tuple[Text, ...] = ()
-
-
-class RungTable(Table):
-    """A size of measurement and its limits; `cpu_seconds` counts all processes and is `wall_seconds` unless given."""
-
-    name: Text
-    wall_seconds: PositiveFloat
-    cpu_seconds: PositiveFloat | None = None
-    memory_bytes: PositiveInt = 4 * 2**30
-    output_bytes: PositiveInt = 2**20
-    env: Mapping[str, str] = {}
-
-
-class EnvTable(Table):
-    """The environment of a run beyond the allow-list: names taken over from the host, and values."""
-
-    take: tuple[Text, ...] = Field((), alias="pass")
-    give: Mapping[str, str] = Field({}, alias="set")
-
-
-class SealTable(Table):
-    """Metrics that no search may see, and the command that measures them, which only reports run."""
-
-    metrics: Annotated[tuple[Text, ...], Field(min_length=1)]
-    command: Annotated[tuple[Text, ...], Field(min_length=1)]
 
 
 class TaskModel(Table):
     """A whole `task.toml`."""
 
+    later = frozenset({"source", "setup"})
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
     title: Text
     objective: ObjectiveTable
     metrics: Mapping[str, Metric]
+    source: SourceTable | None = None
     candidate: CandidateTable = CandidateTable()
     space: SpaceTable = SpaceTable()
+    setup: SetupTable | None = None
     command: CommandTable
     rungs: Annotated[tuple[RungTable, ...], Field(min_length=1)]
     env: EnvTable = EnvTable.model_validate({})
     seal: SealTable | None = None
+
+
+ONCE = ("setup.command", "command.prepare")  # commands that are not a measurement
+
+
+def commands(model: TaskModel) -> dict[str, tuple[str, ...]]:
+    """The commands of a task by their keys, without those that it does not have."""
+    found = {
+        "setup.command": model.setup.command if model.setup else (),
+        "command.prepare": model.command.prepare,
+        "command.run": model.command.run,
+        "seal.command": model.seal.command if model.seal else (),
+    }
+    return {key: command for key, command in found.items() if command}
 
 
 def read_model(folder: Path) -> TaskModel:
@@ -196,6 +85,21 @@ def read_model(folder: Path) -> TaskModel:
     if problems:
         raise problems_error(path, problems)
     return model
+
+
+def with_rungs(folder: Path, model: TaskModel, limits: Mapping[str, float | int]) -> TaskModel:
+    """The model with these limits in every rung. Raises InputError as `read_model` does."""
+    data = {"rungs": [{**rung.model_dump(), **limits} for rung in model.rungs]}
+    try:
+        rungs = tuple(RungTable.model_validate(rung) for rung in data["rungs"])
+    except ValidationError as error:
+        raise problems_error(
+            folder / TASK_FILE, [_problem(data["rungs"][0], found) for found in error.errors()]
+        ) from None
+    changed = model.model_copy(update={"rungs": rungs})
+    if problems := list(_contradictions(changed)):
+        raise problems_error(folder / TASK_FILE, problems)
+    return changed
 
 
 def problems_error(path: Path, problems: Sequence[str]) -> InputError:
@@ -255,15 +159,48 @@ def _contradictions(model: TaskModel) -> Iterator[str]:
     names = [rung.name for rung in model.rungs]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"rungs: two rungs are called {name!r}"
-    sealed = model.seal.command if model.seal else ()
-    for key, command in (("run", model.command.run), ("prepare", model.command.prepare), ("seal", sealed)):
+    yield from _placeholder_problems(model)
+    yield from _command_problems(model)
+
+
+def _placeholder_problems(model: TaskModel) -> Iterator[str]:
+    for key, command in commands(model).items():
         for place in PLACEHOLDER.findall(" ".join(command)):
             kind, _, parameter_name = place.partition(":")
             if place not in PLACES and not (kind == "param" and parameter_name in model.space.parameters):
                 known = ", ".join(f"{{{known}}}" for known in (*PLACES, "param:NAME"))
-                yield f"{'seal.command' if key == 'seal' else f'command.{key}'}: {{{place}}} is not one of {known}"
-            elif key == "prepare" and (kind == "param" or place in ("workdir", "result")):
-                yield f"command.prepare: {{{place}}} exists only while a candidate is measured"
+                yield f"{key}: {{{place}}} is not one of {known}"
+            elif key in ONCE and (kind == "param" or place in ("workdir", "result", "budget")):
+                yield f"{key}: {{{place}}} exists only while a candidate is measured"
+            elif key == "setup.command" and place == "harness":
+                yield "setup.command: {harness} is not there yet; what belongs to the scorer goes into command.prepare"
+            elif place == "budget":
+                for rung in model.rungs:
+                    if rung.budget_seconds is None:
+                        yield f"{key}: {{budget}} needs budget_seconds in rung {rung.name!r}"
+
+
+def _command_problems(model: TaskModel) -> Iterator[str]:
+    """Seeds, variables and limits that contradict each other."""
+    command, seed = model.command, model.command.seed
+    if isinstance(seed, SeedTable):
+        if len([value for _, value in seed if value is not None]) != 1:
+            yield 'command.seed: give exactly one of env, argument and constant, or the text "none"'
+        if seed.constant in model.space.parameters:
+            yield f"command.seed.constant: {seed.constant} is the seed, so it is no parameter; remove its table"
+        if seed.constant and not model.space.constants:
+            yield "command.seed.constant: name the file where the constant stands in space.constants"
+    for name in command.env_secret_ok:
+        if name not in (*command.env_pass, *model.env.take):
+            yield f"command.env_secret_ok: {name!r} is not in command.env_pass, so it is not passed on"
+    for name in command.env.keys() & model.env.give.keys():
+        yield f"command.env.{name}: [env] set gives this variable too; keep one of them"
+    for rung in model.rungs:
+        if rung.budget_seconds is not None and rung.budget_seconds >= rung.wall_seconds:
+            yield (
+                f"rungs.{rung.name}.wall_seconds: the run would be killed after {rung.wall_seconds:g} s, before its "
+                f"own budget of {rung.budget_seconds:g} s ends; leave room for its start and its evaluation"
+            )
 
 
 def _metric_problems(model: TaskModel) -> Iterator[str]:
@@ -284,7 +221,7 @@ def _metric_problems(model: TaskModel) -> Iterator[str]:
             else:
                 if groups != 1:
                     yield f"metrics.{name}.pattern: needs exactly one group, the number, not {groups}"
-        if isinstance(metric, JsonMetric):
+        if isinstance(metric, JsonMetric | JsonLineMetric) and metric.file is not None:
             if ".." in metric.file.split("/") or metric.file.startswith("/"):
                 yield f"metrics.{name}.file: {metric.file!r} leaves its folder"
             if metric.file.startswith(WORKDIR) and not objective.self_reported:

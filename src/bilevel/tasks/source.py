@@ -11,6 +11,7 @@ from bilevel.execution import constants
 from bilevel.execution.workspace import matches, snapshot
 from bilevel.space import Bool, Candidate, Choice, Domain, Space, Value, same_value
 from bilevel.tasks.model import TaskModel
+from bilevel.tasks.tables import SeedTable
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Source:
     places: Mapping[str, str]  # constant -> its file
     space: Space
     params: Mapping[str, Value]  # at the start
+    seed: str | None = None  # the constant that the evaluation seed is written into
 
     def problems(self, candidate: Candidate) -> list[str]:
         """Why the files of a candidate may not be used: not editable, unreadable, or against the space."""
@@ -55,7 +57,7 @@ class Source:
             locked = self.space.domains[name].locked
             if name in bad:
                 yield f"{name}: {bad[name]}"
-            elif name not in found and not locked:
+            elif name not in found and (not locked or name == self.seed):
                 yield f"{name}: {path} must go on assigning this constant a literal at its top level"
             elif locked and name in found and not same_value(cast(Value, found[name]), self.params[name]):
                 yield f"{name}: is locked by the task and stays {self.params[name]!r}, also in {path}"
@@ -63,7 +65,7 @@ class Source:
     def changed(self, candidate: Candidate) -> dict[str, str]:
         """The final text of each file that differs from the start, by path: its files with its constants written in.
 
-        Raises InputError for what `problems` lists.
+        Raises InputError for what `problems` lists. A constant that takes the seed is as the start has it.
         """
         result = dict(candidate.files)
         for path, text in self.texts.items():
@@ -76,6 +78,14 @@ class Source:
             }
             result[path] = constants.write(text, values, where=path)
         return {path: text for path, text in sorted(result.items()) if text != self.text(path)}
+
+    def seeded(self, files: Mapping[str, str], seed: int) -> dict[str, str]:
+        """The files of `changed` with the evaluation seed written into its constant, if there is one."""
+        if self.seed is None:
+            return dict(files)
+        path = self.places[self.seed]
+        text = constants.write(files.get(path, self.texts[path]), {self.seed: seed}, where=path)
+        return {**files, path: text}
 
     def text(self, path: str) -> str | None:
         """A file as it is at the start; None if there is none or if it is not text."""
@@ -157,6 +167,7 @@ class Source:
 
 def open_source(start: Path, model: TaskModel) -> tuple[Source, list[str]]:
     """The source of a task, and everything that is wrong with it; with problems, the source must not be used."""
+    where = "start/" if model.source is None else ""
     listed = {name: parameter.domain() for name, parameter in model.space.parameters.items()}
     texts: dict[str, str] = {}
     places: dict[str, str] = {}
@@ -167,10 +178,10 @@ def open_source(start: Path, model: TaskModel) -> tuple[Source, list[str]]:
             texts[path] = (start / path).read_bytes().decode("utf-8")
             found, bad = constants.read(texts[path], where=path), constants.problems(texts[path], where=path)
         except (OSError, UnicodeDecodeError) as error:
-            problems.append(f"space.constants: start/{path} cannot be read: {error}")
+            problems.append(f"space.constants: {where}{path} cannot be read: {error}")
             continue
         except InputError as error:
-            problems.append(f"space.constants: start/{error}")
+            problems.append(f"space.constants: {where}{error}")
             continue
         if matches(path, model.candidate.protected):
             problems.append(f"space.constants: {path} is protected, so its constants cannot be set")
@@ -196,7 +207,10 @@ def open_source(start: Path, model: TaskModel) -> tuple[Source, list[str]]:
         problems.append("space: nothing may be changed; give a domain to a constant, or name editable files")
     space = Space({name: domains[name] for name in [*(n for n in listed if n in domains), *_rest(domains, listed)]})
     chosen = model.candidate
-    return Source(start, chosen.editable, chosen.protected, texts, places, space, params), sorted(problems)
+    seed = model.command.seed.constant if isinstance(model.command.seed, SeedTable) else None
+    if seed is not None and type(params.get(seed)) is not int:
+        problems.append(f"command.seed.constant: no constant {seed} with a whole number in a file of space.constants")
+    return Source(start, chosen.editable, chosen.protected, texts, places, space, params, seed), sorted(problems)
 
 
 def _rest(domains: Mapping[str, Domain], listed: Mapping[str, Domain]) -> list[str]:
