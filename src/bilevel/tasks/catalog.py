@@ -14,6 +14,7 @@ from bilevel.tasks.folder import FolderTask
 from bilevel.tasks.gpt_table import gpt_table
 from bilevel.tasks.model import TASK_FILE, read_model
 from bilevel.tasks.sphere import sphere
+from bilevel.tasks.worker import WorkerTask
 
 MADE: Mapping[str, Callable[..., Task]] = {"sphere": sphere, "gpt-table": gpt_table}
 TITLES = {
@@ -48,6 +49,8 @@ def find(name_or_path: str | os.PathLike[str], **options: object) -> Task:
     name, _, given = text.partition(":")
     if name in MADE:
         return MADE[name](**_typed(name, {**_pairs(text, given), **options}))
+    if name == "worker":  # a Python function; see bilevel.optimize
+        return WorkerTask.parse(given)
     folders = _folders()
     if name in folders:
         _no_options(name, {**_pairs(text, given), **options})
