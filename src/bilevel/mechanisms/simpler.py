@@ -14,8 +14,8 @@ class Simpler(Mechanism):
     shorter, though it would be discarded.
 
     It must be within the margin of the incumbent too, so that many small losses do not add up. The lengths are those
-    that the task's runs record (`program_characters`: comments, blank space and the values of parameters not counted);
-    else those of the candidate's files, where its parent holds the same ones. A change of parameters alone is never simpler.
+    that the task's runs record (`program_characters`: without comments, blank space and the values of parameters);
+    else those of the candidate's files, where its parent holds the same ones. Other parameters are never simpler.
     """
 
     domain = "parsimony"
