@@ -21,7 +21,7 @@ from bilevel.testing import check_task
 from bilevel.trial import Status
 
 SPACE = {"rate": (1e-4, 1.0, "log"), "depth": range(1, 9), "shape": ["flat", "round"]}
-SWITCH = {"x": range(0, 2)}
+SWITCH = {"x": range(2)}
 
 
 def search(function, **options):

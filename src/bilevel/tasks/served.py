@@ -166,7 +166,7 @@ def answered(function: Callable[..., Any], request: Mapping[str, Any]) -> dict[s
     params, seed = dict(build(Mapping[str, Any], request["params"])), request["seed"]
     _seed(seed)
     try:
-        value = function(params, seed) if _takes_seed(function) else function(params)
+        value = function(params, seed) if request["takes_seed"] else function(params)
         metrics = numbers_in(_plain(value), request["metric"])
         return {"metrics": metrics, "text": repr(value)[:MOST_TEXT]}
     except MemoryError as error:
@@ -223,6 +223,7 @@ def serve() -> None:
     try:
         prctl(supervisor.PR_SET_PDEATHSIG, signal.SIGKILL)  # an import that hangs does not outlive its host
         function = found(json.loads(_read_line(control)))
+        takes_seed = _takes_seed(function)
         prctl(supervisor.PR_SET_PDEATHSIG, 0)
     except BaseException as error:
         _say(answers, {"failed": _last_lines(error)})
@@ -240,7 +241,7 @@ def serve() -> None:
     _say(answers, {"ready": os.getpid()})
     with tempfile.TemporaryFile() as answer:
         while line := _read_line(0):
-            _serve_one(json.loads(line), function, answer.fileno(), wake, answers)
+            _serve_one({**json.loads(line), "takes_seed": takes_seed}, function, answer.fileno(), wake, answers)
 
 
 def _serve_one(request: dict[str, Any], function: Callable[..., Any], answer: int, wake: int, answers: int) -> None:
