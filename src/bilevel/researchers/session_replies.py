@@ -46,7 +46,11 @@ class Critique(BaseModel):
 
     @property
     def choice(self) -> Idea:
-        return next(idea for idea in self.ideas if _plain(idea.name) == _plain(self.selected))
+        """The idea that was selected by its name, or by part of it; the one with the highest score if by neither."""
+        wanted = _plain(self.selected)
+        same = [idea for idea in self.ideas if _plain(idea.name) == wanted]
+        near = [idea for idea in self.ideas if _plain(idea.name) in wanted or wanted in _plain(idea.name)]
+        return next(iter(same or (near if len(near) == 1 else [])), max(self.ideas, key=lambda idea: idea.score))
 
 
 class Parameter(BaseModel):
@@ -119,9 +123,6 @@ def read_ideas(text: str) -> str:
 def read_critique(text: str, trials: int) -> Critique:
     """The assessment. `trials`: how many the trace has; evidence may name no others."""
     critique = parse(text, Critique)
-    names = [idea.name for idea in critique.ideas]
-    if _plain(critique.selected) not in map(_plain, names):
-        raise ValueError(f"selected is {critique.selected!r}, which is none of the ideas: {', '.join(names)}")
     unknown = sorted({n for idea in critique.ideas for n in idea.evidence if not 0 <= n < trials})
     if unknown:
         last = f"the trials go from 0 to {trials - 1}" if trials else "there are none yet"

@@ -195,7 +195,6 @@ def test_a_full_set_is_replaced_in():
 
 OBJECTIONS = {
     "critique": [
-        ({**CRITIQUE, "selected": "Gradient"}, "selected is 'Gradient', which is none of the ideas: Cool off, Wander"),
         ({**CRITIQUE, "ideas": [{**FIRST, "evidence": [3, 99]}]}, "do not exist (99): the trials go from 0 to 16"),
         ({**CRITIQUE, "ideas": [{**FIRST, "impact": 9}]}, "ideas.0.impact"),
         ("no JSON at all", "no JSON object"),
@@ -228,6 +227,15 @@ def test_an_answer_that_does_not_hold_is_asked_for_again_with_the_error(what, an
     assert f"session/{what}/re-ask 1" in purposes(lab) and len(lab.store.calls()) == 5
     second = [request for name, request in model.asked if name == what][1]
     assert error in second.messages[-1].text and second.messages[0].text == model.prompt(what)
+
+
+@pytest.mark.parametrize(
+    ("selected", "chosen"),
+    [("wander", "Wander"), ("2. Wander (start elsewhere)", "Wander"), ("Cool", "Cool off"), ("Gradient", "Cool off")],
+)
+def test_an_idea_is_selected_by_its_name_or_else_by_its_score(selected, chosen):
+    (proposal,), lab = proposed(session(), Rounds({**GOOD, "critique": {**CRITIQUE, "selected": selected}}))
+    assert proposal.notes["idea"] == chosen and "session/critique/re-ask 1" not in purposes(lab)
 
 
 def test_an_answer_that_never_holds_is_unusable():
