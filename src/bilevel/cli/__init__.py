@@ -292,5 +292,7 @@ def main() -> None:
 
 
 def _fail(error: BilevelError, code: int) -> None:
-    print(f"bilevel: {error}", file=sys.stderr)
+    from bilevel.cli.printing import visible
+
+    print(f"bilevel: {visible(str(error))}", file=sys.stderr)
     sys.exit(code)

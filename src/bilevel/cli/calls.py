@@ -12,6 +12,8 @@ from bilevel.cli.printing import LEVEL_TITLES, console, jsonable, print_json, vi
 from bilevel.replay import replay
 from bilevel.store.folder import RunFolder
 
+WIDE = 200  # columns of the list of calls where there is no terminal
+
 
 def print_calls(path: Path, number: int | None, as_json: bool) -> None:
     """All calls of a run in a table, or one in full."""
@@ -42,14 +44,14 @@ def print_replay(path: Path, as_json: bool) -> None:
 def _print_table(calls: Sequence[CallSummary]) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 2))
     for name in ("call", "level", "branch", "trial", "for", "answered by", "end"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for name in ("tokens in", "out", "US dollars", "seconds"):
         table.add_column(name, justify="right")
     for call in calls:
         cells = (str(call.number), call.level, call.branch, str(call.trial), call.purpose, call.model, call.finish)
         money = "unknown" if call.money is None else f"{call.money:.4f}"
         table.add_row(*map(escape, cells), str(call.tokens_in), str(call.tokens_out), money, f"{call.seconds:.1f}")
-    console().print(table if calls else "this run asked no language model")
+    console(width=WIDE).print(table if calls else "this run asked no language model")
 
 
 def _print_call(call: Call, as_json: bool) -> None:

@@ -21,6 +21,7 @@ from bilevel.cli.printing import (
     print_ledger,
     print_mechanism,
     print_summary,
+    visible,
 )
 from bilevel.codec import derive_seed
 from bilevel.errors import InputError
@@ -110,7 +111,7 @@ def print_diff(path: Path, as_json: bool) -> None:
         if not summary.changes and not summary.files:
             print("the baseline is the best candidate so far: nothing has changed")
         if patch:
-            print(patch, end="")
+            print(visible(patch) if sys.stdout.isatty() else patch, end="")
 
 
 def print_best(path: Path, apply: Path | None, export: Path | None, sealed: bool, as_json: bool) -> None:
@@ -238,7 +239,8 @@ def _show_trial(trial: Trial, as_json: bool) -> None:
     out.print(f"{trial.status.value}, score {trial.score}; {verdict}: {trial.decision.reason}", markup=False)
     for name in trial.candidate.files_changed_from(trial.parent):
         old, new = trial.parent.files.get(name, ""), trial.candidate.files.get(name, "")
-        print("".join(difflib.unified_diff(old.splitlines(True), new.splitlines(True), f"a/{name}", f"b/{name}")))
+        lines = difflib.unified_diff(old.splitlines(True), new.splitlines(True), f"a/{name}", f"b/{name}")
+        print(visible("".join(lines)))
     for run in trial.runs:
         metrics = ", ".join(f"{k} {v:.6g}" for k, v in (run.metrics or {}).items())
         out.print(f"run on {run.rung}, seed {run.seed}: {run.status.value} {metrics}", highlight=False, markup=False)

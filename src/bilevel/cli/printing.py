@@ -2,11 +2,12 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
+from rich.segment import Segment
 from rich.syntax import Syntax
 from rich.table import Table
 
@@ -16,10 +17,18 @@ from bilevel.report import LevelCost, MechanismTrial, Summary, sparkline
 LEVEL_TITLES = {"inner": "level 1 (inner)", "settings": "level 1.5 (settings)", "mechanisms": "level 2 (mechanisms)"}
 
 
-def console(*, stderr: bool = False) -> Console:
-    """Where text goes: as wide as the terminal, or 120 columns where there is none."""
-    made = Console(stderr=stderr)
-    return made if made.is_terminal else Console(stderr=stderr, width=120)
+class Shown(Console):
+    """A console on which no text of a program or a model steers the terminal."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(visible(segment.text), segment.style)
+
+
+def console(*, stderr: bool = False, width: int = 120) -> Console:
+    """Where text goes: as wide as the terminal, or so many columns where there is none."""
+    made = Shown(stderr=stderr)
+    return made if made.is_terminal else Shown(stderr=stderr, width=width)
 
 
 def jsonable(value: object) -> Any:
