@@ -1,6 +1,6 @@
 """The default keep rule: a trial against its parent, beyond the noise."""
 
-from bilevel.trace import Trace, top_scores
+from bilevel.trace import Trace
 from bilevel.trial import Decision, Trial
 
 
@@ -15,10 +15,10 @@ def keep_by_default(trace: Trace, trial: Trial) -> Decision:
         return Decision(True, "the baseline")
     if trace.objective.relative:
         return _keep_relative(trial, trial.score)
-    parent = trace.of(trial.parent.id)
-    if parent is None or parent.score is None:
+    parent, gain = trace.of(trial.parent.id), trace.gain_of(trial)
+    if parent is None or gain is None:
         return Decision(True, "its parent has no score")
-    return _verdict(_paired_gain(trace, parent, trial), trace.noise.margin, f"its parent (trial {parent.number})")
+    return _verdict(gain, trace.noise.margin, f"its parent (trial {parent.number})")
 
 
 def _keep_relative(trial: Trial, gain: float) -> Decision:
@@ -29,16 +29,6 @@ def _keep_relative(trial: Trial, gain: float) -> Decision:
     if data.get("simpler") and gain == 0:
         return Decision(True, "equal to its control, and simpler")
     return _verdict(gain, float(data.get("margin", 0.0)), "its control" if data.get("control") else "the cycle's start")
-
-
-def _paired_gain(trace: Trace, parent: Trial, trial: Trial) -> float:
-    """The mean gain over the seeds that both were measured on, or the gain of the mean scores where there are none."""
-    name = trace.objective.name
-    old, new = top_scores(parent, name), top_scores(trial, name)
-    shared = old.keys() & new.keys()
-    if not shared or parent.score is None or trial.score is None:
-        return trace.objective.gain(parent.score or 0.0, trial.score or 0.0)
-    return sum(trace.objective.gain(old[seed], new[seed]) for seed in sorted(shared)) / len(shared)
 
 
 def _verdict(gain: float, margin: float, than: str) -> Decision:

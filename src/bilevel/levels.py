@@ -156,6 +156,7 @@ class LoopTask:
             margin=_leaf_trace(lab.traces, spec, branch.id).noise.margin,
             cost=sum((trial.cost for trial in own), Cost()),
             ledger=merge(*(_ledger(trial) for trial in own)),
+            trials=tuple(_leaf_trace(lab.traces, spec, branch.id)[len(_leaf_trace(lab.traces, spec, bench.state)) :]),
         )
 
     def _report(self, bench: Bench, challenger: "Arm", control: "Arm | None", candidate: Candidate) -> Run:
@@ -168,7 +169,7 @@ class LoopTask:
         gain = 0.0 if reference is None else leaf(self.inner).task.objective.gain(reference, challenger.best)
         better = challenger if control is None or gain > 0 else control
         data: dict[str, object] = {
-            "arms": {arm.name: arm.summary() for arm in arms},
+            "arms": {arm.name: arm.summary(self._credited(candidate, bench.parent)) for arm in arms},
             "margin": challenger.margin,
             "control": control is not None,
             "simpler": bench.parent is not None and len(candidate.files) < len(bench.parent.files),
@@ -188,13 +189,17 @@ class LoopTask:
         )
 
     def _inert(self, arm: "Arm", candidate: Candidate, parent: Candidate | None) -> list[str]:
-        names = () if parent is None else self.surface.credited(candidate, parent)
+        names = self._credited(candidate, parent)
         return [name for name in names if not any(count.decisive for count in arm.ledger.get(name, {}).values())]
+
+    def _credited(self, candidate: Candidate, parent: Candidate | None) -> tuple[str, ...]:
+        return () if parent is None else self.surface.credited(candidate, parent)
 
 
 @dataclass(frozen=True)
 class Arm:
-    """What one arm of a run did: its branch, the innermost best before and after, its cost and ledger."""
+    """What one arm of a run did: its branch, the innermost best before and after, its cost, ledger and
+    innermost trials."""
 
     name: str
     branch: str
@@ -203,9 +208,12 @@ class Arm:
     margin: float
     cost: Cost
     ledger: Mapping[str, Mapping[str, Count]]
+    trials: tuple[Trial, ...]
 
-    def summary(self) -> dict[str, object]:
+    def summary(self, credited: tuple[str, ...]) -> dict[str, object]:
+        """What is stored of it; trial by trial where mechanisms must prove that they mattered."""
         return {
+            "trials": [_signals(trial, credited) for trial in self.trials] if credited else [],
             "branch": self.branch,
             "before": self.before,
             "best": self.best,
@@ -308,6 +316,19 @@ def _ledger(trial: Trial) -> Mapping[str, Mapping[str, Count]]:
         if "ledger" in run.data
     ]
     return merge(trial.ledger, *deeper)
+
+
+def _signals(trial: Trial, credited: tuple[str, ...]) -> dict[str, object]:
+    """What a trial was and what the credited mechanisms did in it: process signals only."""
+    return {
+        "number": trial.number,
+        "author": trial.proposal.author[:60],
+        "candidate": trial.candidate.id,
+        "changes": {name: [change.old, change.new] for name, change in trial.changes.items()},
+        "score": trial.score,
+        "keep": trial.decision.keep,
+        "ledger": {name: _numbers(trial.ledger[name]) for name in credited if name in trial.ledger},
+    }
 
 
 def _numbers(hooks: Mapping[str, Count]) -> dict[str, list[int]]:

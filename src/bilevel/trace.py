@@ -141,6 +141,18 @@ class Trace:
         found = self.measured(candidate_id)
         return found[0] if found else None
 
+    def gain_of(self, trial: Trial) -> float | None:
+        """A trial's gain over its parent: the mean over the seeds that both were measured on, or the gain of the mean
+        scores where there are none. None where one of the two has no score. A relative score is a gain already."""
+        parent, objective = self.of(trial.parent.id), self.objective
+        if trial.score is None or objective.relative:
+            return trial.score
+        if parent is None or parent.score is None:
+            return None
+        old, new = top_scores(parent, objective.name), top_scores(trial, objective.name)
+        gains = [objective.gain(old[seed], new[seed]) for seed in sorted(old.keys() & new.keys())]
+        return sum(gains) / len(gains) if gains else objective.gain(parent.score, trial.score)
+
     def since_improvement(self) -> int:
         """How many trials came after the one that set the incumbent."""
         best = self.incumbent

@@ -1,5 +1,6 @@
 """From a recipe to loops: the task, the researchers, the mechanisms and the models that it names, put together."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib import resources
@@ -20,7 +21,13 @@ from bilevel.task import Task
 LEVELS = {"settings": "1.5", "mechanisms": "2"}  # the numbers by which the levels are known
 
 
-LOOP_SOURCES = ("mechanism", "view", "trial", "draft", "fold", "loop", "keep")  # what a mechanism session reads
+LOOP_SOURCES = {  # what a mechanism session reads: the functions that decide, by module
+    "draft": ("Drafting.draft", "Drafting._run", "Drafting._problem"),
+    "loop": ("Loop._ask_researcher", "Loop.measure", "Loop._plan", "Loop.tell", "Loop._decide"),
+    "fold": ("Fold.propose", "Fold.count_decisive"),
+    "keep": ("keep_by_default", "_verdict"),
+    "trace": ("Trace.gain_of",),
+}
 LOOP, IMPORTS = "loop-source", "imports"  # the names, under the prompts, of these and of what an author may import
 
 
@@ -40,11 +47,14 @@ def prompts_for(recipe: Recipe) -> dict[str, str]:
     if not uses_models(recipe):
         return {}
     from bilevel.admission import allowed
-    from bilevel.researchers.authoring import versions
+    from bilevel.researchers.authoring import excerpt, versions
     from bilevel.researchers.prompt import shipped_prompts
 
     folder = resources.files("bilevel")
-    parts = [f"# ---- bilevel/{name}.py\n" + (folder / f"{name}.py").read_text("utf-8") for name in LOOP_SOURCES]
+    parts = [
+        f"# ---- from bilevel/{module}.py\n{excerpt((folder / f'{module}.py').read_text('utf-8'), names)}"
+        for module, names in LOOP_SOURCES.items()
+    ]
     return {**shipped_prompts(), LOOP: "\n\n".join(parts), IMPORTS: f"{allowed()} ({versions()})"}
 
 
@@ -148,6 +158,8 @@ def _inner_researcher(recipe: Recipe, task: Task, texts: Texts) -> Researcher:
     options = _model_options(recipe, "inner")
     if isinstance(task, FolderTask):
         options |= {"files": task.editable_texts, "new_files": task.new_files}
+    if recipe.outer and recipe.evaluations is None:
+        options["planned"] = math.prod(level.trials for level in recipe.outer) * recipe.outer[-1].cycles
     return researchers.make(name, "1", prompts=texts.prompts, **options)
 
 

@@ -7,9 +7,10 @@ import importlib.util
 import inspect
 import platform
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import Enum
 
+from bilevel.errors import HarnessError
 from bilevel.mechanism import HOOKS, Mechanism
 from bilevel.noise import Noise
 from bilevel.objective import Objective
@@ -71,6 +72,29 @@ def outline(kind: type) -> str:
     for item in node.body:
         lines += _member(item, source, whole=kind is Mechanism)
     return "\n".join(lines)
+
+
+def excerpt(source: str, names: Sequence[str]) -> str:
+    """Functions and methods (`Class.method`) of a module, as they stand in its source; the rest is left out.
+
+    Raises HarnessError where there is none of such a name.
+    """
+    lines, found = source.splitlines(), dict[str, str]()
+    for node in ast.parse(source).body:
+        inside = node.body if isinstance(node, ast.ClassDef) else [node]
+        owner = f"{node.name}." if isinstance(node, ast.ClassDef) else ""
+        for item in inside:
+            if isinstance(item, ast.FunctionDef):
+                found[owner + item.name] = "\n".join(lines[item.lineno - 1 : item.end_lineno])
+    parts, owner = list[str](), ""
+    for name in names:
+        if name not in found:
+            raise HarnessError(f"there is no function {name!r} to show")
+        of = name.rpartition(".")[0]
+        parts += [f"class {of}:  # in part"] if of and of != owner else []
+        parts.append(found[name])
+        owner = of
+    return "\n\n".join(parts)
 
 
 def _member(item: ast.stmt, source: list[str], whole: bool) -> Iterator[str]:

@@ -1,17 +1,20 @@
 """Trials as lines of a prompt: typed changes, what came of them, and nothing that a run's text could break out of."""
 
 import difflib
+import functools
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bilevel.space import Candidate, Change, Value
 from bilevel.trace import Trace, top_scores
-from bilevel.trial import Pending, Status, Trial
+from bilevel.trial import Count, Pending, Status, Trial
 
 LINE = 160  # characters of a text from a run or a model that is quoted in a line
 OWN_WORDS = 3  # of so many of its last trials a researcher is shown its own reasons
+MOST_METRICS = 4  # numbers beside the objective that a line shows
+_PLAIN_NAME = re.compile(r"[A-Za-z][\w.%/-]{0,31}")
 
 
 def quoted(text: str, most: int = LINE) -> str:
@@ -24,6 +27,26 @@ def quoted(text: str, most: int = LINE) -> str:
 def written(value: Value) -> str:
     """A value as a model should write it: JSON."""
     return json.dumps(_listed(value), ensure_ascii=False)
+
+
+def counted(number: int, word: str) -> str:
+    """A number of things: 1 trial, 2 trials."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def rule_of(trial: Trial, researcher: str = "") -> str:
+    """The mechanism that proposed a trial's candidate; empty where the researcher did, or would have without it too.
+
+    Without the researcher's name only authors that the ledger knows are told apart.
+    """
+    author = trial.proposal.author
+    hooks = {name: hooks["propose"] for name, hooks in trial.ledger.items() if "propose" in hooks}
+    if author in trial.ledger:
+        return author if hooks.get(author, Count()).decisive else ""
+    if not researcher or author in (researcher, "baseline") or not trial.number:
+        return ""
+    touched = [count for count in hooks.values() if count.touched]
+    return "" if touched and not any(count.decisive for count in touched) else author
 
 
 def change_list(changes: Mapping[str, Change]) -> list[str]:
@@ -53,8 +76,10 @@ class Teller:
         return tuple(told)
 
     def line(self, trial: Trial, with_reason: bool = False) -> str:
-        """What a trial changed, from which parent, how it ended, and whether it was kept."""
-        parts = [f"#{trial.number}", f"{self._changed(trial)} => {self._outcome(trial)}"]
+        """What a trial changed, from which parent, how it ended, whether it was kept, and whose idea it was."""
+        parts = [f"#{trial.number}", f"{self._changed(trial)} => {self._outcome(trial)}{self._beside(trial)}"]
+        if rule := rule_of(trial, self.author):
+            parts.append(f"[proposed by rule {quoted(rule, 60)[1:-1]}]")
         if with_reason and trial.proposal.why:
             parts.append(f"[your reason: {quoted(trial.proposal.why)}{_prediction(trial)}]")
         return " ".join(parts)
@@ -69,30 +94,23 @@ class Teller:
         return self._difference(candidate, parent) or "nothing"
 
     def totals(self) -> str:
-        """The whole history in a line."""
+        """The whole history in a line, and what a reader must know of the lines of single trials."""
         trials = [trial for trial in self.trace if trial.number]
+        if not trials:
+            return "No trial after the baseline yet."
         kept = sum(trial.decision.keep for trial in trials)
         failed = sum(trial.score is None and trial.status not in (Status.REFUSED, Status.PRUNED) for trial in trials)
         refused = sum(trial.status is Status.REFUSED for trial in trials)
         discarded = len(trials) - kept - failed - refused
-        return (
-            f"{len(trials)} trials after the baseline: {kept} kept, {discarded} discarded, {failed} failed, "
-            f"{refused} refused; {self.trace.since_improvement()} since the last best score"
+        told = (
+            f"{counted(len(trials), 'trial')} after the baseline: {kept} kept, {discarded} discarded, {failed} failed, "
+            f"{refused} refused; {self.trace.since_improvement()} since the last best score."
         )
-
-    def gain(self, trial: Trial) -> float | None:
-        """The gain over the parent, on the seeds that both were measured on; None where one has no score."""
-        objective, parent = self.trace.objective, self.trace.of(trial.parent.id)
-        if trial.score is None:
-            return None
-        if objective.relative:
-            return trial.score
-        if parent is None or parent.score is None:
-            return None
-        old, new = top_scores(parent, objective.name), top_scores(trial, objective.name)
-        shared = sorted(old.keys() & new.keys())
-        gains = [objective.gain(old[seed], new[seed]) for seed in shared]
-        return sum(gains) / len(gains) if gains else objective.gain(parent.score, trial.score)
+        if sum(trial.proposal.author == self.author for trial in trials) > OWN_WORDS:
+            told += f" Of your own reasons the last {OWN_WORDS} are shown."
+        if any(rule_of(trial, self.author) for trial in trials):
+            told += " Where a rule of the loop proposed a trial, your own drafts for it did not run."
+        return told
 
     def _changed(self, trial: Trial) -> str:
         if trial.number == 0:
@@ -126,12 +144,31 @@ class Teller:
         return ", ".join(filter(None, [score, self._compared(trial), "kept" if trial.decision.keep else "discarded"]))
 
     def _compared(self, trial: Trial) -> str:
-        gain = self.gain(trial) if trial.number else None
+        gain = self.trace.gain_of(trial) if trial.number else None
         if gain is None:
             return ""
         margin = self.trace.noise.margin
         within = " (within noise)" if margin and abs(gain) <= margin else ""
         return f"gain {gain:+.4g}{within}"
+
+    def _beside(self, trial: Trial) -> str:
+        """What was measured beside the objective, where it differs between trials."""
+        metrics = trial.runs[-1].metrics if trial.runs and trial.score is not None else None
+        shown = [f"{name} {metrics[name]:.4g}" for name in self._names_beside if metrics and name in metrics]
+        return f" ({', '.join(shown)})" if shown else ""
+
+    @functools.cached_property
+    def _names_beside(self) -> tuple[str, ...]:
+        return tuple(_varying(self.trace))[:MOST_METRICS]
+
+
+def _varying(trace: Trace) -> Iterator[str]:
+    """The numbers beside the objective that are not the same in all trials with a score."""
+    measured = [trial.runs[-1].metrics or {} for trial in trace if trial.runs and trial.score is not None]
+    for name in measured[0] if measured else ():
+        different = {f"{metrics[name]:.3g}" for metrics in measured if name in metrics}
+        if name != trace.objective.name and _PLAIN_NAME.fullmatch(name) and len(different) > 1:
+            yield name
 
 
 _FAILED = {

@@ -94,7 +94,7 @@ class Desk:
         window, trace = self.briefing.history_window, self.view.trace
         trials = list(trace)[-window:] if window > 0 else list(trace)
         lines = self.teller.lines(trials, budget)
-        hidden = f" Only the last {window} are shown." if 0 < window < len(trace) else ""
+        hidden = f" Only the last {window} trials are shown." if 0 < window < len(trace) else ""
         head = f"{self.teller.totals()}{hidden}" if len(trace) else ""
         return [
             Section("Earlier trials", "", 40, lines[:-LATEST]),
@@ -152,9 +152,9 @@ class Desk:
         if noise.sd:
             lines.append(
                 f"Noise: another seed moves the score by {noise.sd:.2g} (standard deviation, {noise.n} measurements). "
-                f"A trial is kept if its gain over its parent is more than {noise.margin:.3g}. This figure rules, whatever "
-                "the task's text says about noise. A gain is the mean over the seeds that both were measured on, so it "
-                "may differ from the difference of the scores that are shown."
+                f"A trial is kept if it beats its parent by more than {noise.margin:.3g}: this figure rules, whatever "
+                "the task's text says. Gains are means over the seeds that both have, so they may differ from the "
+                "differences of the scores."
             )
         best = trace.incumbent
         first = ", the best so far" if best is not None and best.candidate.id == self.parent.id else ""
@@ -165,14 +165,11 @@ class Desk:
                 f"Best so far: {self._stands(best.candidate)}; against the parent it has {away}. A draft may take that "
                 "over, together with another change."
             )
-        if (left := self._trials_left()) is not None:
-            lines.append(f"Trials left, this one included: {left}.")
+        if view.trials_left is not None:
+            lines.append(f"Trials left, this one included: {view.trials_left}.")
+        elif self.planned is not None:
+            lines.append(f"Trials left, this one included: at most {max(self.planned - view.number + 1, 1)}.")
         return [*lines, f"Strategy: {STRATEGIES.get(view.settings.strategy, view.settings.strategy)}."]
-
-    def _trials_left(self) -> int | None:
-        """Of the whole search; an inner loop does not know it, but its recipe does."""
-        left = None if self.planned is None else max(self.planned - self.view.number + 1, 1)
-        return left if self.view.trials_left is None else self.view.trials_left
 
     def _stands(self, candidate: Candidate) -> str:
         trial = self.view.trace.of(candidate.id)

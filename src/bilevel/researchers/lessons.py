@@ -25,7 +25,7 @@ class LessonModel(BaseModel):
 
 
 class LessonsModel(BaseModel):
-    """Two to four lessons."""
+    """One to four lessons."""
 
     lessons: list[LessonModel]
 

@@ -47,9 +47,10 @@ class ModelResearcher:
     """Asks a language model for drafts and checks them; a pure function of its view and the recorded answers.
 
     `files` are the texts of the task's editable files as it begins with them, `new_files` patterns of paths at which a
-    file may be made; without either only parameters are changed. `prompt_tokens` bounds a prompt, about; it is halved
-    up to twice where it is too long for the model. `prompts`: the templates by name. `reasks`: how often an answer that
-    cannot be used is sent back. Raises UnusableReply and ContextOverflow where nothing helps.
+    file may be made; without either only parameters are changed. `planned`: how many trials the whole search has at
+    most, where its loop does not know because another level runs it. `prompt_tokens` bounds a prompt, about; it is
+    halved up to twice where it is too long for the model. `prompts`: the templates by name. `reasks`: how often an
+    answer that cannot be used is sent back. Raises UnusableReply and ContextOverflow where nothing helps.
     """
 
     prompts: Mapping[str, str] = field(default_factory=shipped_prompts)
@@ -59,6 +60,7 @@ class ModelResearcher:
     reasks: int = 2
     files: Mapping[str, str] = field(default_factory=dict)
     new_files: Sequence[str] = ()
+    planned: int | None = None
     name: str = field(default="llm", init=False)
     reads_advice: bool = field(default=True, init=False)
     free: bool = field(default=False, init=False)
@@ -202,7 +204,7 @@ class ModelResearcher:
         lines = desk.teller.lines(trials, budget)
         sections = [
             *desk.task(),
-            *desk.lessons(),
+            *(desk.lessons() if desk.view.lessons else [Section("Lessons", "none yet", 60)]),
             Section("The trials to learn from", desk.teller.totals(), 95, lines),
             Section("Your turn", fill(desk.prompts, "inner_lessons"), 101),
         ]
@@ -217,7 +219,7 @@ class ModelResearcher:
     def _desk(self, view: View, parent: Candidate, briefing: Briefing, base: Candidate) -> Desk:
         files = shown(self._held(base), base.params)
         teller = Teller(view.trace, self.name, self.files)
-        return Desk(view, parent, briefing, teller, files, self.files, self.new_files, self.prompts)
+        return Desk(view, parent, briefing, teller, files, self.files, self.new_files, self.prompts, self.planned)
 
     def _held(self, candidate: Candidate) -> dict[str, str]:
         """The editable files as a candidate holds them."""

@@ -132,7 +132,7 @@ class ModelSettings:
         ]
         sections = [
             *told(view, briefing),
-            signals.standing(below),
+            signals.standing(below, view.trials_left),
             signals.bottlenecks(below),
             signals.parameters(below, frozen),
             signals.trials(below),
@@ -179,7 +179,19 @@ def _now(parent: Candidate, frozen: list[str]) -> Section:
 def _cycles(view: View, briefing: Briefing) -> Section:
     """The earlier trials of this level: what was turned, and what came of it."""
     earlier = [trial for trial in view.trace if trial.number > 0][-(briefing.history_window or 20) :]
-    return Section("Earlier settings and what came of them", "", 70, tuple(map(_cycle, earlier)))
+    return Section("Earlier settings and what came of them", _compared(earlier), 70, tuple(map(_cycle, earlier)))
+
+
+def _compared(earlier: Sequence[Trial]) -> str:
+    """What the gains of earlier cycles are gains over."""
+    if not earlier:
+        return "none yet"
+    if all(trial.runs[-1].data.get("control") for trial in earlier if trial.runs):
+        return "A gain is by how much the best with these settings beat the best of a control without the change."
+    return (
+        "A gain is over the best at the cycle's start, without a control: most cycles gain something whatever the "
+        "settings, so it does not show what they did."
+    )
 
 
 def _cycle(trial: Trial) -> str:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from bilevel.mechanism import HOOKS, Guest
 from bilevel.researchers import signals
@@ -15,6 +16,7 @@ from bilevel.trial import Count, Trial
 from bilevel.view import Below, Briefing, View
 
 MOST_SESSIONS = 20
+SOME_TRIALS = 24  # lines of trials for the author of code
 LEAST_SOURCE = 200  # tokens; less of the loop's source is not worth showing
 
 
@@ -43,17 +45,19 @@ class Desk:
 
 def explore(desk: Desk, budget: int) -> str:
     fields = f" Look in these fields: {', '.join(desk.domains)}." if desk.domains else ""
+    known = _loop(desk)
     sections = [*_record(desk), *_sources(desk), *told(desk.view, desk.briefing)]
     values = {"domains": fields, "trials": desk.below.trials, "advice": _on_advice(desk)}
     bare = tokens(fill(desk.prompts, "session_explore", material="", **values))
-    room = budget - bare - sum(tokens(section.full) for section in sections) - 60
+    room = budget - bare - sum(tokens(section.full) for section in (*known, *sections)) - 60
     source = head(desk.source, room) if room >= LEAST_SOURCE else ""
-    code = Section("The source of the loop", _python(source), priority=-1) if source else hooks()
-    return filled(desk.prompts, "session_explore", [code, *sections], budget, **values)
+    code = Section("The loop's own source, what decides", _python(source) if source else "", priority=-1)
+    return filled(desk.prompts, "session_explore", [*known, code, *sections], budget, **values)
 
 
 def critique(desk: Desk, ideas: str, budget: int) -> str:
-    sections = [*_record(desk), Section("The ideas", head(ideas, max(budget // 3, 60)), priority=100)]
+    said = Section("The ideas", head(ideas, max(budget // 3, 60)), priority=100)
+    sections = [*_loop(desk), *_record(desk), said]
     return filled(desk.prompts, "session_critique", sections, budget, trials=desk.below.trials)
 
 
@@ -61,8 +65,9 @@ def specify(desk: Desk, chosen: Critique, budget: int) -> str:
     idea = Section("The idea that was selected", head(_idea(chosen.choice, chosen.reason), budget // 3), priority=100)
     full = len(desk.guests) >= desk.most
     room = f"The set is full ({desk.most}): replace or remove." if full else ""
+    sections = [*_loop(desk), idea, *_task(desk, budget), *_record(desk), *_sources(desk)]
     return filled(
-        desk.prompts, "session_specify", [hooks(), idea, *_record(desk), *_sources(desk)], budget,
+        desk.prompts, "session_specify", sections, budget,
         room=room, in_force=", ".join(desk.names) or "none so far", hooks=", ".join(HOOKS),
         advice=_on_advice(desk), trials=desk.below.trials,
     )  # fmt: skip
@@ -72,17 +77,20 @@ def generate(desk: Desk, chosen: Critique, plan: Plan, budget: int) -> str:
     old = next((guest for guest in desk.guests if guest.name == plan.name), None)
     sections = [
         *interface(budget),
+        _order(desk),
         Section("An example of the form (not of what to do)", _python(desk.prompts["session_example"]), 78),
-        Section("How such rules have failed", fill(desk.prompts, "session_failures"), priority=57),
+        Section("How such rules have failed", fill(desk.prompts, "session_failures").strip(), priority=57),
         signals.domains(desk.below),
+        *_task(desk, budget),
         replace(signals.standing(desk.below), priority=50),
-        replace(signals.bottlenecks(desk.below), priority=49),
+        replace(signals.trials(desk.below, SOME_TRIALS), priority=49),
         Section("The mechanism in force that this one replaces", _python(old.source) if old else "", 59),
         Section("The idea", head(_idea(chosen.choice, ""), budget // 6), priority=62),
         Section("What to write", head(_spec(plan), budget // 3), priority=100),
     ]
     return filled(
-        desk.prompts, "session_generate", sections, budget, allowed=desk.allowed, trials=desk.below.trials
+        desk.prompts, "session_generate", sections, budget,
+        mechanism=plan.name, allowed=desk.allowed, trials=desk.below.trials,
     )  # fmt: skip
 
 
@@ -90,6 +98,8 @@ def repair(desk: Desk, purpose: str, source: str, reason: str, budget: int) -> s
     sections = [
         *interface(budget),
         signals.domains(desk.below),
+        *_task(desk, budget),
+        replace(signals.trials(desk.below, SOME_TRIALS), priority=49),
         Section("What it is meant to do", head(purpose, budget // 6), priority=70),
         Section("The source that was refused", _python(head(source, budget // 2)), priority=90),
         Section("Why it was refused", fence(reason, "findings of the checks", most=3000), priority=100),
@@ -101,13 +111,46 @@ def inert(desk: Desk, name: str, trial: Trial, budget: int) -> str:
     said = trial.proposal.why
     sections = [
         *interface(budget),
+        _order(desk),
+        *_task(desk, budget),
         *_record(desk),
         Section("What it was meant to change", head(said, budget // 6), priority=95),
         Section("What it did", signals.ledger_line(name, ledger_of(trial, name)), priority=98),
+        Section("The trials over which it was measured", _MEASURED, 96, _measured(desk, trial, name)),
         Section("Why it was discarded", trial.decision.reason[:600], priority=97),
         Section("Its source", _python(head(trial.candidate.files[name], budget // 2)), priority=100),
     ]
-    return filled(desk.prompts, "session_inert", sections, budget, allowed=desk.allowed, trials=desk.below.trials)
+    return filled(
+        desk.prompts, "session_inert", sections, budget,
+        allowed=desk.allowed, trials=desk.below.trials, next=len(desk.below.trace),
+    )  # fmt: skip
+
+
+_MEASURED = "trial, who proposed it: changes | score | decision | what the mechanism did | against the control"
+
+
+def _measured(desk: Desk, trial: Trial, name: str) -> tuple[str, ...]:
+    """The inner trials of an outer trial's challenger, a line each; none where the record does not hold them."""
+    arms = trial.runs[-1].data.get("arms", {}) if trial.runs else {}
+    challenger, control = (arms.get(arm, {}).get("trials", ()) for arm in ("challenger", "control"))
+    others = {told["number"]: told["candidate"] for told in control}
+    return tuple(_measured_line(desk, told, name, others.get(told["number"])) for told in challenger)
+
+
+def _measured_line(desk: Desk, told: Mapping[str, Any], name: str, other: str | None) -> str:
+    author, hooks = told["author"], told["ledger"].get(name, {})
+    by = "the rule, and so would the researcher" if author == name else "the researcher"
+    by = f"rule {author}" if author != name and author in desk.names else by
+    changes = ", ".join(f"{key} {old!r} -> {new!r}" for key, (old, new) in told["changes"].items())
+    counts = {hook: Count(*numbers) for hook, numbers in hooks.items()}
+    did = [f"{hook} {'decisive' if c.decisive else 'touched' if c.touched else 'called'}" for hook, c in counts.items()]
+    score = "no score" if told["score"] is None else f"{told['score']:.6g}"
+    same = "" if other is None else f" | {'the same' if other == told['candidate'] else 'another'} candidate ran there"
+    verdict = "kept" if told["keep"] else "discarded"
+    return (
+        f"{told['number']}, {by}: {changes or 'no parameter changed'} | {score} | {verdict} | "
+        f"{', '.join(did) or 'not called'}{same}"
+    )
 
 
 def ledger_of(trial: Trial, name: str) -> dict[str, Count]:
@@ -140,15 +183,31 @@ def _record(desk: Desk) -> list[Section]:
     window = desk.briefing.history_window or MOST_SESSIONS
     earlier = [trial for trial in desk.view.trace if trial.number > 0][-window:]
     in_force = signals.ledger(below.trace, desk.names)
+    came = "" if earlier else "none yet"
     return [
-        signals.standing(below),
+        signals.standing(below, desk.view.trials_left),
         signals.bottlenecks(below),
         signals.parameters(below),
         signals.trials(below),
         in_force,
         signals.faults(below.trace, frozenset(below.trace.ledger()) | frozenset(desk.names)),
-        Section("Earlier sessions and what came of them", "", 75, tuple(map(session_line, earlier))),
+        Section("Earlier sessions and what came of them", came, 75, tuple(map(session_line, earlier))),
     ]
+
+
+def _loop(desk: Desk) -> list[Section]:
+    """How the loop asks a mechanism, in short."""
+    return [hooks(), _order(desk)]
+
+
+def _order(desk: Desk) -> Section:
+    return Section("A trial, and what decisive means", fill(desk.prompts, "session_order").strip(), priority=81)
+
+
+def _task(desk: Desk, budget: int) -> list[Section]:
+    """The beginning of the brief: code that makes candidates must know the task's rules."""
+    text = head(desk.view.brief.strip(), max(budget // 12, 60))
+    return [Section("The task, as a person describes it", text, priority=51)]
 
 
 def _sources(desk: Desk) -> list[Section]:

@@ -9,8 +9,8 @@ import difflib
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
-from bilevel.objective import Objective
 from bilevel.researchers.diagnosis import diagnose
+from bilevel.researchers.history import counted, rule_of
 from bilevel.researchers.prompt import Section, fence
 from bilevel.space import Bool, Choice, Domain, Float, Int, Space
 from bilevel.trace import Trace
@@ -19,25 +19,31 @@ from bilevel.view import Below
 
 MOST_TRIALS = 60  # lines of single trials; the statistics cover all of them
 MOST_FAULTS = 6
+FEW = 10  # trials whose statistics mean little
 
 
-def standing(below: Below) -> Section:
-    """Where the search stands: objective, noise, baseline, best, trials."""
+def standing(below: Below, left: int | None = None) -> Section:
+    """Where the search stands: objective, noise, baseline, best, trials, and the outer cycles that are `left`."""
     objective, trace = below.objective, below.trace
     unit = f" ({objective.unit})" if objective.unit else ""
     lines = [f"- objective: {'minimise' if objective.minimize else 'maximise'} {objective.name}{unit}"]
     if trace.noise.sd:
         lines.append(
-            f"- noise: sd {trace.noise.sd:.3g} between seeds; a single gain counts from {trace.noise.margin:.3g} on"
+            f"- noise: sd {trace.noise.sd:.2g} between seeds; a gain of more than {trace.noise.margin:.3g} counts: "
+            "this figure rules, whatever the task's text says. Gains are means over the seeds that a trial and its "
+            "parent both have, so they may differ from the differences of the scores"
         )
     best, baseline = trace.incumbent, trace.baseline
     if baseline is not None and best is not None:
         lines.append(
-            f"- {len(trace)} trials; baseline {_score(baseline)}; best {_score(best)} (trial {best.number}), "
-            f"{trace.since_improvement()} trials ago"
+            f"- {counted(len(trace) - 1, 'trial')} after the baseline ({_score(baseline)}); best {_score(best)} "
+            f"(trial {best.number}), {counted(trace.since_improvement(), 'trial')} since"
         )
     reads = "reads" if below.reads_advice else "does not read"
-    lines.append(f"- the inner researcher {reads} advice; one cycle of yours is {below.trials} of its trials")
+    cycles = f"; cycles left, this one included: {left}" if left is not None else ""
+    lines.append(
+        f"- the inner researcher {reads} advice; one cycle of yours is {counted(below.trials, 'trial')} of its{cycles}"
+    )
     return Section("Where the search stands", "\n".join(lines), priority=90)
 
 
@@ -49,19 +55,29 @@ def bottlenecks(below: Below) -> Section:
         return Section("Statistics", "- no trial after the baseline yet", priority=80)
     kept = sum(trial.decision.keep for trial in trials)
     outcomes = Counter(trial.status.value for trial in trials)
+    lead, apart = _lead(trace)
+    ahead = lead > trace.noise.margin
+    ailments = [sentence for word, sentence in found.ailments() if ahead or word != "astray"]
     lines = [
-        f"- stands out: {'; '.join(sentence for _, sentence in found.ailments())}",
+        f"- stands out: {'; '.join(ailments) or 'nothing'}",
         f"- kept {kept} of {len(trials)}; outcomes: {', '.join(f'{n} {word}' for word, n in outcomes.most_common())}",
         f"- in the last {found.trials}: {found.repetition:.0%} of the proposals repeat an earlier one, "
         f"{found.turned_back:.2g} drafts turned back per trial{_refusals(trials)}",
         f"- concentration: {_concentration(trials, below.space)}",
-        f"- scores differ by {found.spread:.3g} (sd); the median step of discarded numbers is {found.step:.2g} of the "
-        f"range; {found.one_sided:.0%} of the moves of numbers go in one direction",
+        f"- the scores of these trials have an sd of {found.spread:.3g}; the median step of a number in a discarded "
+        f"trial is {found.step:.2g} of its range; {found.one_sided:.0%} of the moves of numbers go in one direction",
     ]
+    if len(trials) < FEW:
+        lines.append(f"- these numbers are of {counted(len(trials), 'trial')} only: so few mean little")
     if found.culprits:
         lines.append(f"- in crashes only: {', '.join(f'{name} = {value!r}' for name, value in found.culprits[:6])}")
-    if found.away:
-        lines.append("- the search stands away from its best candidate")
+    if apart:
+        where = "stands away from" if ahead else "does not stand on"
+        within = "" if ahead else " (within the noise)"
+        names = ", ".join(apart)
+        lines.append(
+            f"- the search {where} its best candidate, which leads by {lead:.4g}{within} and differs in {names}"
+        )
     return Section("Statistics", "\n".join(lines), priority=80)
 
 
@@ -76,7 +92,7 @@ def parameters(below: Below, frozen: Collection[str] | None = None) -> Section:
         parts = [name, domain_text(domain), f"now {now[name]!r}" if name in now else "", f"changed {len(touching)}x"]
         if touching:
             parts.append(f"kept {sum(trial.decision.keep for trial in touching)}x")
-            parts.append(f"best gain {max(gains):+.3g}" if gains else "never scored")
+            parts.append(f"best gain {max(gains):+.4g}" if gains else "never scored")
             parts.append(f"last in trial {touching[-1].number}")
         if frozen is not None and name in frozen:
             parts.append("FROZEN")
@@ -112,9 +128,9 @@ def trial_line(trace: Trace, trial: Trial, mechanisms: Collection[str] = ()) -> 
     changes = [f"{name} {change.old!r} -> {change.new!r}" for name, change in trial.changes.items()]
     changes += [_file_change(name, trial) for name in trial.candidate.files_changed_from(trial.parent)]
     gain = gain_of(trace, trial)
-    outcome = _score(trial) + (f" ({gain:+.3g})" if gain is not None else "")
+    outcome = _score(trial) + (f" ({gain:+.4g})" if gain is not None else "")
     origin = "" if parent is None else f" <- {parent.number}"
-    by = f", by {trial.proposal.author}" if trial.proposal.author in mechanisms else ""
+    by = f", proposed by rule {trial.proposal.author}" if rule_of(trial) in mechanisms else ""
     back = turned_back_words([trial], mechanisms)
     return (
         f"{trial.number}{origin}{by}: {', '.join(changes) or 'nothing changed'} | {outcome} | "
@@ -137,7 +153,7 @@ def ledger(trace: Trace, names: Iterable[str], title: str = "Mechanisms in force
     total = trace.ledger()
     lines = [ledger_line(name, total.get(name, {})) for name in names]
     head = "touched: its answer differed from what it was given. decisive: without it the outcome would be another."
-    return Section(title, "\n".join([head, *lines]) if lines else "none", priority=70)
+    return Section(title, "\n".join([head, *lines]) if lines else "none yet", priority=70)
 
 
 def faults(trace: Trace, names: Collection[str]) -> Section:
@@ -156,14 +172,20 @@ def faults(trace: Trace, names: Collection[str]) -> Section:
 
 
 def gain_of(trace: Trace, trial: Trial) -> float | None:
-    """A trial's gain over its parent, in the unit of the objective; None without two scores."""
-    objective: Objective = trace.objective
-    if trial.score is None or trial.number == 0:
-        return None
-    if objective.relative:
-        return trial.score
-    parent = trace.of(trial.parent.id)
-    return None if parent is None or parent.score is None else objective.gain(parent.score, trial.score)
+    """A trial's gain over its parent, as the loop reckons it; None for the baseline and without two scores."""
+    return trace.gain_of(trial) if trial.number else None
+
+
+def _lead(trace: Trace) -> tuple[float, tuple[str, ...]]:
+    """By how much the best is better than where the search stands, and the parameters and files that differ."""
+    best, here = trace.incumbent, trace.current
+    stands = None if here is None else trace.of(here.id)
+    if best is None or here is None or best.candidate.id == here.id:
+        return 0.0, ()
+    lead = 0.0
+    if best.score is not None and stands is not None and stands.score is not None and not trace.objective.relative:
+        lead = trace.objective.gain(stands.score, best.score)
+    return lead, (*best.candidate.changes_from(here), *best.candidate.files_changed_from(here))
 
 
 def domain_text(domain: Domain) -> str:

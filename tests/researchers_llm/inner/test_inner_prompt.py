@@ -124,7 +124,7 @@ def test_parameters_with_their_values_bounds_caps_weights_and_locks():
     assert lines[3] == "- pair = [0.8, 0.95]: one of [0.8, 0.95], [0.9, 0.95]"
     assert lines[4] == "- bias = false: true or false; preferred now"
     assert lines[5].startswith(
-        "Fixed, not to be changed: depth = 4 (frozen by settings (level 1.5)); edition = 1 (locked"
+        "Fixed, not to be changed: depth = 4 (frozen for now by the settings); edition = 1 (locked"
     )
 
 
@@ -196,7 +196,7 @@ def test_the_history_window_and_the_totals():
         trace = trace + trial_of(trace, candidate, **options)
     totals = section(prompt_for(trace, briefing=Briefing(history_window=3)), "Latest trials").splitlines()[0]
     assert totals.startswith("7 trials after the baseline: 0 kept, 7 discarded, 0 failed, 0 refused; 7 since the last")
-    assert totals.endswith("only the last 3 are shown.")
+    assert totals.endswith("Of your own reasons the last 3 are shown. Only the last 3 trials are shown.")
 
 
 def test_the_oldest_trials_go_first_when_the_budget_is_short():
