@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bilevel.errors import InputError
-from bilevel.execution.environment import allowed
+from bilevel.execution.environment import allowed, without_secrets
 
 SCRATCH = Path("/scratch")
 HOST = {"PATH": "/bin", "HOME": "/home/someone", "DATA_DIR": "/data", "SERVICE_API_KEY": "s3cret", "PYTHONPATH": "/x"}
@@ -81,3 +81,16 @@ def test_a_password_in_a_url_is_refused():
 def test_what_cannot_be_an_environment_is_refused(options):
     with pytest.raises(InputError):
         allowed(**options, scratch=SCRATCH, host={})
+
+
+def test_a_secret_that_is_named_twice_is_passed():
+    host = {"HUB_TOKEN": "t0ken", "HTTPS_PROXY": "http://me:hunter2@proxy:80"}
+    env = allowed(list(host), scratch=SCRATCH, host=host, secret_ok=list(host))
+    assert {name: env[name] for name in host} == host
+    with pytest.raises(InputError, match="env_secret_ok"):
+        allowed(["HUB_TOKEN"], scratch=SCRATCH, host=host, secret_ok=["HTTPS_PROXY"])
+
+
+def test_the_values_of_secrets_are_replaced_by_their_names():
+    values = {"A_TOKEN": "abcd", "B_TOKEN": "abcdef", "C_TOKEN": "x"}
+    assert without_secrets("x abcd abcdef x", values) == "x [A_TOKEN] [B_TOKEN] x"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bilevel.errors import InputError
-from bilevel.execution.metrics import Invalid, JsonFile, Line, Missing, Regex, read_metric
+from bilevel.execution.metrics import Invalid, JsonFile, JsonLine, Line, Missing, Regex, read_metric
 
 NOWHERE = Path("/nowhere")
 
@@ -111,7 +111,32 @@ def test_only_a_regular_file_inside_the_folder_is_opened(tmp_path):
     assert isinstance(read_metric(JsonFile("absent", "a"), stdout="", folder=folder), Missing)
 
 
-@given(st.text(), st.sampled_from([Line("a"), Regex("a(.*)")]))
+def test_a_summary_begins_after_its_mark_and_what_stands_before_does_not_count():
+    stdout = "loss: 5\n---\nloss: 4\nlr: 1\n  ---  \nval:          0.997900\nloss:     3\n"
+    assert said(Line("loss", after="---"), stdout) == 3.0
+    assert said(Line("val", after="---"), stdout) == 0.9979
+    assert isinstance(said(Line("lr", after="---"), stdout), Missing)
+    assert isinstance(said(Line("loss", after="==="), stdout), Missing)
+
+
+def test_the_last_line_of_json_with_the_key_counts():
+    stdout = 'start\n{"eval": {"loss": 0.5}}\n{"eval": {"loss": 0.25}}\n{"step": 3}\n{broken\n[1]\ndone'
+    assert said(JsonLine("eval.loss"), stdout) == 0.25
+    assert said(JsonLine("step"), stdout) == 3.0
+    assert isinstance(said(JsonLine("acc"), stdout), Missing)
+    for bad in ("NaN", '"0.1"', "true", "null", "1e999"):
+        assert isinstance(said(JsonLine("loss"), f'{{"loss": 0.5}}\n{{"loss": {bad}}}\n'), Invalid)
+
+
+def test_lines_of_json_can_stand_in_a_file(tmp_path):
+    (tmp_path / "log.jsonl").write_bytes(b'{"loss": 2}\n\xff\n{"loss": 1}\n{"other": 3}\n')
+    assert read_metric(JsonLine("loss", "log.jsonl"), stdout='{"loss": 9}', folder=tmp_path) == 1.0
+    assert isinstance(read_metric(JsonLine("loss", "none.jsonl"), stdout='{"loss": 9}', folder=tmp_path), Missing)
+    with pytest.raises(InputError):
+        JsonLine("loss", "../log.jsonl")
+
+
+@given(st.text(), st.sampled_from([Line("a"), Line("a", "a"), Regex("a(.*)"), JsonLine("a")]))
 def test_no_output_makes_it_raise(stdout, reader):
     assert isinstance(said(reader, stdout), float | Missing | Invalid)
 

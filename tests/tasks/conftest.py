@@ -61,3 +61,70 @@ def run() -> Callable[..., Run]:
         return task.run(candidate or task.baseline(), Bench(Lab(), rung or task.rungs[0].name, 0, seed))
 
     return measure
+
+
+TRAIN = """import mine
+
+RATE = 0.5
+print("---")
+print("loss:", RATE * mine.FACTOR)
+"""
+TASK = """name = "mine"
+title = "A script of somebody's repository"
+
+[objective]
+metric = "loss"
+direction = "minimize"
+
+[metrics.loss]
+read = "line"
+
+{source}
+
+[candidate]
+editable = ["train.py", "src/mine/*.py"]
+
+[space]
+constants = ["train.py"]
+
+[space.parameters.RATE]
+type = "float"
+low = 0.001
+high = 1.0
+
+{more}
+
+[command]
+run = ["{{python}}", "train.py"{arguments}]
+{command}
+
+[[rungs]]
+name = "full"
+wall_seconds = 60.0
+{rung}
+"""
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """Somebody's project: a script, and a package in src/ that it imports."""
+    folder = tmp_path / "repository"
+    (folder / "src/mine").mkdir(parents=True)
+    (folder / "train.py").write_text(TRAIN)
+    (folder / "src/mine/__init__.py").write_text("FACTOR = 1\n")
+    return folder
+
+
+@pytest.fixture
+def described(tmp_path: Path, repository: Path) -> Callable[..., Path]:
+    """A task folder over that project, with more keys: described(source, command=..., more=..., rung=...)."""
+
+    def describe(source: str = '[source]\npath = "../repository"', *, name: str = "described", **parts: str) -> Path:
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        (folder / "brief.md").write_text("Lower the loss.\n")
+        texts = {"command": "", "more": "", "rung": "", "arguments": "", **parts}
+        (folder / "task.toml").write_text(TASK.format(source=source, **texts))
+        return folder
+
+    return describe

@@ -16,8 +16,11 @@ PLACES = (".venv/bin/python", "venv/bin/python")
 
 @dataclass(frozen=True)
 class Interpreter:
-    """`name` is what task.toml says, or what was found. `packages` is a hash of the names and versions of what is
-    installed in a virtual environment, empty for other interpreters, of which we do not know it."""
+    """The program that runs the commands, and what a record may say of it.
+
+    `name` is what task.toml says, or what was found. `packages` is a hash of the names and versions of what is
+    installed beside it, empty where that is not found.
+    """
 
     path: str
     name: str
@@ -73,11 +76,10 @@ def _at(place: Path, name: str) -> Interpreter:
             "sync …), or give the path of the Python that the command needs"
         )
     folder = Path(path).parent.parent
-    version, packages = "", ""
+    version = ""
     if (folder / "pyvenv.cfg").is_file():
         pairs = [line.partition("=") for line in (folder / "pyvenv.cfg").read_text("utf-8", "replace").splitlines()]
         facts = {key.strip(): value.strip() for key, _, value in pairs}
         version = facts.get("version") or facts.get("version_info", "")
-        installed = sorted(found.name for found in folder.glob("lib/python*/site-packages/*.dist-info"))
-        packages = content_hash(installed)[:12]
-    return Interpreter(path, name, False, version, packages)
+    installed = sorted(found.name for found in folder.glob("lib/python*/site-packages/*.dist-info"))
+    return Interpreter(path, name, False, version, content_hash(installed)[:12] if installed else "")

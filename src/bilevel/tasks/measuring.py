@@ -110,12 +110,12 @@ class Measuring:
             )
             self._check_started(outcome, full[0], space)
             changed = outputs.changed_since(stamps) if outputs else ""
-            return self._judged(bench, outcome, space, orders, changed)
+            return self._judged(bench, outcome, space, orders, self.record(outputs), changed)
 
-    def record(self) -> dict[str, object]:
-        """What each run's data says about the source, the interpreter and what the run finds around it."""
+    def record(self, outputs: Outputs | None) -> dict[str, object]:
+        """What each run's data says about the source, the interpreter, the setup and what the run finds around it."""
         source = {"source": self.tree.record()} if self.tree else {}
-        return {**source, **self.conditions.record()}
+        return {**source, **({"setup": outputs.hash} if outputs else {}), **self.conditions.record()}
 
     def _seed(self, seed: int) -> tuple[dict[str, str], list[str]]:
         """The variables and the arguments by which the evaluation seed reaches the command."""
@@ -128,12 +128,20 @@ class Measuring:
                 return {}, [f"{name}{seed}"] if name.endswith("=") else [name, str(seed)]
         return {}, []
 
-    def _judged(self, bench: Bench, outcome: Outcome, space: Workspace, orders: Orders, changed: str) -> Run:
+    def _judged(
+        self,
+        bench: Bench,
+        outcome: Outcome,
+        space: Workspace,
+        orders: Orders,
+        record: Mapping[str, object],
+        changed: str,
+    ) -> Run:
         """The run that an outcome stands for: a status, and metrics only if every check holds."""
         cost = Cost(1, outcome.wall_seconds, outcome.cpu_seconds)
         log = self._log(outcome, space)
         data: dict[str, Any] = {
-            **self.record(),
+            **record,
             "ending": outcome.ending.value,
             "exit_code": outcome.exit_code,
             "peak_memory_bytes": outcome.peak_memory_bytes,
@@ -243,9 +251,9 @@ class Measuring:
         if table is None:
             return None
         inputs = facts(self.source.start, IGNORED, lambda path: matches(path, table.inputs))
-        passed = self.conditions.passed(), self.model.env.give, self.model.command.env
+        passed = [self.conditions.passed(), self.model.env.give, self.model.command.env]
         interpreter = self.conditions.interpreter.record()
-        about = [list(table.command), list(table.outputs), interpreter, sorted(inputs.items()), plain(passed)]
+        about = [list(table.command), list(table.outputs), interpreter, inputs, passed]
         key = content_hash(plain(about))[:16]
         folder = self._cache() / f"setup-{key}"
         folder.mkdir(exist_ok=True)

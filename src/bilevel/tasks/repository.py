@@ -32,7 +32,7 @@ NEVER = tuple(
 """What is never taken, also where git tracks it: an entry that matches is left out with all below it."""
 
 OURS = ("task.toml", "brief.md", "guidance.md", "harness")  # of a task whose folder is the source itself
-MARKS = ("run.sqlite3", "pyvenv.cfg")  # a folder with one of them is a run of ours, or a virtual environment
+MARKS = ("run.sqlite3", "pyvenv.cfg", "conda-meta/history")  # in a run of ours, or in an environment with its packages
 STALE_SECONDS = 86400.0
 KEPT = 4  # copies of earlier states that stay in the cache
 SHOWN = 5
