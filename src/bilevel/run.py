@@ -26,6 +26,7 @@ from bilevel.store.folder import RunFolder
 from bilevel.store.sqlite import SqliteStore
 from bilevel.task import Task
 from bilevel.tasks.folder import FolderTask
+from bilevel.tasks.karpathy import KarpathyTask
 from bilevel.wiring import Texts, build, prompts_for, sources
 
 OWN_PROCESSES = (
@@ -95,6 +96,8 @@ def start(recipe: Recipe, path: Path) -> RunSession:
     task = leaf(spec).task
     if isinstance(task, FolderTask) and task.folder == Path(recipe.task).resolve():
         recipe = recipe.model_copy(update={"task": str(task.folder)})  # a resume may start from another folder
+    if isinstance(task, KarpathyTask):
+        recipe = recipe.model_copy(update={"task": task.reference})  # its checkout may change while the run goes on
     limits = Limits(**recipe.limits.model_dump())
     check_prices(recipe, limits)
     models, redact = connected(recipe)

@@ -12,6 +12,7 @@ from bilevel.errors import InputError
 from bilevel.task import Task
 from bilevel.tasks.folder import FolderTask
 from bilevel.tasks.gpt_table import gpt_table
+from bilevel.tasks.karpathy import find_karpathy, is_reference
 from bilevel.tasks.model import TASK_FILE, read_model
 from bilevel.tasks.sphere import sphere
 from bilevel.tasks.worker import WorkerTask
@@ -51,6 +52,8 @@ def find(name_or_path: str | os.PathLike[str], **options: object) -> Task:
         return MADE[name](**_typed(name, {**_pairs(text, given), **options}))
     if name == "worker":  # a Python function; see bilevel.optimize
         return WorkerTask.parse(given)
+    if is_reference(text):  # a checkout of Karpathy's autoresearch; see docs/karpathy.md
+        return find_karpathy(text, **options)
     folders = _folders()
     if name in folders:
         _no_options(name, {**_pairs(text, given), **options})
