@@ -37,11 +37,11 @@ def test_a_script_becomes_a_task_and_is_improved(tmp_path):
 
 
 def test_the_commands_of_the_readme_exist():
-    named = set(re.findall(r"`(?:bilevel )?(run|resume|replay|models|status|show|diff|best|check|doctor|demo)\b", README))
+    named = set(re.findall(r"`(?:bilevel )?(init|run|resume|replay|models|status|show|diff|best|check|doctor|demo)\b", README))
     helped = subprocess.run(
         [sys.executable, "-m", "bilevel", "--help"], capture_output=True, text=True, timeout=60
     ).stdout
-    assert len(named) == 11 and all(name in helped for name in named)
+    assert len(named) == 12 and all(name in helped for name in named)
 
 
 def test_links_of_the_docs_lead_somewhere():

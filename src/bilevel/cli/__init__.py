@@ -6,7 +6,7 @@ goes on · 4 `check` or `doctor` found problems.
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
@@ -228,6 +228,55 @@ def models(*, test: str | None = None, json: Json = False) -> None:
     from bilevel.cli.models import print_models
 
     sys.exit(print_models(test, json))
+
+
+@app.command
+def init(
+    path: Path = Path(),
+    *,
+    out: Path | None = None,
+    command: str = "",
+    metric: str = "",
+    goal: Literal["minimize", "maximize", ""] = "",
+    python: str = "",
+    env: tuple[str, ...] = (),
+    network: Annotated[bool, Parameter(negative="")] = False,
+    time_limit: float = 1800.0,
+    yes: Annotated[bool, Parameter(negative="")] = False,
+    force: Annotated[bool, Parameter(negative="")] = False,
+    json: Json = False,
+) -> None:
+    """Make a task and a recipe from a repository or a script: find its command, run it once, write what was found.
+
+    Parameters
+    ----------
+    path
+        The folder of a repository, or a single script. It is only read.
+    out
+        Where to write the task (PATH/.bilevel if not given).
+    command
+        The command that measures it, as you would type it in that folder.
+    metric
+        The name of the number that counts, as the command prints it; `seconds` is the command's wall time.
+    goal
+        Whether less or more of the metric is better.
+    python
+        The interpreter for the command (the repository's .venv, else the active environment, else bilevel's own).
+    env
+        The name of a variable that runs may have. May be given several times.
+    network
+        Let runs use the network.
+    time_limit
+        Seconds that the first run may take.
+    yes
+        Ask nothing; what cannot be found is an error that says which option to give. So it is without a terminal.
+    force
+        Replace an existing task in that folder.
+    """
+    from bilevel.cli.init import run_init
+    from bilevel.init.making import Wishes
+
+    run_init(Wishes(path, out, command, metric, goal, python, env, network, time_limit, force), yes, json)
 
 
 @app.command
