@@ -143,6 +143,8 @@ def test_a_name_that_looks_like_a_secret_needs_a_second_word_and_its_value_stays
         run(refused)
     folder = described(command='env_pass = ["HUB_TOKEN"]\nenv_secret_ok = ["HUB_TOKEN"]')
     task = find(folder)
+    failed = run(task, script(task, "print('loss:', os.environ['HUB_TOKEN'])"))
+    assert failed.data["reason"] == "metric 'loss': not a number: '[HUB_TOKEN]'" and "tok-" not in failed.log
     assert printed(task, run, "print(os.environ['HUB_TOKEN'], len(os.environ['HUB_TOKEN']))") == "[HUB_TOKEN] 10"
     before = task.harness
     monkeypatch.setenv("HUB_TOKEN", "tok-654321")

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from bilevel.execution.workspace import snapshot, tree_hash
 from bilevel.run import resume, start
 from bilevel.space import Candidate
 from bilevel.tasks.catalog import find
+from bilevel.tasks.model import read_model
 
 
 def git(repository, *arguments):
@@ -208,3 +210,14 @@ def test_a_copy_that_somebody_changed_is_made_again(repository, described, run):
     task = find(folder)
     (task.source.start / "train.py").write_text("print('loss: 99')\n")
     assert run(find(folder)).metrics == {"loss": 0.5}
+
+
+def test_the_example_of_the_guide_is_a_task(tmp_path):
+    guide = (Path(__file__).parents[2] / "docs/tasks.md").read_text("utf-8")
+    blocks = [block for block in guide.split("```") if block.startswith("toml\n")]
+    for number, block in enumerate(blocks):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "task.toml").write_text(block.removeprefix("toml\n"))
+        assert read_model(folder).rungs
+    assert len(blocks) == 2

@@ -1,6 +1,7 @@
 """Measures a candidate of a folder task: a fresh working copy, one contained command, and a verdict on what it left."""
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -148,6 +149,7 @@ class Measuring:
         }
 
         def failed(status: Status, reason: str = "") -> Run:
+            reason = without_secrets(reason, self.conditions.secrets())
             facts = {**data, "reason": reason} if reason else data
             text = "\n".join(filter(None, (log, reason if reason not in log else "")))
             return Run(bench.rung, bench.seed, status, cost=cost, log=text, data=facts)
@@ -250,10 +252,9 @@ class Measuring:
         table = self.model.setup
         if table is None:
             return None
-        inputs = facts(self.source.start, IGNORED, lambda path: matches(path, table.inputs))
         passed = [self.conditions.passed(), self.model.env.give, self.model.command.env]
         interpreter = self.conditions.interpreter.record()
-        about = [list(table.command), list(table.outputs), interpreter, inputs, passed]
+        about = [list(table.command), list(table.outputs), interpreter, self._inputs, passed]
         key = content_hash(plain(about))[:16]
         folder = self._cache() / f"setup-{key}"
         folder.mkdir(exist_ok=True)
@@ -265,6 +266,12 @@ class Measuring:
                 self._run_once("[setup] of", table.command, space, space.work, table.seconds)
                 keep(space.work, self.source.start, table.outputs, folder)
         return Outputs.read(folder, key)
+
+    @functools.cached_property
+    def _inputs(self) -> dict[str, str]:
+        """The hashes of the files that the setup depends on; the source does not change while the task is open."""
+        globs = self.model.setup.inputs if self.model.setup else ()
+        return facts(self.source.start, IGNORED, lambda path: matches(path, globs))
 
     def _prepare(self, outputs: Outputs | None) -> None:
         if not self.model.command.prepare:
