@@ -38,6 +38,7 @@ def run(
     seed: int | None = None,
     workers: int | None = None,
     rung: str | None = None,
+    time_budget: float | None = None,
     max_seconds: MaxSeconds = None,
     max_tokens: MaxTokens = None,
     max_money: MaxMoney = None,
@@ -69,14 +70,20 @@ def run(
         Measurements that go on at once.
     rung
         The size of measurement that scores (the task's full one if not given).
+    time_budget
+        Seconds of training per run, where the task lets one choose (karpathy).
     folder
         Where to store the run (runs/RECIPE-TASK-NUMBER if not given).
     """
     from bilevel.cli.running import run_recipe
     from bilevel.recipe import find, override
+    from bilevel.tasks.karpathy import with_time_budget
 
+    found = find(recipe)
+    if time_budget is not None:
+        task = with_time_budget(task or found.task, time_budget)
     chosen = override(
-        find(recipe),
+        found,
         task=task,
         researcher=researcher,
         trials=trials,
@@ -200,6 +207,30 @@ def best(
     from bilevel.cli.inspecting import print_best
 
     print_best(folder, apply, export, sealed, json)
+
+
+@app.command
+def export(
+    folder: Path, *, git: Path | None = None, tag: str = "", tsv: Path | None = None, json: Json = False
+) -> None:
+    """Write a run as a git repository: a branch with what was kept, a reference for each try, and results.tsv.
+
+    Exporting again adds what is new. The task's own folder is only read.
+
+    Parameters
+    ----------
+    folder
+        The run folder.
+    git
+        The repository to make or to add to (FOLDER/git if not given); never one that is there already.
+    tag
+        Names the branch: autoresearch/TAG (the run folder's name if not given).
+    tsv
+        A file that gets the table of results too.
+    """
+    from bilevel.cli.exporting import print_export
+
+    print_export(folder, git, tag, tsv, json)
 
 
 @app.command
