@@ -36,7 +36,7 @@ from bilevel.store.reader import Reader
 from bilevel.tasks.folder import FolderTask
 from bilevel.trial import Trial
 
-ENDED = ("finished", "stopped", "limit", "interrupted")  # a run that says so is not going on
+ENDED = ("finished", "stopped", "limit", "interrupted", "waiting")  # a run that says so is not going on
 
 
 @dataclass(frozen=True)

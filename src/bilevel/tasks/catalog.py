@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from bilevel.errors import InputError
 from bilevel.task import Task
+from bilevel.tasks.external import external
 from bilevel.tasks.folder import FolderTask
 from bilevel.tasks.gpt_table import gpt_table
 from bilevel.tasks.karpathy import find_karpathy, is_reference
@@ -52,6 +53,8 @@ def find(name_or_path: str | os.PathLike[str], **options: object) -> Task:
         return MADE[name](**_typed(name, {**_pairs(text, given), **options}))
     if name == "worker":  # a Python function; see bilevel.optimize
         return WorkerTask.parse(given)
+    if name == "external":  # another task, measured from outside; see docs/driving.md
+        return external(find(given))
     if is_reference(text):  # a checkout of Karpathy's autoresearch; see docs/karpathy.md
         return find_karpathy(text, **options)
     folders = _folders()
