@@ -33,7 +33,7 @@ def _keep_relative(trial: Trial, gain: float) -> Decision:
 
 def _verdict(gain: float, margin: float, than: str) -> Decision:
     if gain > margin:
-        return Decision(True, f"better than {than} by {gain:.4g} (margin {margin:.2g})")
+        return Decision(True, f"better than {than} by {gain:.4g} (margin {margin:.3g})")
     if gain > 0:
-        return Decision(False, f"better than {than} by {gain:.4g}, within the noise margin of {margin:.2g}")
+        return Decision(False, f"better than {than} by {gain:.4g}, within the noise margin of {margin:.3g}")
     return Decision(False, f"not better than {than} ({-gain:.4g} worse)" if gain else f"equal to {than}")

@@ -162,14 +162,20 @@ class Desk:
         if best is not None and best.score is not None and best.candidate.id != self.parent.id:
             away = self.teller.difference(best.candidate, self.parent)
             lines.append(
-                f"Best so far: {self._stands(best.candidate)}; against the parent it has {away}. A draft may take that "
-                "over, together with another change."
+                f"Best so far: {self._stands(best.candidate)}; against the parent it has {away}{self._taking(best)}"
             )
         if view.trials_left is not None:
             lines.append(f"Trials left, this one included: {view.trials_left}.")
         elif self.planned is not None:
             lines.append(f"Trials left, this one included: at most {max(self.planned - view.number + 1, 1)}.")
         return [*lines, f"Strategy: {STRATEGIES.get(view.settings.strategy, view.settings.strategy)}."]
+
+    def _taking(self, best: Trial) -> str:
+        """Whether a draft may take over what the best has otherwise."""
+        fixed = [name for name in best.candidate.changes_from(self.parent) if name not in self.view.space.active]
+        if fixed:
+            return f"; {', '.join(fixed)} cannot be changed now."
+        return ". A draft may take that over, together with another change."
 
     def _stands(self, candidate: Candidate) -> str:
         trial = self.view.trace.of(candidate.id)

@@ -122,8 +122,14 @@ def inert(desk: Desk, name: str, trial: Trial, budget: int) -> str:
     ]
     return filled(
         desk.prompts, "session_inert", sections, budget,
-        allowed=desk.allowed, trials=desk.below.trials, next=len(desk.below.trace),
+        allowed=desk.allowed, trials=desk.below.trials, next=len(desk.below.trace), arm=_better_arm(trial),
     )  # fmt: skip
+
+
+def _better_arm(trial: Trial) -> str:
+    """The arm of an outer trial from whose end the search goes on."""
+    arms = trial.runs[-1].data.get("arms", {}) if trial.runs else {}
+    return "the control" if "control" in arms and arms["control"].get("branch") == trial.state else "the loop with it"
 
 
 _MEASURED = "trial, who proposed it: changes | score | decision | what the mechanism did | against the control"

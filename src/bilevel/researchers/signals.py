@@ -41,9 +41,7 @@ def standing(below: Below, left: int | None = None) -> Section:
         )
     reads = "reads" if below.reads_advice else "does not read"
     cycles = f"; cycles left, this one included: {left}" if left is not None else ""
-    lines.append(
-        f"- the inner researcher {reads} advice; one cycle of yours is {counted(below.trials, 'trial')} of its{cycles}"
-    )
+    lines.append(f"- the inner researcher {reads} advice; one cycle of yours is {below.trials} of its trials{cycles}")
     return Section("Where the search stands", "\n".join(lines), priority=90)
 
 
@@ -153,7 +151,7 @@ def ledger(trace: Trace, names: Iterable[str], title: str = "Mechanisms in force
     total = trace.ledger()
     lines = [ledger_line(name, total.get(name, {})) for name in names]
     head = "touched: its answer differed from what it was given. decisive: without it the outcome would be another."
-    return Section(title, "\n".join([head, *lines]) if lines else "none yet", priority=70)
+    return Section(title, "\n".join([head, *lines]) if lines else "none", priority=70)
 
 
 def faults(trace: Trace, names: Collection[str]) -> Section:

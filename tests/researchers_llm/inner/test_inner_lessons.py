@@ -48,7 +48,7 @@ def test_the_trials_since_the_last_lessons_are_shown_and_the_lessons_that_are_kn
     assert [line[:2] for line in lines if line.startswith("#")] == ["#3", "#4", "#5"]
     assert "known Rule: rule" in section(model.prompt, "Lessons")
     _, model = learn(answer({}))
-    assert "#1 from #0" in model.prompt
+    assert "#1 from #0" in model.prompt and section(model.prompt, "Lessons") == "none yet"
 
 
 def test_without_trials_nobody_is_asked():

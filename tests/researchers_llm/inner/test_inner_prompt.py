@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from inner_cases import (
     FILE_START,
+    OBJECTIVE,
     SOURCE,
     SPACE,
     START,
@@ -28,7 +29,8 @@ from bilevel.objective import Objective
 from bilevel.researchers.prompt import shipped_prompts, tokens
 from bilevel.settings import Settings
 from bilevel.space import Candidate
-from bilevel.trial import Lesson, Pending, Proposal, Status, TurnedBack
+from bilevel.trace import Trace
+from bilevel.trial import Count, Decision, Lesson, Pending, Proposal, Status, TurnedBack
 from bilevel.view import Briefing
 
 ANSWER = values(draft(rate=0.0123))
@@ -185,6 +187,58 @@ def test_its_own_reasons_and_predictions_are_shown_for_the_last_few_only():
     assert [n for n in range(5, 10) if f"idea {n}" in "\n".join(lines)] == [7, 8, 9]
     assert lines[3].endswith('[your reason: "idea 7", you predicted a gain of +0.5]')
     assert "a secret" not in "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("author", "ledger", "told"),
+    [
+        ("walker", {"walker": {"propose": Count(1, 1, 1)}}, "[proposed by rule walker]"),
+        ("walker", {"walker": {"propose": Count(1, 1, 0)}}, ""),  # the researcher's draft was the same
+        ("a signature", {"walker": {"propose": Count(1, 1, 1)}}, "[proposed by rule a signature]"),
+        ("a signature", {"walker": {"propose": Count(1, 1, 0)}}, ""),
+        ("`\n## x", {}, "[proposed by rule ' ## x]"),
+        ("llm", {"walker": {"propose": Count(1, 1, 1)}}, '[your reason: "mine"]'),
+    ],
+)
+def test_a_trial_of_a_rule_says_so_where_the_researcher_would_have_run_another(author, ledger, told):
+    trial = (START.with_params(rate=0.2), {"author": author, "ledger": ledger, "why": "mine"})
+    trace = begun()
+    trace = trace + trial_of(trace, trial[0], **trial[1])
+    text = section(prompt_for(trace), "Latest trials")
+    assert text.splitlines()[-1].partition("discarded")[2].strip() == told
+    assert ("your own drafts for it did not run" in text) == ("by rule" in told)
+
+
+def test_numbers_beside_the_objective_are_shown_where_they_differ():
+    def beside(trial, **numbers):
+        runs = tuple(replace(run, metrics={**run.metrics, **numbers}) for run in trial.runs)
+        return replace(trial, runs=runs)
+
+    first = trial_of(Trace(OBJECTIVE), START, 1.0)
+    trace = Trace(OBJECTIVE) + beside(first, steps=800.0, memory=12.34567, same=3.0, a=1, b=1, c=1, **{"a name": 1})
+    second = trial_of(trace, START.with_params(rate=0.2), 1.2)
+    trace = trace + beside(second, steps=1600.0, memory=14.0, same=3.0, a=2, b=2, c=2, **{"a name": 2})
+    third = trial_of(trace, START.with_params(rate=0.3), status=Status.EXIT, reason="Boom")
+    lines = section(prompt_for(trace + third), "Latest trials").splitlines()
+    assert lines[1].endswith("kept (steps 800, memory 12.35, a 1, b 1)")
+    assert lines[2].endswith("discarded (steps 1600, memory 14, a 2, b 2)")
+    assert lines[3].endswith("discarded")
+
+
+def test_the_trials_that_are_left_may_be_known_from_the_plan_of_the_whole_search_only():
+    assert "Trials left, this one included: at most 9." in prompt_for(options={"planned": 9})
+    assert "Trials left, this one included: 7." in prompt_for(options={"planned": 9}, trials_left=7)
+    assert "Trials left" not in prompt_for()
+
+
+def test_what_the_best_has_otherwise_may_be_taken_over_unless_it_is_frozen():
+    trace = begun()
+    trace = trace + replace(trial_of(trace, START.with_params(rate=0.2), 0.99), decision=Decision(False, ""))
+    assert "rate: 0.1 -> 0.2. A draft may take that over" in prompt_for(trace, parent=START)
+    frozen = prompt_for(
+        trace, SPACE.freeze(["rate"], "settings (level 1.5)"), parent=START, answer=values(draft(depth=5))
+    )
+    assert "rate: 0.1 -> 0.2; rate cannot be changed now." in frozen
 
 
 def test_the_history_window_and_the_totals():

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from importlib import resources
 
 import pytest
 from outer_models import (
@@ -22,12 +23,14 @@ from outer_models import (
 
 from bilevel.admission import admit, door
 from bilevel.call import Finish, Reply
-from bilevel.errors import ContextOverflow, InputError, UnusableReply
+from bilevel.errors import ContextOverflow, HarnessError, InputError, UnusableReply
 from bilevel.lab import Lab
 from bilevel.levels import Inside, nest
 from bilevel.loop import Loop
 from bilevel.mechanism import Guest
 from bilevel.mechanisms import source
+from bilevel.recipe import resolve
+from bilevel.researchers.authoring import excerpt
 from bilevel.researchers.llm_settings import ModelSettings
 from bilevel.researchers.prompt import tokens
 from bilevel.researchers.session_replies import read_code, snake_case
@@ -35,6 +38,7 @@ from bilevel.settings import Settings
 from bilevel.surfaces import MechanismSurface, SettingsSurface
 from bilevel.trial import Status, TurnedBack
 from bilevel.view import Block, Briefing
+from bilevel.wiring import LOOP, LOOP_SOURCES, prompts_for
 
 FIRST = CRITIQUE["ideas"][0]
 FOUR = ["session/explore", "session/critique", "session/specify", "session/generate"]
@@ -101,6 +105,58 @@ def test_what_was_inert_in_its_trial_is_repaired_first_and_only_so_often():
     assert "misses = 1000" in prompt and "6 calls, 0 touched, 0 decisive" in prompt
     assert "cool_off changed no decision" in prompt and PLAN["changes"] in prompt
     assert "a repair of session 1" in model.prompt("explore", 1)
+
+
+def test_the_repair_of_an_inert_mechanism_shows_its_trials_beside_those_of_the_control():
+    same = """from bilevel.mechanism import Mechanism
+from bilevel.trial import Proposal
+
+
+class Same(Mechanism):
+    def propose(self, view, parent, proposals):
+        return [Proposal(proposal.candidate, "as I would") for proposal in proposals]
+"""
+    model = Rounds({**GOOD, "generate": f"```python\n{same}```", "inert": f"```\n{same}\n# again\n```"})
+    trace, _ = run(model, cycles=3)
+    assert trace[1].decision.reason.startswith("inert")
+    arms = trace[1].runs[-1].data["arms"]
+    assert [told["number"] for told in arms["challenger"]["trials"]] == [7, 8, 9, 10, 11, 12]
+    assert {told["author"] for told in arms["challenger"]["trials"]} == {"cool_off"}
+    assert trace[0].runs[-1].data["arms"]["only"]["trials"] == []
+    text = model.prompt("inert")
+    for number in range(7, 13):
+        assert f"\n{number}, the rule, and so would the researcher: " in text
+    assert text.count("| propose touched | the same candidate ran there") == 6
+    assert "is first asked for trial 13" in text and "the end of the control" in text
+
+
+def test_every_round_knows_the_hooks_what_decisive_means_and_the_task():
+    model = Rounds({**GOOD, "repair": f"```python\n{EXAMPLE}# mended\n```"})
+    (one,), _ = proposed(session(), model)
+    proposed(session(), model, Briefing(attempt=1, turned_back=(TurnedBack(one.candidate.id, "no"),)))
+    brief = TASK.brief.strip().splitlines()[0]
+    for what in ("explore", "critique", "specify", "generate"):
+        assert "Decisive means: " in model.prompt(what) and "def constrain(self" in model.prompt(what), what
+    for what in ("explore", "specify", "generate", "repair"):
+        assert brief in model.prompt(what) and "1 <- 0" in model.prompt(what), what
+    assert 'trial.proposal.author == "cool_off"' in model.prompt("generate")
+    assert "Earlier sessions and what came of them\nnone yet" in model.prompt("explore")
+
+
+def test_the_source_that_is_shown_is_what_decides():
+    outer = [{"level": "mechanisms", "researcher": "llm"}]
+    recipe = resolve({"name": "x", "title": "x", "outer": outer, "models": {"default": "openai:a-model"}})
+    text = prompts_for(recipe)[LOOP]
+    for needed in ("def _run(self, record", "def _ask_researcher", "def keep_by_default", "def count_decisive"):
+        assert needed in text, needed
+    assert "threading" not in text and "class View" not in text and tokens(text) < 5000
+    for module, names in LOOP_SOURCES.items():
+        assert excerpt((resources.files("bilevel") / f"{module}.py").read_text("utf-8"), names)
+    assert excerpt("class A:\n    def f(self):\n        return 1\n\ndef g():\n    pass\n", ["A.f", "g"]) == (
+        "class A:  # in part\n\n    def f(self):\n        return 1\n\ndef g():\n    pass"
+    )
+    with pytest.raises(HarnessError, match=r"no function 'A\.h'"):
+        excerpt("class A:\n    def f(self): pass\n", ["A.h"])
 
 
 def test_without_repairs_an_inert_mechanism_is_followed_by_a_new_session():

@@ -139,4 +139,9 @@ def test_in_a_run_a_value_in_the_guidance_is_refused_by_the_host_and_mended():
     assert trace[1].status is Status.OK and trace[1].candidate.files["guidance.md"].startswith("Look at batch.")
     assert purposes(lab) == ["settings", "settings/redraft 1", "settings"]
     later = model.prompt("settings", 2)
+    assert "Earlier settings and what came of them\nnone yet" in model.prompt("settings")
+    assert (
+        "over the best at the cycle's start, without a control" in later
+        and "cycles left, this one included: 1" in later
+    )
     assert "- cycle 1: drafts 1 -> 3, freeze.x1 False -> True" in later and "other guidance: gain" in later

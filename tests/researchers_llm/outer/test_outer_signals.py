@@ -9,6 +9,7 @@ from bilevel.admission import door
 from bilevel.budget import Cost
 from bilevel.mechanism import Guest
 from bilevel.researchers import signals
+from bilevel.researchers.history import Teller
 from bilevel.researchers.llm_settings import ModelSettings
 from bilevel.space import Bool, Candidate, Change, Choice, Derived, Float, Int
 from bilevel.surfaces import MechanismSurface, SettingsSurface, mechanism_set
@@ -72,7 +73,11 @@ def test_the_prompt_about_an_inert_mechanism_holds_no_contents_either():
     model = Rounds({**GOOD, "inert": f"```\n{EXAMPLE}# again\n```"})
     view, parent, _ = outer_view(model, below=below_of(planted()))
     candidate = mechanism_set((Guest("cool_off", EXAMPLE),))
-    run = Run("cycle", 0, Status.OK, {"gain": 0.0}, data={"ledger": {"cool_off": {"constrain": [6, 0, 0, 0]}}})
+    told = {"number": 9, "author": "CANARY author", "candidate": "an id", "changes": {"x0": [0.0, 1.5]}, "score": 2.5,
+            "keep": True, "ledger": {"cool_off": {"constrain": [1, 1, 0, 0]}}}  # fmt: skip
+    arms = {"challenger": {"trials": [told]}, "control": {"trials": [{**told, "candidate": "another"}]}}
+    data = {"ledger": {"cool_off": {"constrain": [6, 0, 0, 0]}}, "arms": arms}
+    run = Run("cycle", 0, Status.OK, {"gain": 0.0}, data=data)
     trace = Trace(view.trace.objective)
     for number, proposal in enumerate(
         (Proposal(parent), Proposal(candidate, "w", "llm session", {"mechanism": "cool_off"}))
@@ -82,6 +87,8 @@ def test_the_prompt_about_an_inert_mechanism_holds_no_contents_either():
     (proposal,) = session().propose(replace(view, trace=trace, number=2), parent, Briefing())
     assert proposal.notes["repair_of"] == 1 and [name for name, _ in model.asked] == ["inert"]
     assert "constrain: 6 calls, 0 touched, 0 decisive" in model.texts() and "CANARY" not in model.texts()
+    line = "9, the researcher: x0 0.0 -> 1.5 | 2.5 | kept | constrain touched | another candidate ran there"
+    assert line in model.texts()
 
 
 def test_a_line_of_a_trial_says_what_changed_and_what_came_of_it():
@@ -95,6 +102,50 @@ def test_a_line_of_a_trial_says_what_changed_and_what_came_of_it():
     real = searched("random")
     with_gain = [signals.trial_line(real, trial) for trial in real if trial.number and trial.score is not None]
     assert all(" <- " in text and "(" in text for text in with_gain)
+
+
+def trial_at(trace, score, author="random", ledger=None, keep=False, seeds=1, **changes):
+    """The next trial: measured with these scores per seed, from where the search stands."""
+    parent = trace.current or START
+    candidate, name = parent.with_params(**changes), TASK.objective.name
+    scores = score if isinstance(score, list) else [score]
+    runs = tuple(Run("full", seed, Status.OK, {name: value}, Cost(1)) for seed, value in enumerate(scores))
+    return Trial(
+        len(trace), parent, Proposal(candidate, "", author), runs, Status.OK, sum(scores) / len(scores),
+        Decision(keep, ""), candidate.changes_from(parent), ledger=ledger or {},
+    )  # fmt: skip
+
+
+def test_inner_and_outer_prompts_tell_the_same_gain_and_the_same_margin():
+    trace = Trace(TASK.objective)
+    trace = trace + trial_at(trace, [3.0, 3.3, 3.6], keep=True)
+    trace = trace + trial_at(trace, 2.9, x0=1.0)
+    assert "(+0.1)" in signals.trial_line(trace, trace[1]) and "gain +0.1" in Teller(trace, "llm", {}).line(trace[1])
+    assert "a gain of more than 0.698 counts: this figure rules" in signals.standing(below_of(trace)).full
+    assert (
+        "1 trial after the baseline (3.3); best 2.9 (trial 1), 0 trials since" in signals.standing(below_of(trace)).full
+    )
+    assert "of 1 trial only: so few mean little" in signals.bottlenecks(below_of(trace)).full
+
+
+@pytest.mark.parametrize(("score", "said"), [(2.9, "does not stand on"), (1.5, "stands away from")])
+def test_a_best_elsewhere_is_told_with_its_lead_and_what_differs(score, said):
+    trace = Trace(TASK.objective)
+    trace = trace + trial_at(trace, [2.9, 3.0, 3.1], keep=True)
+    for number in range(6):
+        trace = trace + trial_at(trace, score if number == 0 else 4.0, x0=1.0 + number)
+    text = signals.bottlenecks(below_of(trace)).full
+    assert f"the search {said} its best candidate, which leads by" in text and "differs in x0" in text
+    assert ("(within the noise)" in text) == (score > 2) and ("away from its incumbent" in text) == (score < 2)
+
+
+def test_a_trial_of_a_rule_says_so_where_another_candidate_had_run_without_it():
+    trace = Trace(TASK.objective)
+    for number, decisive in enumerate((0, 0, 1)):
+        ledger = {"walker": {"propose": Count(1, 1, decisive)}}
+        trace = trace + trial_at(trace, 3.0, "walker", ledger, keep=not number, x0=1.0 + number)
+    lines = [signals.trial_line(trace, trial, ("walker",)) for trial in trace]
+    assert "walker" not in lines[1] and lines[2].startswith("2 <- 0, proposed by rule walker: x0")
 
 
 def test_the_statistics_name_concentration_acceptance_failures_and_plateau():
