@@ -2,18 +2,24 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from bilevel.budget import Limits
 from bilevel.call import LanguageModel
 from bilevel.errors import InputError
-from bilevel.levels import levels_of
+from bilevel.levels import leaf, levels_of
 from bilevel.loop import LoopSpec
 from bilevel.recipe import LEVEL_NAMES, Recipe
+from bilevel.space import Candidate
+from bilevel.tasks.folder import FolderTask
 from bilevel.wiring import uses_models
 
+AGENT = "agent:"  # what a coding agent's name as a model begins with
 
-def connected(recipe: Recipe) -> tuple[dict[str, LanguageModel], Callable[[str], str]]:
-    """The models of a recipe by level, and what takes their keys out of a text.
+
+def connected(recipe: Recipe, spec: LoopSpec) -> tuple[dict[str, LanguageModel], Callable[[str], str]]:
+    """The models of a recipe by level, a coding agent among them, and what takes their keys out of a text.
 
     Raises InputError for a name, key or option that cannot be used, MissingExtra where pydantic-ai is not installed.
     """
@@ -37,8 +43,37 @@ def connected(recipe: Recipe) -> tuple[dict[str, LanguageModel], Callable[[str],
         thinking=given.thinking,
     )
     keys = Keys.load()
-    made = {name: connect(name, options, keys) for name in dict.fromkeys(names.values())}
+
+    def value(name: str) -> str | None:
+        found = keys.get(name)
+        return found.value if found else None
+
+    made: dict[str, LanguageModel] = {}
+    for name in dict.fromkeys(names.values()):
+        made[name] = _agent(recipe, spec, value) if name.startswith(AGENT) else connect(name, options, keys)
     return {level: made[name] for level, name in names.items()}, keys.redact
+
+
+def _agent(recipe: Recipe, spec: LoopSpec, value: Callable[[str], str | None]) -> LanguageModel:
+    """The coding agent of a recipe, which works on copies of the task's files."""
+    from bilevel.agents import AgentLimits, AgentModel, Rules, agent, variables
+
+    task, given, chosen = leaf(spec).task, recipe.agent, agent(recipe.agent.command)
+    assert isinstance(task, FolderTask)
+
+    def export(params: Mapping[str, Any], files: Mapping[str, str], folder: Path) -> None:
+        task.write_out(Candidate(params, files), folder)
+
+    candidate = task.model.candidate
+    model = AgentModel(
+        chosen,
+        export,
+        Rules((*candidate.editable, *task.model.space.constants), candidate.protected),
+        AgentLimits(given.seconds, given.memory_bytes),
+        variables(chosen, given.env_pass, value),  # keys of `.env` too
+    )
+    model.check()
+    return model
 
 
 def check_prices(recipe: Recipe, limits: Limits) -> None:
@@ -49,6 +84,8 @@ def check_prices(recipe: Recipe, limits: Limits) -> None:
     if limits.money is None or recipe.models.price_in is not None:
         return
     for chain in names_of(recipe).values():
+        if chain.startswith(AGENT):  # says itself what it cost, or not
+            continue
         from bilevel.llm import priced
 
         unknown = next((name for name in chain.split(",") if not priced(name)), None)
@@ -73,8 +110,8 @@ class Estimate:
 
 def estimate(recipe: Recipe, spec: LoopSpec, trials: int | None) -> Estimate | None:
     """The most that a run's models are asked in `trials` measurements; None without models or without an end."""
-    if not uses_models(recipe) or trials is None:
-        return None
+    if not uses_models(recipe) or trials is None or recipe.inner.researcher == "agent":
+        return None  # what an agent takes, only the agent knows
     calls = tokens = 0
     for loop in levels_of(spec):
         each = int(getattr(loop.researcher, "prompt_tokens", 0)) + int(getattr(loop.researcher, "most_tokens", 0))
@@ -85,5 +122,10 @@ def estimate(recipe: Recipe, spec: LoopSpec, trials: int | None) -> Estimate | N
 
 
 def names_of(recipe: Recipe) -> Mapping[str, str]:
-    """The names of a recipe's models by level."""
-    return {level: name for level in LEVEL_NAMES if (name := recipe.models.of(level))}
+    """The names of a recipe's models by level, the coding agent's for the innermost where it researches there."""
+    names = {level: name for level in LEVEL_NAMES if (name := recipe.models.of(level))}
+    if recipe.inner.researcher != "agent":
+        return names
+    from bilevel.agents import name_of
+
+    return {**names, "inner": name_of(recipe.agent.command)}

@@ -109,10 +109,10 @@ def _stored(recipe: Recipe, path: Path) -> Result:
 
 
 def _in_memory(recipe: Recipe) -> Result:
-    models, redact = connected(recipe)
-    lab = Lab(workers=recipe.workers, models=models, redact=redact, limits=Limits(**recipe.limits.model_dump()))
     spec = build(recipe)
     try:
+        models, redact = connected(recipe, spec)
+        lab = Lab(workers=recipe.workers, models=models, redact=redact, limits=Limits(**recipe.limits.model_dump()))
         Loop(spec, lab).run()
     finally:
         _close(spec)

@@ -116,6 +116,21 @@ class Models(Part):
         return ",".join(part.strip() for part in name.split(","))
 
 
+class Agent(Part):
+    """The coding agent that researches in the innermost loop, where its researcher is "agent".
+
+    `command`: a name that `bilevel run --help` lists, or a command line with the places {prompt} and {briefing}.
+    `seconds` and `memory_bytes` bound one call. `env_pass`: variables that it is given beside its own keys. `reasks`:
+    how often it is told what is wrong with a change that cannot be used, and goes on with it.
+    """
+
+    command: str = ""
+    seconds: float = Field(1800.0, gt=0)
+    memory_bytes: int = Field(8 << 30, gt=0)
+    env_pass: tuple[str, ...] = ()
+    reasks: int = Field(1, ge=0, le=8)
+
+
 class LimitsTable(Part):
     """What the whole run may spend: seconds of wall time, tokens, US dollars. None is no limit."""
 
@@ -137,6 +152,7 @@ class Recipe(Part):
     inner: Inner = Inner()
     outer: tuple[Outer, ...] = ()
     models: Models = Models()
+    agent: Agent = Agent()
     limits: LimitsTable = LimitsTable()
 
     @property
@@ -174,6 +190,7 @@ def override(
     *,
     task: str | None = None,
     researcher: str | None = None,
+    agent: str | None = None,
     trials: int | None = None,
     inner_budget: int | None = None,
     outer_cycles: int | None = None,
@@ -187,9 +204,13 @@ def override(
 
     `trials` is the whole run's number of measurements; in a nested recipe the outermost level then goes on for as many
     cycles as it pays for, unless `outer_cycles` says how many. `inner_budget`: trials of the innermost loop per cycle.
-    `models`: "provider:model" for all levels, "LEVEL=provider:model" for one. `limits`: keys of LimitsTable.
+    `models`: "provider:model" for all levels, "LEVEL=provider:model" for one. `limits`: keys of LimitsTable. `agent`: a
+    coding agent's name or command line, which then is the innermost loop's researcher.
     """
     data = recipe.model_dump()
+    if agent is not None:
+        data["agent"]["command"] = agent
+        researcher = researcher or "agent"
     _override_models(data, recipe, models, researcher)
     data["limits"] |= {name: value for name, value in limits.items() if value is not None}
     for key, value in (("task", task), ("seed", seed), ("workers", workers)):
@@ -262,6 +283,8 @@ def unread(recipe: Recipe) -> list[str]:
     for name in ("inner", "settings", "mechanisms"):
         if getattr(recipe.models, name) and name not in levels:
             found.append(f"models.{name}: the recipe has no level {name!r}")
+    if recipe.agent.model_fields_set and recipe.inner.researcher != "agent":
+        found.append("agent: only the researcher 'agent' reads it; it is inner.researcher")
     given = {key for level in recipe.outer for key in level.model_fields_set}
     if "domains" in given and levels.get("mechanisms") != "llm":
         found.append("outer.domains: only a language model reads it")

@@ -49,8 +49,8 @@ class RunSession:
 
     @property
     def asked(self) -> tuple[str, ...]:
-        """The levels that a language model researches, or judges."""
-        loops = [loop.name for loop in levels_of(self.spec) if loop.researcher.name.startswith("llm")]
+        """The levels that a language model or a coding agent researches, or judges."""
+        loops = [loop.name for loop in levels_of(self.spec) if loop.researcher.name.startswith(("llm", "agent"))]
         return (*loops, "judge") if self.recipe.models.judge else tuple(loops)
 
     def execute(self) -> None:
@@ -98,9 +98,10 @@ def start(recipe: Recipe, path: Path) -> RunSession:
         recipe = recipe.model_copy(update={"task": str(task.folder)})  # a resume may start from another folder
     if isinstance(task, KarpathyTask):
         recipe = recipe.model_copy(update={"task": task.reference})  # its checkout may change while the run goes on
+    recipe = _located(recipe)
     limits = Limits(**recipe.limits.model_dump())
     check_prices(recipe, limits)
-    models, redact = connected(recipe)
+    models, redact = connected(recipe, spec)
     facts = {
         "recipe": recipe.model_dump(mode="json"),
         "sources": sources(recipe, spec),
@@ -123,7 +124,7 @@ def resume(path: Path, limits: Mapping[str, float | None] = MappingProxyType({})
     try:
         recipe, spec = recorded(folder.config)
         _check_harness(folder, spec)
-        models, redact = connected(recipe)
+        models, redact = connected(recipe, spec)
         given = {name: value for name, value in limits.items() if value is not None}
         in_force = {**recipe.limits.model_dump(), **(folder.meta("limits") or {}), **given}
         check_prices(recipe, Limits(**in_force))
@@ -147,6 +148,16 @@ def recorded(config: Mapping[str, Any]) -> tuple[Recipe, LoopSpec]:
     """The recipe that a run folder keeps, and its loops with the mechanisms as they were at the start."""
     recipe = resolve(config["recipe"])
     return recipe, build(recipe, Texts(config.get("sources", {}), config.get("prompts", {})))
+
+
+def _located(recipe: Recipe) -> Recipe:
+    """The recipe with the paths in its agent's command line made absolute: a resume may start from another folder."""
+    if recipe.inner.researcher != "agent":
+        return recipe
+    from bilevel.agents import located
+
+    command = located(recipe.agent.command, Path.cwd())
+    return recipe.model_copy(update={"agent": recipe.agent.model_copy(update={"command": command})})
 
 
 def _check_harness(folder: RunFolder[SqliteStore], spec: LoopSpec) -> None:

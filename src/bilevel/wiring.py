@@ -59,8 +59,9 @@ def prompts_for(recipe: Recipe) -> dict[str, str]:
 
 
 def uses_models(recipe: Recipe) -> bool:
-    """Whether a level's researcher is a language model."""
-    return "llm" in (recipe.inner.researcher, *(level.researcher for level in recipe.outer))
+    """Whether a level's researcher is a language model, or a coding agent."""
+    names = {recipe.inner.researcher, *(level.researcher for level in recipe.outer)}
+    return not names.isdisjoint(("llm", "agent"))
 
 
 def sources(recipe: Recipe, spec: LoopSpec) -> dict[str, str]:
@@ -153,6 +154,8 @@ def _inner_researcher(recipe: Recipe, task: Task, texts: Texts) -> Researcher:
 
     name = recipe.inner.researcher
     _check_level(name, "1")
+    if name == "agent":
+        return researchers.make(name, "1", prompts=texts.prompts, **_agent_options(recipe, task))
     if name != "llm":
         return researchers.make(name, "1")
     options = _model_options(recipe, "inner")
@@ -216,6 +219,28 @@ def _model_options(recipe: Recipe, level: str) -> dict[str, Any]:
     bounds = {"prompt_tokens": models.prompt_tokens, "most_tokens": models.most_tokens}
     given = {name: value for name, value in bounds.items() if value is not None}
     return {**given, "temperature": models.temperature, "reasks": models.reasks}
+
+
+def _agent_options(recipe: Recipe, task: Task) -> dict[str, Any]:
+    """What a coding agent is told of the task's files. Raises InputError for a task without files, or no agent."""
+    from bilevel.agents import agent
+    from bilevel.tasks.folder import FolderTask
+
+    if not isinstance(task, FolderTask):
+        raise InputError(
+            f"researcher 'agent' edits files, and task {task.name!r} has none: use a task that is a folder"
+        )
+    agent(recipe.agent.command)
+    candidate, files = task.model.candidate, task.editable_texts
+    given = {} if recipe.models.prompt_tokens is None else {"prompt_tokens": recipe.models.prompt_tokens}
+    return given | {
+        "files": files,
+        "constants": {path: text for path, text in task.source.texts.items() if path not in files},
+        "editable": candidate.editable,
+        "protected": candidate.protected,
+        "seconds": recipe.agent.seconds,
+        "reasks": recipe.agent.reasks,
+    }
 
 
 def _check_level(name: str, level: str) -> None:

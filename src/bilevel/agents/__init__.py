@@ -2,6 +2,7 @@
 
 from bilevel.agents.model import AgentLimits, AgentModel
 from bilevel.agents.presets import PRESETS, Agent, Preset, agent, find_program, located, name_of, variables
+from bilevel.agents.taking import Rules
 
 __all__ = [
     "PRESETS",
@@ -9,6 +10,7 @@ __all__ = [
     "AgentLimits",
     "AgentModel",
     "Preset",
+    "Rules",
     "agent",
     "find_program",
     "located",

@@ -100,7 +100,7 @@ class AgentModel:
                 limits=self.limits.of_processes,
                 cancel=allowance,
             )
-            if watch.cancel.is_set():
+            if outcome.ending is Ending.CANCELLED and not allowance.spent:
                 raise Stopped(f"{self.name} was ended with the run; a resume asks it again")
             if outcome.ending is Ending.NOT_STARTED:
                 raise InputError(f"{self.name}: {outcome.stderr[:300]}; install it, or give another --agent")

@@ -114,7 +114,7 @@ def take(work: Path, before: Mapping[str, Before], rules: Rules, own: frozenset[
         _take_known(work, path, was, rules, taken)
     most = MOST_NEW + len(before)
     found = list(_entries(work, most, PASSED_OVER))
-    for path, facts in found:
+    for path, facts in sorted(found, key=lambda entry: entry[0]):
         known = path in before or path in own or stat.S_ISDIR(facts.st_mode)
         if not known and not matches(path, PASSED_OVER):
             _take_new(work, path, facts, rules, taken)

@@ -59,7 +59,7 @@ class WorkCopy:
     work: Path
     scratch: Path
     before: Mapping[str, Before]
-    inode: tuple[int, int]
+    held: int  # `work`, open: so its inode cannot become another folder's
     git: str  # a hash of what its repository says
 
     def take_back(self, rules: Rules) -> Taken:
@@ -89,11 +89,7 @@ class WorkCopy:
         return data
 
     def _gone(self) -> bool:
-        try:
-            facts = os.lstat(self.work)
-        except OSError:
-            return True
-        return (facts.st_dev, facts.st_ino) != self.inode
+        return not _is_still(self.work, self.held)
 
 
 @contextlib.contextmanager
@@ -102,22 +98,49 @@ def working_copy(export: Export, start: Start, briefing: str, root: Path | None)
 
     Raises InputError where the task has files with our own names, HarnessError where it cannot be made.
     """
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="bilevel-agent-", dir=root)).resolve()
+            stack.callback(_delete, folder, _hold(folder, stack))
+            (folder / "work").mkdir()
+            (folder / "scratch").mkdir()
+            held = _hold(folder / "work", stack)
+        except OSError as error:
+            raise HarnessError(f"cannot make a folder for an agent: {error}") from error
+        yield _filled(folder, held, export, start, briefing)
+
+
+def _hold(folder: Path, stack: contextlib.ExitStack) -> int:
+    """A descriptor of a folder, closed with the stack."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    stack.callback(os.close, handle)
+    return handle
+
+
+def _is_still(folder: Path, held: int) -> bool:
+    """Whether a path leads to the very folder that is held open."""
     try:
-        folder = Path(tempfile.mkdtemp(prefix="bilevel-agent-", dir=root)).resolve()
-    except OSError as error:
-        raise HarnessError(f"cannot make a folder for an agent: {error}") from error
-    try:
-        yield _filled(folder, export, start, briefing)
-    finally:
-        with contextlib.suppress(HarnessError):  # what an agent made undeletable is no reason to stop the search
+        return os.path.samestat(os.lstat(folder), os.fstat(held))
+    except OSError:
+        return False
+
+
+def _delete(folder: Path, held: int) -> None:
+    """Delete a folder, unless something else stands in its place: what that leads to is not ours.
+
+    What an agent made undeletable stays, and is no reason to stop the search.
+    """
+    if _is_still(folder, held):
+        with contextlib.suppress(HarnessError):
             delete(folder)
+    elif folder.is_symlink():
+        with contextlib.suppress(OSError):
+            folder.unlink()
 
 
-def _filled(folder: Path, export: Export, start: Start, briefing: str) -> WorkCopy:
+def _filled(folder: Path, held: int, export: Export, start: Start, briefing: str) -> WorkCopy:
     work, scratch = folder / "work", folder / "scratch"
     try:
-        work.mkdir()
-        scratch.mkdir()
         export(start.params, start.files, work)
         for name in OWN:
             if (work / name).exists():
@@ -129,10 +152,9 @@ def _filled(folder: Path, export: Export, start: Start, briefing: str) -> WorkCo
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(text.encode("utf-8"))
         (work / BRIEFING).write_text(briefing, "utf-8")
-        facts = os.lstat(work)
     except OSError as error:
         raise HarnessError(f"cannot make a working copy for an agent: {error}") from error
-    return WorkCopy(folder, work, scratch, before, (facts.st_dev, facts.st_ino), _git_state(work))
+    return WorkCopy(folder, work, scratch, before, held, _git_state(work))
 
 
 def _repository(work: Path) -> None:

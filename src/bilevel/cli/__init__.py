@@ -32,6 +32,7 @@ def run(
     task: str | None = None,
     model: tuple[str, ...] = (),
     researcher: str | None = None,
+    agent: str | None = None,
     trials: int | None = None,
     inner_budget: int | None = None,
     outer_cycles: int | None = None,
@@ -57,7 +58,10 @@ def run(
         The language model that researches at all levels, PROVIDER:MODEL (`bilevel models` lists the providers); or
         LEVEL=PROVIDER:MODEL for one level (inner, settings, mechanisms, judge). May be given several times.
     researcher
-        Who proposes in the innermost loop: coordinate, random, stuck, optuna, llm.
+        Who proposes in the innermost loop: coordinate, random, stuck, optuna, llm, agent.
+    agent
+        The coding agent that proposes in the innermost loop: claude, codex, opencode, aider, gemini, or a command line
+        with {prompt} where it takes one.
     trials
         Measurements of the whole run, the baseline's calibration not counted.
     inner_budget
@@ -86,6 +90,7 @@ def run(
         found,
         task=task,
         researcher=researcher,
+        agent=agent,
         trials=trials,
         inner_budget=inner_budget,
         outer_cycles=outer_cycles,

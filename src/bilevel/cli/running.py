@@ -102,6 +102,8 @@ def _models_line(session: RunSession, planned: int | None) -> str:
     most = estimate(session.recipe, session.spec, planned)
     bound = f" · at most {most.calls} calls and {most.tokens:,} tokens (re-asks not counted)" if most else ""
     limits = {name: value for name, value in vars(session.lab.limits).items() if value is not None}
+    if session.recipe.inner.researcher == "agent":
+        bound += " · a coding agent runs as you do: in no sandbox, with the network"
     said = ", ".join(f"{value:g} {UNITS[name]}" for name, value in limits.items()) or "none"
     return f"models: {levels}{bound}\nlimits: {said}\n"
 
