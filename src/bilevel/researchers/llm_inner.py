@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -80,7 +80,15 @@ class ModelResearcher:
         return self._picked(desk, self._proposals(drafts))
 
     def _drafted(self, desk: Desk, budget: int) -> Drafts:
+        """The drafts; of parameters alone where not one file fits into the prompt, for none could be edited unseen."""
         wanted = max(desk.view.settings.drafts, 1)
+        prompt = self._drafts_prompt(desk, wanted, budget)
+        if desk.files and not prompt.whole and desk.view.space.active:
+            desk = replace(desk, files={}, new=())
+            prompt = self._drafts_prompt(desk, wanted, budget)
+        return self._ask_drafts(desk, prompt, _again("propose", desk.briefing), desk.parent, wanted, {})
+
+    def _drafts_prompt(self, desk: Desk, wanted: int, budget: int) -> Prompt:
         drafts = "one draft" if wanted == 1 else f"{wanted} drafts, each with a different idea, the best first"
         template = "inner_ask_files" if desk.files or desk.new else "inner_ask_values"
         ask = fill(desk.prompts, template, drafts=drafts, number=desk.view.number)
@@ -95,8 +103,7 @@ class ModelResearcher:
             desk.turned_back(),
             Section("Your turn", ask, 101),
         ]
-        prompt = desk.prompt(desk.system("inner_system"), sections, budget)
-        return self._ask_drafts(desk, prompt, _again("propose", desk.briefing), desk.parent, wanted, {})
+        return desk.prompt(desk.system("inner_system"), sections, budget)
 
     def _ask_drafts(
         self, desk: Desk, prompt: Prompt, purpose: str, base: Candidate, most: int, refused: Mapping[str, str]

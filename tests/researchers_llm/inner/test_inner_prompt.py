@@ -262,6 +262,13 @@ def test_the_oldest_trials_go_first_when_the_budget_is_short():
     assert "the older part of Earlier trials" in prompt and "The task" in prompt and "- rate = 0.1" in prompt
 
 
+def test_where_no_file_fits_into_the_prompt_only_parameters_are_asked_for():
+    model = Model(values(draft(WIDTH=8)))
+    (proposal,) = propose_files(file_view(model, begun(with_file(SOURCE * 200))), prompt_tokens=1500)
+    assert proposal.candidate.params["WIDTH"] == 8 and model.requests[-1].schema is not None
+    assert "SEARCH" not in model.system + model.prompt and "File main.py" not in model.prompt
+
+
 def test_a_long_history_is_fast():
     trace = begun(FILE_START)
     for number in range(1000):
