@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "llm"))  # servers, wires
 
 from asking import KEYS, SECRET
 from researcher_server import ResearcherServer
+from runs import fingerprints
 
 from bilevel.llm.directory import all_providers
 
@@ -106,6 +107,37 @@ def bilevel_json(bilevel: Callable[..., Done]) -> Callable[..., Any]:
         done = bilevel(*args, "--json")
         assert done.code == 0, done.err
         return json.loads(done.out)
+
+    return run
+
+
+@dataclass(frozen=True)
+class Clean:
+    """What a run without any fault comes to, and what it asks."""
+
+    fingerprints: list[str]
+    bodies: list[str]
+
+
+@pytest.fixture(scope="session")
+def known() -> dict[tuple[object, ...], Clean]:
+    """The runs without a fault that were made already, by their arguments."""
+    return {}
+
+
+@pytest.fixture
+def clean(
+    serve: Callable[..., ResearcherServer], bilevel: Callable[..., Done], known: dict[tuple[object, ...], Clean]
+) -> Callable[..., Clean]:
+    """What `bilevel run ARGS` comes to where nothing goes wrong."""
+
+    def run(*args: object) -> Clean:
+        if args not in known:
+            server, folder = serve(), f"clean-{len(known)}"
+            done = bilevel("run", *args, "--folder", folder)
+            assert done.code == 0, done.err
+            known[args] = Clean(fingerprints(folder), server.bodies)
+        return known[args]
 
     return run
 

@@ -167,16 +167,23 @@ def _rng(prompt: str) -> random.Random:
 def _change(prompt: str, rng: random.Random) -> dict[str, Any]:
     """Another value for one of the parameters that a level-1 prompt lists."""
     listed = re.findall(r"^- (\w+) = (.*?): (number|whole number|power of two|one of|true)(.*)$", prompt, re.MULTILINE)
-    name, _, kind, rest = listed[rng.randrange(len(listed))]
+    name, now, kind, rest = listed[rng.randrange(len(listed))]
+    while True:
+        value = _value(kind, rest, rng)
+        if json.dumps(value) != now:
+            return {name: value}
+
+
+def _value(kind: str, rest: str, rng: random.Random) -> Any:
+    """A value of a domain as it is written in a prompt."""
     bounds = re.match(r" from (\S+) to ([\d.e+-]+)", rest)
     if kind == "true":
-        return {name: rng.random() < 0.5}
+        return rng.random() < 0.5
     if kind == "one of":
-        return {name: rng.choice(json.loads(f"[{rest.strip()}]"))}
+        return rng.choice(json.loads(f"[{rest.strip()}]"))
     low, high = float(bounds[1]), float(bounds[2].rstrip("."))
     if kind == "number":
-        return {name: round(rng.uniform(low, high), 4) or low}
+        return max(low, round(rng.uniform(low, high), 4))
     if kind == "whole number":
-        return {name: rng.randint(int(low), int(high))}
-    powers = [2**n for n in range(64) if low <= 2**n <= high]
-    return {name: rng.choice(powers)}
+        return rng.randint(int(low), int(high))
+    return rng.choice([2**n for n in range(64) if low <= 2**n <= high])

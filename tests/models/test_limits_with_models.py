@@ -45,7 +45,7 @@ def test_a_limit_that_is_passed_in_one_step_is_told_once(serve, bilevel):
     assert warnings() == ["1800"]
 
 
-def test_a_resume_with_the_same_limit_asks_nothing_and_one_with_a_higher_limit_goes_on(serve, bilevel):
+def test_a_resume_with_the_same_limit_asks_nothing_and_one_with_a_higher_limit_goes_on(serve, bilevel, clean):
     server = serve()
     assert bilevel("run", "a", *A, "--max-tokens", 5 * EACH, "--folder", "run").code == 0
     again = bilevel("resume", "run")
@@ -56,24 +56,20 @@ def test_a_resume_with_the_same_limit_asks_nothing_and_one_with_a_higher_limit_g
     assert bilevel("resume", "run").code == 0 and len(server.bodies) == 7  # the higher limit stays in force
     assert bilevel("resume", "run", "--max-tokens", 1000 * EACH).code == 0
     assert len(server.bodies) == len(set(server.bodies))
-    serve()
-    assert bilevel("run", "a", *A, "--folder", "whole").code == 0
-    assert fingerprints("run") == fingerprints("whole")
+    assert fingerprints("run") == clean("a", *A).fingerprints
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-@pytest.mark.parametrize("calls", [1, 4, 5, 8, 11, 13])
-def test_wherever_a_limit_falls_the_run_that_goes_on_is_the_one_without_it(serve, bilevel, workers, calls):
+@pytest.mark.parametrize(("calls", "workers"), [(1, "2"), (4, "1"), (6, "2"), (8, "1"), (10, "2"), (11, "1")])
+def test_wherever_a_limit_falls_the_run_that_goes_on_is_the_one_without_it(serve, bilevel, clean, calls, workers):
     server = serve()
     args = ("c", *C, "--workers", workers)
     assert bilevel("run", *args, "--max-tokens", calls * EACH, "--folder", "run").code == 0
     assert len(server.bodies) == calls
     done = bilevel("resume", "run", "--max-tokens", 1000 * EACH)
     assert done.code == 0, done.err
-    clean = serve()
-    assert bilevel("run", *args, "--folder", "whole").code == 0
-    assert fingerprints("run") == fingerprints("whole")
-    assert sorted(server.bodies) == sorted(clean.bodies)
+    without = clean(*args)
+    assert fingerprints("run") == without.fingerprints
+    assert sorted(server.bodies) == sorted(without.bodies)
 
 
 # ---- money ----
@@ -146,7 +142,7 @@ def clock(monkeypatch):
     return made
 
 
-def test_a_limit_on_time_counts_what_models_take_and_earlier_sessions(serve, bilevel, clock):
+def test_a_limit_on_time_counts_what_models_take_and_earlier_sessions(serve, bilevel, clock, clean):
     def slow(prompt):
         clock.now += 1.0
 
@@ -159,9 +155,7 @@ def test_a_limit_on_time_counts_what_models_take_and_earlier_sessions(serve, bil
     assert "Ended early" in bilevel("resume", "run", "--max-seconds", "7").out
     assert len(server.bodies) == 7
     assert bilevel("resume", "run", "--max-seconds", "1000").code == 0
-    serve()
-    assert bilevel("run", "a", *A, "--folder", "whole").code == 0
-    assert fingerprints("run") == fingerprints("whole")
+    assert fingerprints("run") == clean("a", *A).fingerprints
 
 
 def test_a_limit_that_is_spent_before_the_baseline_is_a_clean_end_too(serve, bilevel, bilevel_json):
@@ -176,7 +170,7 @@ def test_a_limit_that_is_spent_before_the_baseline_is_a_clean_end_too(serve, bil
 # ---- Ctrl-C ----
 
 
-def test_the_second_ctrl_c_ends_a_question_and_nothing_of_it_is_stored(serve, bilevel, bilevel_json, process):
+def test_the_second_ctrl_c_ends_a_question_and_nothing_of_it_is_stored(serve, bilevel, bilevel_json, process, clean):
     server = serve(faults={3: {"hang": True}})
     running = process("run", "a", *A, "--folder", "run")
     assert server.waiting.wait(60), running.communicate()
@@ -189,6 +183,4 @@ def test_the_second_ctrl_c_ends_a_question_and_nothing_of_it_is_stored(serve, bi
     assert len(bilevel_json("show", "run", "--calls")) == 2
     server.faults.clear()
     assert bilevel("resume", "run").code == 0
-    serve()
-    assert bilevel("run", "a", *A, "--folder", "whole").code == 0
-    assert fingerprints("run") == fingerprints("whole")
+    assert fingerprints("run") == clean("a", *A).fingerprints

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -65,13 +66,23 @@ def leaks(prompt):
     return json.dumps({"why": f"the key is {SECRET} and {OTHER}", "changes": {"SIZE": size}})
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """Where the run is kept, and what came of it."""
+    return {"folder": tmp_path_factory.mktemp("kept") / "run"}
+
+
 @pytest.fixture
-def searched(serve, bilevel, planted):
-    server = serve(says={"draft": leaks, "explore": f"1. Use the key {SECRET}. It is a good idea. It is {OTHER}."})
-    sizes = ("--inner-budget", "3", "--outer-cycles", "2")
-    done = bilevel("run", "c", "--task", planted, "--model", MODEL, *sizes, "--folder", "run")
-    assert done.code == 0, done.err
-    return server, done
+def searched(serve, bilevel, planted, kept):
+    """A finished run on three levels in the folder `run`; gives its server and what was printed."""
+    if "done" not in kept:
+        ideas = f"1. Use the key {SECRET}. It is a good idea. It is {OTHER}."
+        kept["server"] = serve(says={"draft": leaks, "explore": ideas})
+        sizes = ("--inner-budget", "3", "--outer-cycles", "2")
+        kept["done"] = bilevel("run", "c", "--task", planted, "--model", MODEL, *sizes, "--folder", kept["folder"])
+    assert kept["done"].code == 0, kept["done"].err
+    shutil.copytree(kept["folder"], "run")
+    return kept["server"], kept["done"]
 
 
 @pytest.mark.parametrize("key", [SECRET, OTHER], ids=["in the environment", "in .env"])
@@ -123,14 +134,11 @@ def test_a_run_of_a_candidate_sees_no_key_in_its_environment(searched, bilevel_j
     assert "PATH" in names and "BILEVEL_SEED" in names
     assert not [name for name in names if "KEY" in name or "TOKEN" in name or "BASE_URL" in name]
     assert "[secret]" not in "\n".join(line for line in log.splitlines() if line.startswith("sees "))
-
-
-def test_a_key_in_env_is_not_put_into_the_environment(searched):
-    assert "DEEPSEEK_API_KEY" not in os.environ
+    assert "DEEPSEEK_API_KEY" not in os.environ  # .env is read, and not put into ours
 
 
 def test_a_run_without_the_keys_is_replayed_with_what_was_stored(searched, bilevel, monkeypatch):
-    monkeypatch.delenv("OPENAI_COMPATIBLE_API_KEY")
+    monkeypatch.delenv("OPENAI_COMPATIBLE_API_KEY", raising=False)
     Path(".env").unlink()
     done = bilevel("replay", "run")
     assert done.code == 0, done.err
