@@ -2,6 +2,7 @@
 
 import json
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -160,7 +161,9 @@ def bilevel(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setattr(sys, "argv", ["bilevel", *map(str, args)])
         code = 0
         try:
-            main()
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="Cyclopts application invoked without tokens")
+                main()
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else int(bool(ended.code))
         printed = capsys.readouterr()

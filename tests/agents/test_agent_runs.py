@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -161,7 +162,11 @@ def test_a_replay_runs_no_agent(bilevel, monkeypatch):
     assert "byte for byte" in done.out and calls_in("log") == 2
 
 
-def test_a_run_killed_while_an_agent_works_asks_only_that_again(bilevel, bilevel_json):
+def test_a_run_killed_while_an_agent_works_asks_only_that_again(bilevel, bilevel_json, tmp_path, monkeypatch):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr(tempfile, "tempdir", None)
     os.mkfifo("fifo")
     log, fifo = Path("log").resolve(), Path("fifo").resolve()
     args = ("run", *LOOP, "--agent", command_of("waits_once", log, fifo), "--trials", "3")
@@ -171,11 +176,14 @@ def test_a_run_killed_while_an_agent_works_asks_only_that_again(bilevel, bilevel
         running.kill()
         running.wait()
         assert told.read() == ""  # ends when the agent is dead
+    (left,) = temporary.glob("bilevel-agent-*")
+    os.utime(left, (0, 0))
     killed = bilevel("replay", "run")
     assert killed.code == 0, killed.err
     resumed = bilevel("resume", "run")
     assert resumed.code == 0, resumed.err
     assert calls_in(log) == 4  # one for each trial, and the one that was killed again
+    assert not list(temporary.glob("bilevel-agent-*"))
     trials = bilevel_json("show", "run")
     assert [trial["score"] for trial in trials] == [10.0, 9.0, 8.0, 7.0]
     assert all("SLOPE" not in json.dumps(trial["changes"]) for trial in trials)

@@ -16,6 +16,7 @@ from pathlib import Path
 from bilevel.errors import InputError
 
 PLACES = ("prompt", "briefing", "python")
+PREFIX = "agent:"  # before an agent's name where models are named
 TEMPLATE = "command:"  # before a command line that would be taken for a name
 _PLACE = re.compile(r"\{(\w+)\}")
 _NAME = re.compile(r"^[A-Za-z_]\w*$")
@@ -46,6 +47,11 @@ class Agent:
     name: str
     words: tuple[str, ...]
     preset: Preset | None = None
+
+    @property
+    def program(self) -> str:
+        """Its name without the word before it."""
+        return self.name.removeprefix(PREFIX)
 
     def command(self, prompt: str, briefing: str) -> list[str]:
         """The command line with its places filled in; each word stays one word, whatever stands in it."""
@@ -112,12 +118,12 @@ def name_of(text: str) -> str:
     """The model's name of an agent, "agent:NAME", as the record of a run has it. Raises as `agent`."""
     chosen = text.strip()
     if chosen in PRESETS:
-        return f"agent:{chosen}"
+        return PREFIX + chosen
     try:
         words = tuple(shlex.split(chosen.removeprefix(TEMPLATE)))
     except ValueError as error:
         raise InputError(f"agent {text!r} is not a command line: {error}") from None
-    return f"agent:{_program(words)}"
+    return PREFIX + _program(words)
 
 
 def located(text: str, here: Path) -> str:
@@ -136,8 +142,8 @@ def find_program(chosen: Agent) -> None:
     program = chosen.command("", "")[0]
     if shutil.which(program) is None:
         raise InputError(
-            f"agent {chosen.name!r}: there is no program {program!r} on the PATH; install it, or give another command "
-            "line with --agent"
+            f"agent {chosen.program!r}: there is no program {program!r} on the PATH; install it, or give another "
+            "command line with --agent"
         )
     if shutil.which("git") is None:
         raise InputError("a coding agent works in a git repository, and there is no program 'git' on the PATH")
@@ -159,8 +165,8 @@ def variables(
     keys = chosen.preset.keys if chosen.preset else ()
     if keys and not more and not any(name in found for name in keys):
         raise InputError(
-            f"agent {chosen.name!r} has no key: set {' or '.join(keys)}; or, where it is logged in, let it see that: "
-            'env_pass = ["HOME"] in table [agent] of the recipe'
+            f"agent {chosen.program!r} has no key: set {' or '.join(keys)}; or, where it is logged in, let it see "
+            'that: env_pass = ["HOME"] in table [agent] of the recipe'
         )
     return found
 

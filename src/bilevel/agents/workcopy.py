@@ -7,12 +7,14 @@ An exported tree, never a worktree: what an agent plants in a repository must no
 """
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,8 @@ from bilevel.execution.tree import delete
 
 BRIEFING = "BRIEFING.md"
 PROPOSAL = "PROPOSAL.json"
+PREFIX = "bilevel-agent-"
+STALE_SECONDS = 3600.0  # after which a folder that no process holds is one that a killed process left
 OWN = frozenset({BRIEFING, PROPOSAL})
 PROPOSAL_BYTES = 64 << 10
 IDENTITY = {
@@ -37,6 +41,8 @@ IDENTITY = {
 }
 _GIT = ("git", "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "core.autocrlf=false",
         "-c", "commit.gpgSign=false", "-c", "gc.auto=0", "-c", "init.defaultBranch=main")  # fmt: skip
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 Export = Callable[[Mapping[str, Any], Mapping[str, str], Path], None]
 """Writes the whole tree of the candidate with these parameters and files into an empty folder."""
@@ -98,9 +104,10 @@ def working_copy(export: Export, start: Start, briefing: str, root: Path | None)
 
     Raises InputError where the task has files with our own names, HarnessError where it cannot be made.
     """
+    _sweep(Path(root or tempfile.gettempdir()))
     with contextlib.ExitStack() as stack:
         try:
-            folder = Path(tempfile.mkdtemp(prefix="bilevel-agent-", dir=root)).resolve()
+            folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root)).resolve()
             stack.callback(_delete, folder, _hold(folder, stack))
             (folder / "work").mkdir()
             (folder / "scratch").mkdir()
@@ -111,10 +118,31 @@ def working_copy(export: Export, start: Start, briefing: str, root: Path | None)
 
 
 def _hold(folder: Path, stack: contextlib.ExitStack) -> int:
-    """A descriptor of a folder, closed with the stack."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    """A descriptor of a folder, locked, closed with the stack."""
+    handle = os.open(folder, _FOLDER)
     stack.callback(os.close, handle)
+    fcntl.flock(handle, fcntl.LOCK_EX)
     return handle
+
+
+def _sweep(root: Path) -> None:
+    """Delete the folders that processes which were killed have left."""
+    with contextlib.suppress(OSError), os.scandir(root) as entries:
+        for entry in entries:
+            if entry.name.startswith(PREFIX):
+                with contextlib.suppress(OSError, HarnessError):
+                    _sweep_one(Path(entry.path))
+
+
+def _sweep_one(folder: Path) -> None:
+    handle = os.open(folder, _FOLDER)
+    try:
+        facts = os.fstat(handle)
+        if facts.st_uid == os.geteuid() and time.time() - facts.st_mtime > STALE_SECONDS:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held by a process that lives: an OSError
+            delete(folder)
+    finally:
+        os.close(handle)
 
 
 def _is_still(folder: Path, held: int) -> bool:
