@@ -367,6 +367,48 @@ def record(
     take(run, trial, metric, failed, status, seconds, json)
 
 
+@app.command(name="import")
+def import_(
+    source: Path,
+    *,
+    program: Path | None = None,
+    into: Path | None = None,
+    metric: tuple[str, ...] = (),
+    minimize: bool | None = None,
+    file: tuple[Path, ...] = (),
+    seconds: float = 600.0,
+) -> None:
+    """Take over what another tool left: a results.tsv as guidance for researchers, or an evaluator as a task.
+
+    Parameters
+    ----------
+    source
+        A table (.tsv: commit, score, memory, status, description), or an evaluator (.py with evaluate(path) -> dict).
+    program
+        The program that the evaluator judges.
+    into
+        The task folder: one that gets the table's summary as guidance.md, or a new one for the evaluator's task.
+    metric
+        The evaluator's score (combined_score unless given); then others to store beside it.
+    minimize
+        Whether lower is better: yes for a table, no for an evaluator, unless given.
+    file
+        A file that lies beside the evaluator when it runs; may be given several times.
+    seconds
+        The wall time that one evaluation may take.
+    """
+    from bilevel.cli.importing import import_evaluator, import_table
+
+    if source.suffix == ".py":
+        if program is None:
+            raise InputError(f"evaluator {str(source)!r} judges a program: give --program PROGRAM.py")
+        import_evaluator(source, program, into, metric, not minimize, file, seconds)
+    elif program is not None or metric or file:
+        raise InputError("--program, --metric and --file belong to an evaluator, that is a .py file")
+    else:
+        import_table(source, into, minimize is False)
+
+
 @app.command
 def models(*, test: str | None = None, json: Json = False) -> None:
     """List the providers of language models and which keys are found; ask one model for a single token.
@@ -432,12 +474,12 @@ def init(
 
 @app.command
 def check(target: str = "", *, baseline: bool = True, json: Json = False) -> None:
-    """Say what is wrong with a task or a recipe before anything runs; without a target, list what is shipped.
+    """Say what is wrong with a task, a recipe or a mechanism; without a target, list what is shipped.
 
     Parameters
     ----------
     target
-        A task's name or folder, or a recipe's name or .toml file.
+        A task's name or folder, a recipe's name or .toml file, or a mechanism's .py file, which is put to the door.
     baseline
         Run the task's baseline once on its cheapest rung, to see that its metrics are printed.
     """

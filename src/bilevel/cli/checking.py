@@ -12,9 +12,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bilevel.admission import admit
 from bilevel.cli.printing import jsonable, print_json
 from bilevel.errors import BilevelError
-from bilevel.recipe import find, shipped, unread
+from bilevel.recipe import find, shipped, text_of, unread
 from bilevel.run import NO_SANDBOX, OWN_PROCESSES, planned_evaluations
 from bilevel.wiring import build
 
@@ -32,7 +33,7 @@ class Finding:
 
 
 def print_check(target: str, baseline: bool, as_json: bool) -> int:
-    """Check a task or a recipe, or list what is shipped. Returns the exit code."""
+    """Check a task, a recipe or a mechanism, or list what is shipped. Returns the exit code."""
     if not target:
         return _list(as_json)
     problems = check(target, baseline)
@@ -42,15 +43,18 @@ def print_check(target: str, baseline: bool, as_json: bool) -> int:
         for problem in problems:
             print(f"- {problem}")
     else:
-        print(f"{target}: nothing wrong was found")
+        passed = "passes the door" if target.endswith(".py") else "nothing wrong was found"
+        print(f"{target}: {passed}")
     return PROBLEMS_FOUND if problems else 0
 
 
 def check(target: str, baseline: bool) -> list[str]:
-    """What is wrong with a task or a recipe: one sentence each."""
+    """What is wrong with a task or a recipe, or why a mechanism is refused at the door: one sentence each."""
     from bilevel.tasks.catalog import find as find_task
 
     try:
+        if target.endswith(".py"):
+            return list(admit(text_of(Path(target), "mechanism")).problems)
         if target.endswith(".toml") or target in shipped():
             recipe = find(target)
             spec = build(recipe)
