@@ -166,8 +166,9 @@ def _check_harness(folder: RunFolder[SqliteStore], spec: LoopSpec) -> None:
     before, now = folder.meta("harness"), leaf(spec).task.harness
     if before is not None and before != now:
         raise Diverged(
-            f"the harness of task {leaf(spec).task.name!r} has changed since {folder.path} was started, so its scores "
-            "cannot be compared with new ones; start a new run, or put the old harness back"
+            f"what measures task {leaf(spec).task.name!r} has changed since {folder.path} was started (its harness, "
+            "source tree, command or interpreter), so old and new scores cannot be compared; start a new run, or put "
+            "it back as it was"
         )
 
 
@@ -190,8 +191,9 @@ def planned_evaluations(spec: LoopSpec) -> int | None:
 
 def isolation(task: Task) -> str:
     """What stands between this process and the code of a task's candidates, in a line."""
-    runs = OWN_PROCESSES if isinstance(task, FolderTask) else "none for runs: the task is a function in this process"
-    return f"{runs}; {NO_SANDBOX}"
+    if not isinstance(task, FolderTask):
+        return f"none for runs: the task is a function in this process; {NO_SANDBOX}"
+    return f"{OWN_PROCESSES}; network {task.network}; {NO_SANDBOX}"
 
 
 def environment(task: Task) -> dict[str, object]:

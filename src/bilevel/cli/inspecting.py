@@ -73,7 +73,8 @@ def print_status(path: Path, as_json: bool) -> None:
     with opened(path) as run:
         summary = run.summary()
         if as_json:
-            print_json({**jsonable(summary), "environment": run.folder.meta("environment")})
+            facts = {name: run.folder.meta(name) for name in ("environment", "harness", "prompts")}
+            print_json({**jsonable(summary), **facts})
             return
         out = console()
         out.print(f"{run.state} · {escape(str(path))}", highlight=False)
