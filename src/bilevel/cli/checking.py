@@ -15,6 +15,7 @@ from rich.console import Console
 from bilevel.admission import admit
 from bilevel.cli.printing import jsonable, print_json
 from bilevel.errors import BilevelError
+from bilevel.execution.network import network_obstacle
 from bilevel.recipe import find, shipped, text_of, unread
 from bilevel.run import NO_SANDBOX, OWN_PROCESSES, planned_evaluations
 from bilevel.wiring import build
