@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from bilevel.errors import InputError
 
 
 class Ask(Protocol):
-    """Somebody who may be asked."""
+    """Somebody who may be asked; `present` says whether there is anybody."""
+
+    @property
+    def present(self) -> bool: ...
 
     def choose(self, question: str, answers: Sequence[str], option: str, *, default: int | None = 0) -> int:
         """The place of an answer in the list. `option` would have answered it; without a default one must be given."""
@@ -21,6 +24,8 @@ class Ask(Protocol):
 
 class Nobody:
     """Nobody is there: each question is an error that names the option to give."""
+
+    present = False
 
     def choose(self, question: str, answers: Sequence[str], option: str, *, default: int | None = 0) -> int:
         lines = "".join(f"\n  {answer}" for answer in answers)
@@ -36,6 +41,7 @@ class Person:
 
     read: Callable[[str], str]
     write: Callable[[str], None]
+    present: ClassVar[bool] = True
 
     def choose(self, question: str, answers: Sequence[str], option: str, *, default: int | None = 0) -> int:
         self.write(question)

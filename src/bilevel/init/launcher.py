@@ -1,10 +1,11 @@
-"""Runs a command with the parameters of a trial: as options, as switches, or as values in the text of a config file.
+"""Runs a command with the parameters of a trial: as options, as switches, or as values in the text of a file.
 
 `bilevel init` copies this file into a task's harness/, with `launch.json` beside it; it uses the standard library only:
 
     options   {"lr": "--lr"}                           --lr=0.1 at the end of the command
     switches  {"fast": ["--fast", "--no-fast"]}        the first where it is true, the second (if any) where it is false
-    configs   {"conf.yaml": {"optim.lr": ["optim", "lr"]}}
+    configs   {"conf.yaml": {"optim.lr": ["optim", "lr"]}, "prog.c": {"BLOCK": ["BLOCK"]}}
+    start     {"optim.lr": 0.1, "BLOCK": 16}           one that still has this value leaves the file as it is
     errors    true: what the command prints to stderr comes after what it prints to stdout
 
 The values are those of params.json in the working copy, where the runner puts them.
@@ -27,6 +28,14 @@ YAML_KEY = re.compile(
 TOML_KEY = re.compile(r"""^[ \t]*(?P<key>[A-Za-z0-9_-]+|"[^"]+")[ \t]*=(?P<space>[ \t]*)(?P<more>.*)$""")
 
 
+CODE = re.compile(
+    r"^(?:[ \t]*\#[ \t]*define[ \t]+(?P<define>[A-Z][A-Z0-9_]*)[ \t]+(?P<number>[-+\w.]+)[ \t]*(?:/[/*].*)?"
+    r"|(?:export |pub(?:\(crate\))? |static |inline )*(?:constexpr|const)\b[^=;\n]*?\b(?P<const>[A-Z][A-Z0-9_]*)\b"
+    r"[^=;\n]*=[ \t]*(?P<value>[-+\w.]+)[ \t]*;.*)\r?$",
+    re.MULTILINE,
+)
+
+
 class Leaf(NamedTuple):
     """A number or a truth value in a text: the keys that lead to it, and where it stands."""
 
@@ -37,13 +46,18 @@ class Leaf(NamedTuple):
 
 
 def leaves(path: str, text: str) -> list[Leaf]:
-    """The numbers and truth values under keys of a YAML (block style), TOML or JSON text, without those in lists."""
+    """The numbers and truth values under keys of a YAML (block style), TOML or JSON text, without those in lists.
+
+    Of source text of C, Rust and their like those of `#define NAME 16` and of constants at the start of a line.
+    """
     if path.endswith((".yaml", ".yml")):
         found = list(_yaml(text))
     elif path.endswith(".toml"):
         found = list(_toml(text))
-    else:
+    elif path.endswith(".json"):
         found = _json(text)
+    else:
+        found = list(_code(text))
     return [leaf for leaf in found if sum(leaf.keys == other.keys for other in found) == 1]
 
 
@@ -109,6 +123,14 @@ def _toml(text: str) -> Iterator[Leaf]:
             yield Leaf((*section, hit["key"].strip('"')), value, start, start + len(scalar["value"]))
 
 
+def _code(text: str) -> Iterator[Leaf]:
+    for hit in CODE.finditer(text):
+        name, place = ("define", "number") if hit["define"] else ("const", "value")
+        value = number(hit[place])
+        if value is not None:
+            yield Leaf((hit[name],), value, hit.start(place), hit.end(place))
+
+
 def _json(text: str) -> list[Leaf]:
     """Read by hand, because json.loads does not say where a value stands."""
     try:
@@ -116,12 +138,12 @@ def _json(text: str) -> list[Leaf]:
     except ValueError:
         return []
     found: list[Leaf] = []
-    stack: list[str | None] = []  # the key of each object that is open, None for a list
+    stack: list[str | None] = []  # the key of each object that is open, empty for the outermost, None in a list
     key: str | None = None
     for hit in re.finditer(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+', text):
         token = hit[0]
         if token in "{[":
-            stack.append(key if token == "{" else None)
+            stack.append((key if stack else "") if token == "{" else None)
             key = None if token == "[" else key
         elif token in "}]":
             stack.pop()
@@ -130,7 +152,7 @@ def _json(text: str) -> list[Leaf]:
         elif token not in ":," and key is not None:
             keys = (*stack[1:], key)
             value = number(token)
-            if value is not None and all(keys) and _in_object(text, hit.start()):
+            if value is not None and None not in stack and _in_object(text, hit.start()):
                 found.append(Leaf(tuple(str(part) for part in keys), value, hit.start(), hit.end()))
     return found
 
@@ -147,12 +169,16 @@ def main(arguments: Sequence[str]) -> int:
     if Path("params.json").is_file():
         params = json.loads(Path("params.json").read_text("utf-8"))
     for path, wanted in orders.get("configs", {}).items():
-        values = {tuple(keys): params[name] for name, keys in wanted.items() if name in params}
+        start = orders.get("start", {})
+        moved = [name for name in wanted if name in params and params[name] != start.get(name)]
+        values = {tuple(wanted[name]): params[name] for name in moved}
+        if not values:
+            continue
         try:
             text = Path(path).read_bytes().decode("utf-8")
             Path(path).write_bytes(edited(path, text, values).encode("utf-8"))
         except KeyError as error:
-            print(f"{path} no longer has the parameter {error}; keep its line `key: value`", file=sys.stderr)
+            print(f"{path} no longer has the parameter {error} with a number", file=sys.stderr)
             return 1
     command = list(arguments)
     for name, option in orders.get("options", {}).items():

@@ -72,12 +72,13 @@ def make(wishes: Wishes, ask: Ask, say: Callable[[str], None]) -> Made:
     alone = bool(script) and not _is_project(root)
     for attempt in range(TRIES):
         planned = plan.make(tree, command, alone)
+        tree = replace(tree, files=planned.include) if planned.include else tree
         first = _first(tree, planned, folder, wishes)
         try:
             output = _measured(first, folder, wishes, say)
             break
         except InputError as error:
-            if attempt == TRIES - 1 or not planned:
+            if attempt == TRIES - 1 or not ask.present:
                 raise
             say(str(error))
             command = commands.given(ask.text("Which command measures it?", "--command COMMAND"), tree)

@@ -13,7 +13,7 @@ from bilevel.init.words import goal, split, worth
 
 NUMBER = r"[-+]?(?:[0-9][0-9_]*(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?(?![0-9]|[.,][0-9])"
 VALUE = rf"({NUMBER}|[-+]?(?i:nan|inf(?:inity)?)\b)"
-UNIT = r"[ \t]*(?:%|[a-zA-Zµ]{1,12}(?:/[a-zA-Z]{1,8})?|\([^()]{1,24}\))?[ \t]*\.?"
+UNIT = r"[ \t]*(?:%|[a-zA-Zµ]{1,12}(?:/[a-zA-Z]{1,8})?|\([^()]{1,24}\)|\[[^\[\]]{1,24}\])?[ \t]*\.?"
 NAME = r"[A-Za-z_][\w./@-]*"
 PHRASE = rf"{NAME}(?:[ ]{{1,3}}(?:{NAME}|\([\w %/.-]+\))){{0,4}}"
 LABELLED = re.compile(rf"^[ \t]*(?P<name>{PHRASE})[ \t]*[:=][ \t]*{VALUE}(?P<unit>{UNIT})$")
@@ -97,7 +97,7 @@ def named(name: str, output: Output) -> Number | None:
 
 def clear(found: Sequence[Number]) -> Number | None:
     """The number that is clearly the metric; None where there is none or several are as likely."""
-    likely = [number for number in found if number.worth > 0]
+    likely = [number for number in found if number.worth > 0] or [number for number in found if number.goal]
     if not likely:
         return found[0] if len(found) == 1 else None
     best = [number for number in likely if number.worth == likely[0].worth]
@@ -145,7 +145,9 @@ def _of_line(line: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     if (hit := SPACED.match(line)) and (goal(hit["name"]) or not hit["unit"].strip()):
         yield hit["name"], _regex(rf"^[ \t]*{_literal(hit['name'])}[ \t]+{VALUE}")
     for hit in INLINE.finditer(line):
-        yield hit["name"], _regex(rf"(?<![\w.]){_literal(hit['name'])}[ \t]*[:=][ \t]*{VALUE}")
+        before = line[: hit.start()].strip()
+        name = f"{before} {hit['name']}" if re.fullmatch(PHRASE, before) else hit["name"]
+        yield name, _regex(rf"(?<![\w.]){_literal(name)}[ \t]*[:=][ \t]*{VALUE}")
     for hit in LOOSE.finditer(line):
         if goal(hit["name"]):
             yield hit["name"], _regex(rf"(?<![\w.]){_literal(hit['name'])}[ \t]+{VALUE}")

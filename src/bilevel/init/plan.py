@@ -17,6 +17,7 @@ from bilevel.space import Value
 NOT_CONFIGS = {"pyproject.toml", "package.json", "cargo.toml", "package-lock.json", "tsconfig.json", "params.json"}
 SEEDS = ("SEED", "RANDOM_SEED", "RANDOM_STATE")
 MOST_PARAMETERS = 60
+CODE = {".c", ".h", ".cc", ".cpp", ".hpp", ".cu", ".rs", ".zig", ".js", ".mjs", ".ts"}
 
 
 @dataclass(frozen=True)
@@ -121,12 +122,13 @@ def _loose(tree: Tree, command: Command, sources: Sequence[str]) -> _Loose:
     switches = {name: [flag.option, flag.off] for name, flag in turned.items() if flag.switch}
     options = {name: flag.option for name, flag in turned.items() if not flag.switch}
     if taken or switches:
-        orders = {"configs": taken, "switches": switches, "options": options}
+        start = {p.guess.name: p.guess.value for p in in_configs}
+        orders = {"configs": taken, "start": start, "switches": switches, "options": options}
         orders = {key: value for key, value in orders.items() if value}
     else:
         words += [f"{option}={{param:{name}}}" for name, option in options.items()]
     return _Loose(
-        tuple(words), tuple(free[:MOST_PARAMETERS]), tuple(fixed), tuple(configs), orders,
+        tuple(words), tuple(free), tuple(fixed), tuple(configs), orders,
         ("argument", seed.option) if seed else None,
     )  # fmt: skip
 
@@ -148,17 +150,22 @@ def _configs(
     free: list[Parameter] = []
     fixed: list[Parameter] = []
     taken: dict[str, dict[str, list[str]]] = {}
-    for path in found:
+    for path in [*found, *_code_files(tree)]:
         for leaf in leaves(path, tree.text(path)):
             name = ".".join(leaf.keys)
             guessed = _config_guess(name, leaf.keys, leaf.value)
-            if guessed.free and name not in names:
+            if guessed.free and name not in names and len(free) < MOST_PARAMETERS:
                 names.add(name)
                 free.append(Parameter(guessed, path))
                 taken.setdefault(path, {})[name] = list(leaf.keys)
             else:
                 fixed.append(Parameter(guessed, path))
     return found, fixed, free, taken
+
+
+def _code_files(tree: Tree) -> list[str]:
+    """Sources of C, Rust and their like, whose `#define`s and constants are numbers to turn."""
+    return [p for p in tree.files if PurePosixPath(p).suffix in CODE and not protects(p) and p.count("/") < 4][:200]
 
 
 def _config_guess(name: str, keys: Sequence[str], value: Value) -> Guess:
