@@ -6,10 +6,13 @@ import sys
 from pathlib import Path
 
 from bilevel.cli.printing import print_json, visible
-from bilevel.errors import InputError
+from bilevel.errors import BilevelError, InputError
 from bilevel.init import drafting
 from bilevel.init.asking import Ask, Nobody, Person
 from bilevel.init.making import Made, Wishes, make
+from bilevel.recipe import find
+from bilevel.run import planned_evaluations
+from bilevel.wiring import build
 
 SHOWN = 12
 
@@ -90,7 +93,20 @@ def _report(made: Made) -> list[str]:
     )
     lines += [f"note       {note}" for note in made.notes]
     lines += ["", f"All of this stands in {folder}/task.toml and {folder}/brief.md and may be changed there. Next:"]
-    return lines + [f"  {command}" for command in next_commands(made)]
+    return lines + [f"  {command}" for command in next_commands(made)] + _estimate(made)
+
+
+def _estimate(made: Made) -> list[str]:
+    """How long the recipe takes at the most, if it can be run as it is; as long as each measurement takes."""
+    try:
+        planned = planned_evaluations(build(find(str(made.folder / "recipe.toml"))))
+    except BilevelError:  # it needs a model that nobody has named yet
+        return []
+    if planned is None:
+        return []
+    took = planned * made.draft.seconds
+    said = f"{took / 3600:.1f} hours" if took > 5400 else f"{took / 60:.0f} minutes" if took > 90 else f"{took:.0f} s"
+    return [f"It makes at most {planned} measurements, about {said}; --trials N makes it shorter or longer."]
 
 
 def _parameters(made: Made) -> list[str]:

@@ -63,7 +63,7 @@ def make(wishes: Wishes, ask: Ask, say: Callable[[str], None]) -> Made:
         raise InputError(f"there is no {str(wishes.path)!r}; give the folder of a repository, or a script")
     if wishes.goal not in ("", "minimize", "maximize"):
         raise InputError(f"--goal {wishes.goal!r} is not one of minimize, maximize")
-    root = path if path.is_dir() else path.parent
+    root = path if path.is_dir() else _project_of(path)
     folder = wishes.out.resolve() if wishes.out else root / FOLDER
     _check_free(folder, root, wishes.force)
     tree = Tree.of(root, without=folder) if path.is_dir() or _is_project(root) else _shallow(root, path)
@@ -106,6 +106,12 @@ def _check_free(folder: Path, root: Path, force: bool) -> None:
 def _is_project(root: Path) -> bool:
     marks = (".git", "pyproject.toml", "setup.py", "Makefile", "package.json", "Cargo.toml")
     return any((root / mark).exists() for mark in marks)
+
+
+def _project_of(script: Path) -> Path:
+    """The project that a script belongs to: the nearest folder above it that looks like one, else its own folder."""
+    above = [folder for folder in script.parents if folder not in (Path.home(), *Path.home().parents)]
+    return next(filter(_is_project, above), script.parent)
 
 
 def _shallow(root: Path, script: Path) -> Tree:
@@ -287,8 +293,13 @@ def _write(draft: Draft, folder: Path, force: bool) -> None:
     if force:
         for name in OWN:
             (folder / name).unlink(missing_ok=True)
-    _lay_out(draft, folder)
-    (folder / "recipe.toml").write_text(drafting.recipe_toml(draft, folder), "utf-8")
+    try:
+        _lay_out(draft, folder)
+        (folder / "recipe.toml").write_text(drafting.recipe_toml(draft, folder), "utf-8")
+    except OSError as error:
+        raise InputError(
+            f"the task cannot be written into {str(folder)!r}: {error.strerror}; give a folder of yours with --out"
+        ) from error
 
 
 def _about(tree: Tree) -> tuple[str, str]:
