@@ -25,8 +25,10 @@ from bilevel.recipe import Recipe, resolve
 from bilevel.store.folder import RunFolder
 from bilevel.store.sqlite import SqliteStore
 from bilevel.task import Task
+from bilevel.tasks.external import External, ExternalFolder
 from bilevel.tasks.folder import FolderTask
 from bilevel.tasks.karpathy import KarpathyTask
+from bilevel.tasks.worker import WorkerTask
 from bilevel.wiring import Texts, build, prompts_for, sources
 
 OWN_PROCESSES = (
@@ -191,6 +193,10 @@ def planned_evaluations(spec: LoopSpec) -> int | None:
 
 def isolation(task: Task) -> str:
     """What stands between this process and the code of a task's candidates, in a line."""
+    if isinstance(task, External | ExternalFolder):
+        return f"none here: whoever drives the run measures; {NO_SANDBOX}"
+    if isinstance(task, WorkerTask):
+        return f"{OWN_PROCESSES}; network on; {NO_SANDBOX}"
     if not isinstance(task, FolderTask):
         return f"none for runs: the task is a function in this process; {NO_SANDBOX}"
     return f"{OWN_PROCESSES}; network {task.network}; {NO_SANDBOX}"

@@ -55,7 +55,9 @@ def test_a_suggestion_says_all_that_a_measurement_needs_and_is_the_same_when_ask
     assert asked["noise"]["seeds"] == 3 and asked["noise"]["keep_margin"] > 0
     assert "edition" in asked["fixed"] and asked["best"]["score"] < 1
     assert shlex.split(asked["answer"])[:5] == ["bilevel", "record", "run", "--trial", asked["id"]]
-    assert told("status", "run")["state"] == "waiting"
+    status = told("status", "run")
+    assert status["state"] == "waiting" and status["self_reported"]
+    assert "whoever drives" in status["environment"]["isolation"]
     assert len(told("suggest", "run", "--history", "1")["history"]) == 1
 
 

@@ -47,6 +47,13 @@ def test_the_rule_of_the_skill_is_decisive_on_its_own_example(said, tmp_path):
     assert ledger["constrain"]["decisive"] > 0, ledger
 
 
+def test_the_python_example_of_the_docs_drives_a_run_to_its_end(said, tmp_path):
+    (example,) = re.findall(r"```py\n(.*?)```", (ROOT / "docs/driving.md").read_text("utf-8"), re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert said("status", "run", "--json").data["state"] == "finished"
+
+
 def test_links_of_the_skills_lead_somewhere():
     for page in (ROOT / "skills").rglob("*.md"):
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import textwrap
@@ -38,7 +39,7 @@ def made():
             "made", Target.of(function), Space({"x": Int(0, 9)}), Candidate({"x": 0}), Objective("score"), "x", **limits
         )
         tasks.append(task)
-        return lambda x, seed=0: task.run(Candidate({"x": x}), Bench(Lab(), "full", 0, seed))
+        return lambda x, lab=None: task.run(Candidate({"x": x}), Bench(lab or Lab(), "full", 0, 7))
 
     yield make
     for task in tasks:
@@ -173,6 +174,15 @@ def test_a_call_gets_no_keys_and_the_working_folder_of_the_program(made, monkeyp
     assert folder == os.getcwd()
 
 
+def test_a_call_can_be_cancelled(made):
+    measure = made(functions.hang)
+    lab = Lab()
+    lab.cancel.set()
+    ended = measure(1, lab=lab)
+    assert ended.status is Status.INFRASTRUCTURE and ended.data["ending"] == "cancelled"
+    assert measure(0).status is Status.OK
+
+
 def test_the_workers_end_with_the_search():
     before = children()
     bilevel.optimize(functions.loss, SPACE, recipe="a", trials=4, workers=2)
@@ -247,7 +257,9 @@ def test_a_folder_keeps_the_run_and_the_same_call_goes_on(tmp_path):
     said = subprocess.run(
         [sys.executable, "-m", "bilevel", "status", str(folder), "--json"], capture_output=True, text=True, timeout=60
     )
-    assert json.loads(said.stdout)["best"] == first.score, said.stderr
+    status = json.loads(said.stdout)
+    assert status["best"] == first.score, said.stderr
+    assert "own process" in status["environment"]["isolation"]
 
 
 # ---- scripts ----
@@ -283,6 +295,33 @@ def test_a_guarded_script_and_a_module_work_too(tmp_path):
 def test_a_function_typed_into_python_is_refused_with_the_way_out(tmp_path):
     done = script(tmp_path, "", "-c", textwrap.dedent(FIVE_LINES))
     assert done.returncode == 1 and "interactive session" in done.stderr and "FILE.py:NAME" in done.stderr
+
+
+def test_the_example_of_the_docs_runs(tmp_path):
+    page = (pathlib.Path(__file__).parents[2] / "docs" / "python.md").read_text("utf-8")
+    (example,) = re.findall(r"```py\n(.*?)```", page, re.DOTALL)
+    done = script(tmp_path, example)
+    assert "'depth': 3" in done.stdout and "'shape': 'round'" in done.stdout, done.stderr
+
+
+def test_nothing_is_left_when_the_program_is_killed(tmp_path):
+    text = """
+        import os, pathlib, time, bilevel
+        def endless(params):
+            pathlib.Path("new").write_text(f"{os.getpid()} {os.getppid()}")
+            os.rename("new", "processes")
+            time.sleep(1000)
+        bilevel.optimize(endless, {"x": (0.0, 1.0)})
+    """
+    (tmp_path / "script.py").write_text(textwrap.dedent(text))
+    program = subprocess.Popen([sys.executable, "script.py"], cwd=tmp_path)
+    while not (tmp_path / "processes").exists():
+        assert program.poll() is None
+    program.kill()
+    program.wait()
+    for process in map(int, (tmp_path / "processes").read_text().split()):
+        while alive(process):
+            os.sched_yield()
 
 
 def test_importing_bilevel_loads_nothing_else():

@@ -16,10 +16,13 @@ from bilevel.view import Below
 
 def external(task: Task) -> Task:
     """The same task, measured from outside; one with files keeps them."""
-    if isinstance(task, FolderTask):
-        parts = {part.name: getattr(task, part.name) for part in fields(task) if part.init}
-        return ExternalFolder(**parts)
-    return External(task)
+    if not isinstance(task, FolderTask):
+        return External(task)
+    reference = getattr(task, "reference", None)  # the name by which some tasks are found again
+    names = {} if reference is None else {"reference": f"external:{reference}"}
+    kind = type(f"External{type(task).__name__}", (ExternalFolder, type(task)), names)
+    made: Task = kind(**{part.name: getattr(task, part.name) for part in fields(task) if part.init})
+    return made
 
 
 def _outside(name: str) -> NoReturn:
@@ -34,7 +37,7 @@ class ExternalFolder(FolderTask):
 
     @property
     def harness(self) -> str:
-        return content_hash(["external", FolderTask.harness.func(self)])[:16]  # type: ignore[attr-defined]
+        return content_hash(["external", super().harness])[:16]
 
     @property
     def self_reported(self) -> bool:
