@@ -6,11 +6,19 @@ import os
 import subprocess
 import sys
 import venv
+import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from bilevel.recipe import find, override
+from bilevel.run import start
+
+for part in ("llm", "models"):  # servers, wires; the researcher behind HTTP
+    sys.path.append(str(Path(__file__).parents[1] / part))
 
 TRAIN = '''"""A stand-in for the training script: the score is a function of the constants."""
 import os
@@ -56,10 +64,11 @@ def useless(value):
 
 for step in range(3):
     print(f"\\rstep {step:05d} ({100 * step / 3:.1f}%) | loss: {3 - step:.6f} | lrm: 1.00", end="", flush=True)
+assert HEAD_DIM <= 128, "no kernel for such heads"
 assert TOTAL_BATCH_SIZE % (DEVICE_BATCH_SIZE * 2048) == 0
 with open(os.path.expanduser("~/.triton/kernels"), "a") as cache:
     cache.write("compiled\\n")
-val_bpb = evaluate_bpb(useless(MATRIX_LR), WARMDOWN_RATIO, DEPTH, load_tokenizer())
+val_bpb = evaluate_bpb(useless(MATRIX_LR), WARMDOWN_RATIO, DEPTH, ASPECT_RATIO, load_tokenizer())
 print("\\n---")
 print(f"val_bpb:          {val_bpb:.6f}")
 print(f"training_seconds: {TIME_BUDGET:.1f}")
@@ -85,9 +94,10 @@ def load_tokenizer():
         return file.read()
 
 
-def evaluate_bpb(matrix_lr, warmdown, depth, tokenizer):
+def evaluate_bpb(matrix_lr, warmdown, depth, aspect, tokenizer):
     assert tokenizer == "abc"
-    return 0.9 + 0.1 * math.log(matrix_lr / 0.02) ** 2 + 0.1 * (warmdown - 0.7) ** 2 + 0.002 * abs(depth - 10)
+    loss = 0.9 + 0.1 * math.log(matrix_lr / 0.02) ** 2 + 0.1 * (warmdown - 0.7) ** 2
+    return loss + 0.002 * abs(depth - 10) + 0.0004 * abs(aspect - 96)
 '''
 FILES = {
     "train.py": TRAIN,
@@ -130,19 +140,47 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The HOME of a user who has prepared the data."""
-    folder = tmp_path / "home"
-    (folder / ".cache" / "autoresearch").mkdir(parents=True)
-    (folder / ".cache" / "autoresearch" / "tokenizer.txt").write_text("abc")
-    monkeypatch.setenv("HOME", str(folder))
-    monkeypatch.setenv("BILEVEL_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.delenv("AUTORESEARCH_DIR", raising=False)
-    return folder
+    return make_home(tmp_path / "home", monkeypatch)
 
 
 @pytest.fixture
 def checkout(tmp_path: Path, home: Path, environment: Path) -> Path:
     """The user's checkout: two commits, an environment of its own, a table of earlier results."""
-    folder = tmp_path / "autoresearch"
+    return make_checkout(tmp_path / "autoresearch", environment)
+
+
+@dataclass(frozen=True)
+class Night:
+    """A finished run that tests look at, its checkout, and the checkout's fingerprint from before."""
+
+    folder: Path
+    checkout: Path
+    before: str
+
+
+@pytest.fixture(scope="session")
+def night(tmp_path_factory: pytest.TempPathFactory, environment: Path) -> Night:
+    """A search by coordinates over a checkout, 14 trials."""
+    folder = tmp_path_factory.mktemp("night")
+    with pytest.MonkeyPatch.context() as patch:
+        make_home(folder / "home", patch)
+        checkout = make_checkout(folder / "autoresearch", environment)
+        before = fingerprint(checkout)
+        with start(override(find("a"), task=f"karpathy:{checkout}", trials=14), folder / "run") as session:
+            session.execute()
+    return Night(folder / "run", checkout, before)
+
+
+def make_home(folder: Path, patch: pytest.MonkeyPatch) -> Path:
+    (folder / ".cache" / "autoresearch").mkdir(parents=True)
+    (folder / ".cache" / "autoresearch" / "tokenizer.txt").write_text("abc")
+    patch.setenv("HOME", str(folder))
+    patch.setenv("BILEVEL_CACHE_DIR", str(folder.parent / "cache"))
+    patch.delenv("AUTORESEARCH_DIR", raising=False)
+    return folder
+
+
+def make_checkout(folder: Path, environment: Path) -> Path:
     folder.mkdir()
     for name, text in FILES.items():
         (folder / name).write_text(text)
@@ -172,7 +210,9 @@ def bilevel(
         monkeypatch.setattr(sys, "argv", ["bilevel", *map(str, args)])
         code: object = 0
         try:
-            main()
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="Cyclopts application invoked without tokens")
+                main()
         except SystemExit as ended:
             code = ended.code
         printed = capsys.readouterr()
