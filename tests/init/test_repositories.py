@@ -254,3 +254,42 @@ def test_the_recipe_that_was_written_runs(repository, bilevel, tmp_path):
     assert bilevel("check", ".bilevel/recipe.toml", cwd=root).returncode == 0
     ran = bilevel("run", root / ".bilevel" / "recipe.toml", "--trials", 2, "--inner-budget", 2)
     assert ran.returncode == 0, ran.stderr
+
+
+def test_a_training_script_with_a_fixed_evaluation_and_a_cache_in_home(repository, bilevel, tmp_path):
+    files = {
+        "train.py": """
+            from prepare_data import evaluate
+            # no command line: edit these
+            MATRIX_LR = 0.04
+            DEPTH = 8
+            DEVICE_BATCH_SIZE = 128
+            print(f"step 1 | loss: 3.0")
+            print("---")
+            print(f"val_bpb:          {evaluate(MATRIX_LR, DEPTH):.6f}")
+            print("peak_vram_mb:     45.0")
+            print("num_steps:        953")
+        """,
+        "prepare_data.py": """
+            import os
+            MAX_SEQ_LEN = 2048
+            CACHE = os.path.join(os.path.expanduser("~"), ".cache", "toy")
+            def evaluate(lr, depth):
+                open(os.path.join(os.path.expanduser("~"), ".kernels", "log"), "a").write("x")
+                return float(open(os.path.join(CACHE, "zero.txt")).read()) + (lr - 0.02) ** 2 + 1 / depth
+        """,
+    }
+    root = repository(files, git=True)
+    home = tmp_path / "home"
+    (home / ".cache" / "toy").mkdir(parents=True)
+    (home / ".cache" / "toy" / "zero.txt").write_text("0.5")
+    failed = bilevel("init", "--yes", cwd=root, HOME=str(home))
+    assert failed.returncode == 2 and "--write PATH" in failed.stderr and not (root / ".bilevel").exists()
+    done = bilevel("init", "--yes", "--write", "~/.kernels", cwd=root, HOME=str(home))
+    assert done.returncode == 0, done.stderr
+    task = tomllib.loads((root / ".bilevel" / "task.toml").read_text())
+    assert task["command"]["read_paths"] == ["~/.cache/toy"]
+    assert task["candidate"]["editable"] == ["train.py"] and task["candidate"]["protected"] == ["prepare_data.py"]
+    assert set(task["space"]["parameters"]) == {"MATRIX_LR", "DEPTH", "DEVICE_BATCH_SIZE"}
+    assert task["objective"]["metric"] == "val_bpb"
+    assert bilevel("run", "--task", ".bilevel", "--trials", 3, cwd=root, HOME=str(home)).returncode == 0

@@ -433,6 +433,8 @@ def init(
     goal: Literal["minimize", "maximize", ""] = "",
     python: str = "",
     env: tuple[str, ...] = (),
+    read: tuple[str, ...] = (),
+    write: tuple[str, ...] = (),
     network: Annotated[bool, Parameter(negative="")] = False,
     time_limit: float = 1800.0,
     yes: Annotated[bool, Parameter(negative="")] = False,
@@ -457,6 +459,10 @@ def init(
         The interpreter for the command (the repository's .venv, else the active environment, else bilevel's own).
     env
         The name of a variable that runs may have. May be given several times.
+    read
+        A file or folder that runs find as it is, ~/.cache/NAME or a path in the repository. May be given several times.
+    write
+        A folder elsewhere that runs may write to, as a cache. May be given several times.
     network
         Let runs use the network.
     time_limit
@@ -469,7 +475,7 @@ def init(
     from bilevel.cli.init import run_init
     from bilevel.init.making import Wishes
 
-    run_init(Wishes(path, out, command, metric, goal, python, env, network, time_limit, force), yes, json)
+    run_init(Wishes(path, out, command, metric, goal, python, env, read, write, network, time_limit, force), yes, json)
 
 
 @app.command

@@ -118,11 +118,15 @@ def _parameters(made: Made) -> list[str]:
         for parameter in parameters:
             guess = parameter.guess
             table = guess.table
-            bounds = f"{table['low']:g} to {table['high']:g}" if "low" in table else ""
+            bounds = f"{_bound(table['low'])} to {_bound(table['high'])}" if "low" in table else ""
             bounds = bounds or ", ".join(map(str, table.get("options", ("true", "false"))))
             lines.append(f"           {guess.name} = {guess.value}: {bounds} ({guess.why})")
     fixed = [f"{p.guess.name} ({p.guess.why})" for p in made.draft.plan.fixed if not isinstance(p.guess.value, tuple)]
     return lines + ([f"           not searched: {_some(fixed)}"] if fixed else [])
+
+
+def _bound(number: int | float) -> str:
+    return str(number) if isinstance(number, int) else f"{number:g}"
 
 
 def _some(items: list[str]) -> str:

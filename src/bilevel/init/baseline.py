@@ -23,7 +23,11 @@ HINTS = (
         r"resolv|Network is unreachable|ConnectionError|URLError|Max retries exceeded",
         "runs have no network unless --network is given; better, download what it needs before",
     ),
-    (r"(?:FileNotFoundError|No such file).*", "a run sees only a copy of the files that git knows; see docs/init.md"),
+    (
+        r"FileNotFoundError|No such file",
+        "a run has a copy of the files that git knows and a HOME of its own: name what it reads elsewhere with --read "
+        "PATH, and caches that it writes with --write PATH",
+    ),
     (r"KeyError: '([A-Z][A-Z0-9_]+)'", "runs get no variables of yours: name those that are needed with --env NAME"),
 )
 MOST_OUTPUT = 64 * 2**20

@@ -36,6 +36,8 @@ class Draft:
     limits: Limits
     python: str = ""
     env: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
     network: bool = False
     tree_bytes: int = 0
     exclude: tuple[str, ...] = ()
@@ -86,8 +88,10 @@ def task_toml(draft: Draft, command: Iterable[str] | None = None) -> str:
         lines.append(f"env = {value(dict(plan.command.env))}")
     if draft.env:
         lines.append(f"env_pass = {value(draft.env)}")
-    if plan.read_paths:
-        lines.append(f"read_paths = {value(plan.read_paths)}  # linked into each working copy")
+    if read := tuple(dict.fromkeys((*plan.read_paths, *draft.read))):
+        lines.append(f"read_paths = {value(read)}  # linked into each run's working copy or HOME")
+    if draft.write:
+        lines.append(f"write_paths = {value(draft.write)}")
     if draft.network:
         lines.append('network = "on"')
     if plan.seed:

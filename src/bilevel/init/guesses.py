@@ -12,13 +12,14 @@ SMALL = several(
     "lr rate weight decay eps epsilon reg l1 l2 lambda penalty temperature tol tolerance noise sigma std lambd wd"
 )
 SHARE = several("dropout drop prob probability ratio fraction frac share momentum beta beta1 beta2 gamma rho ema")
+DEEP = several("depth layer layers blocks stages")
 NEAR_ONE = several("momentum beta beta1 beta2 gamma ema rho")
 SEED = several("seed seeds random_state")
 WORK = several("steps step epochs epoch iters iter iterations rounds episodes trials repeats repeat reps updates")
 CLOCK = several("seconds secs minutes hours timeout budget deadline")
 HOUSE = several(
     "log logging print verbose verbosity debug save checkpoint report plot port workers threads jobs cores device "
-    "gpu gpus version year path dir folder file interval every wandb quiet progress dry resume"
+    "gpu gpus version year path dir folder file interval every wandb quiet progress dry resume flops peak"
 )
 MEASURE = several(
     "eval evaluation val valid validation test metric benchmark bench holdout heldout target dataset data"
@@ -60,7 +61,7 @@ def _fixed(name: str, words: set[str], value: Value) -> str:
     """Why a parameter should not be searched, by its name; empty where it may be."""
     if words & SEED or name.lower() == "random_state":
         return "a seed: the noise is measured, not searched"
-    if words & HOUSE:
+    if words & HOUSE and "batch" not in words:
         return "housekeeping: it does not decide the result"
     if words & MEASURE:
         return "part of what is measured"
@@ -76,7 +77,7 @@ def _fixed(name: str, words: set[str], value: Value) -> str:
 def _whole(name: str, words: set[str], value: int) -> Guess:
     if value < 0:
         return Guess(name, value, why="a negative whole number often means something of its own")
-    if value >= 8 and value & (value - 1) == 0:
+    if value >= 8 and value & (value - 1) == 0 and not words & DEEP:
         table = {"type": "int", "low": max(1, value // 8), "high": value * 8, "power_of_two": True}
         return Guess(name, value, table, "powers of two, an eighth to eight times")
     if value > 10:

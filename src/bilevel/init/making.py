@@ -38,6 +38,8 @@ class Wishes:
     goal: str = ""
     python: str = ""
     env: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
     network: bool = False
     time_limit: float = 1800.0
     force: bool = False
@@ -164,6 +166,8 @@ def _first(tree: Tree, planned: plan.Plan, folder: Path, wishes: Wishes) -> Draf
         limits=Limits(wishes.time_limit, baseline.machine_memory(), baseline.MOST_OUTPUT),
         python=_python(planned.command, tree, wishes),
         env=wishes.env,
+        read=wishes.read,
+        write=wishes.write,
         network=wishes.network,
         tree_bytes=2 * tree.size if tree.size > TREE_BYTES else 0,
     )  # fmt: skip
@@ -332,5 +336,10 @@ def _notes(draft: Draft, tree: Tree, command: Command) -> list[str]:
     if "params.json" in tree.files:
         notes.append("options and config values are no parameters, because runs get a params.json and the tree has one")
     if draft.plan.apart:
-        notes.append(f"too large or linked elsewhere, so linked into each run: {', '.join(draft.plan.apart[:5])}")
+        left = [path for path in draft.plan.apart if path not in draft.plan.read_paths]
+        linked = [path for path in draft.plan.read_paths if path in draft.plan.apart]
+        if linked:
+            notes.append(f"too large to be copied, or a link, so linked into each run: {', '.join(linked[:5])}")
+        if left:
+            notes.append(f"links to folders, which runs do not have: {', '.join(left[:5])}")
     return notes

@@ -1,22 +1,29 @@
 """What can be said of a repository before anything runs: its command with the parameters in it, and its data."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bilevel.init.commands import PYTHON, Command
 from bilevel.init.flags import Constants, Flag, constants_of, flags, given, imported_files
 from bilevel.init.guesses import Guess, guess
 from bilevel.init.launcher import leaves
-from bilevel.init.roles import CONFIGS, protects
+from bilevel.init.roles import CONFIGS, closed
 from bilevel.init.tree import Tree
 from bilevel.space import Value
 
 NOT_CONFIGS = {"pyproject.toml", "package.json", "cargo.toml", "package-lock.json", "tsconfig.json", "params.json"}
 SEEDS = ("SEED", "RANDOM_SEED", "RANDOM_STATE")
 MOST_PARAMETERS = 60
+CACHES = {
+    "transformers|datasets|huggingface_hub|diffusers|sentence_transformers|timm": "~/.cache/huggingface",
+    "torchvision|torchaudio": "~/.cache/torch",
+    "sklearn": "~/scikit_learn_data",
+    "nltk": "~/nltk_data",
+    "keras|tensorflow": "~/.keras",
+}
 CODE = {".c", ".h", ".cc", ".cpp", ".hpp", ".cu", ".rs", ".zig", ".js", ".mjs", ".ts"}
 
 
@@ -57,7 +64,9 @@ def make(tree: Tree, command: Command, alone: bool) -> Plan:
     """
     sources = imported_files(command.script, tree) if command.script else tree.python
     loose = _loose(tree, command, sources)
-    fixed_constants, in_constants = _constants(tree, [path for path in sources if not protects(path)] or sources[:1])
+    fixed_constants, in_constants = _constants(
+        tree, [path for path in sources if not closed(tree, path, command.script)] or sources[:1]
+    )
     free = [p for p in in_constants if p.guess.free]
     lower = [
         f"{path}: {', '.join(c.lower[:5])}" for path in sources if (c := constants_of(path, tree.text(path))).lower
@@ -144,7 +153,7 @@ def _configs(
         if PurePosixPath(path).suffix in CONFIGS - {".ini", ".cfg"}
         and PurePosixPath(path).name.lower() not in NOT_CONFIGS
         and not path.startswith(".")
-        and not protects(path)
+        and not closed(tree, path, command.script)
         and any(_mentions(text, path) for text in texts)
     ]
     free: list[Parameter] = []
@@ -165,7 +174,9 @@ def _configs(
 
 def _code_files(tree: Tree) -> list[str]:
     """Sources of C, Rust and their like, whose `#define`s and constants are numbers to turn."""
-    return [p for p in tree.files if PurePosixPath(p).suffix in CODE and not protects(p) and p.count("/") < 4][:200]
+    return [p for p in tree.files if PurePosixPath(p).suffix in CODE and not closed(tree, p, "") and p.count("/") < 4][
+        :200
+    ]
 
 
 def _config_guess(name: str, keys: Sequence[str], value: Value) -> Guess:
@@ -210,7 +221,20 @@ def _beside(tree: Tree, sources: Sequence[str]) -> tuple[tuple[str, ...], tuple[
             continue
         if re.search(rf"""["'/]{re.escape(plain)}["'/]""", text) and (tree.root / plain).exists():
             wanted.append(plain)
-    return tree.apart, (*tree.apart, *wanted)
+    wanted += [place for place in _caches(text) if Path(place).expanduser().exists()]
+    inside = [path for path in tree.apart if (tree.root / path).resolve().is_relative_to(tree.root)]
+    linked = [path for path in tree.apart if path not in inside or not (tree.root / path).is_symlink()]
+    return tree.apart, (*linked, *wanted)  # a link to a folder of the tree would lead around the working copy
+
+
+def _caches(text: str) -> Iterator[str]:
+    """Folders of the user's HOME that the sources name, or that a library which they import reads: runs have a HOME of
+    their own."""
+    named = re.findall(r"""\.cache["']?\s*(?:/|,)\s*["']?([\w.-]+)""", text)
+    yield from dict.fromkeys(f"~/.cache/{name}" for name in named)
+    for modules, place in CACHES.items():
+        if re.search(rf"^\s*(?:import|from)\s+(?:{modules})\b", text, re.MULTILINE):
+            yield place
 
 
 def _alone(tree: Tree, command: Command, sources: Sequence[str]) -> tuple[str, ...]:

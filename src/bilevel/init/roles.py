@@ -25,6 +25,12 @@ MEASURES = several(
     "eval evaluate evaluation evaluator metric metrics score scoring scorer judge grade grader bench benchmark "
     "measure timing timeit time harness verify checker reference"
 )
+SAYS = re.compile(
+    r"\b(?:do not|don't|must not be|never) (?:modify|modified|edit|edited|change|changed)\b", re.IGNORECASE
+)
+DEFINES = re.compile(
+    r"^(?:async )?def (?:evaluate|eval_|score|measure|benchmark|grade|judge|compute_metric)", re.MULTILINE
+)
 MOST_LISTED = 60
 
 
@@ -49,11 +55,21 @@ def protects(path: str) -> str:
         return "a licence"
     if name in BUILD or pure.suffix in (".sh", ".mk"):
         return "how it is built and run"
-    if {"data", "dataset", "datasets"} & set(folders) or pure.suffix in DATA:
+    if {"data", "dataset", "datasets"} & {*folders, stem} or pure.suffix in DATA or stem == "prepare":
         return "data"
     if set(split(pure.stem)) & MEASURES or {"eval", "evaluation", "metrics", "benchmark", "benchmarks"} & set(folders):
         return "looks like the measurement"
     return ""
+
+
+def closed(tree: Tree, path: str, script: str) -> str:
+    """Why a file of the tree should not be changed, by its name or its text; empty where nothing speaks against it."""
+    if why := protects(path):
+        return why
+    text = tree.text(path)
+    if SAYS.search(text[:1000]):
+        return "says itself that it must not be changed"
+    return "defines how it is measured" if path != script and DEFINES.search(text) else ""
 
 
 def assign(tree: Tree, script: str, configs: Iterable[str], written: Iterable[str], keep: Iterable[str] = ()) -> Roles:
@@ -63,7 +79,7 @@ def assign(tree: Tree, script: str, configs: Iterable[str], written: Iterable[st
     script may be changed.
     """
     written, configs, keep = set(written), set(configs), set(keep)
-    reasons = {path: protects(path) for path in tree.files}
+    reasons = {path: closed(tree, path, script) for path in tree.files}
     paths = [
         path
         for path in tree.files
