@@ -77,8 +77,8 @@ def generate(desk: Desk, chosen: Critique, plan: Plan, budget: int) -> str:
     old = next((guest for guest in desk.guests if guest.name == plan.name), None)
     sections = [
         *interface(budget),
-        _order(desk),
-        Section("An example of the form (not of what to do)", _python(desk.prompts["session_example"]), 78),
+        replace(_order(desk), priority=58),
+        Section("An example of the form (not of what to do)", _python(desk.prompts["session_example"]), 83),
         Section("How such rules have failed", fill(desk.prompts, "session_failures").strip(), priority=57),
         signals.domains(desk.below),
         *_task(desk, budget),
@@ -111,7 +111,7 @@ def inert(desk: Desk, name: str, trial: Trial, budget: int) -> str:
     said = trial.proposal.why
     sections = [
         *interface(budget),
-        _order(desk),
+        replace(_order(desk), priority=58),
         *_task(desk, budget),
         *_record(desk),
         Section("What it was meant to change", head(said, budget // 6), priority=95),
