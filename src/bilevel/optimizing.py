@@ -104,7 +104,8 @@ def _stored(recipe: Recipe, path: Path) -> Result:
         finally:
             _close(session.spec)
         store, spec = session.folder.store, session.spec
-        summary = summarise(store, spec, folder=str(path), state=session.ended or "finished", recipe=recipe.name)
+        state = "limit" if session.ended else "finished"
+        summary = summarise(store, spec, folder=str(path), state=state, recipe=recipe.name)
         return _result(summary, tuple(trial for _, trial in own_trials(store, "inner")), path)
 
 

@@ -50,10 +50,10 @@ def made():
 
 
 def test_the_best_parameters_come_out():
-    result = bilevel.optimize(functions.loss, SPACE, trials=40, seed=1)
+    result = bilevel.optimize(functions.loss, SPACE, trials=30, seed=1)
     assert result.params["depth"] == 3 and result.params["shape"] == "round"
     assert result.score < result.baseline == functions.loss({"rate": 0.01, "depth": 4, "shape": "round"})
-    assert result.summary.best == result.score and len(result.trials) > 20
+    assert result.summary.best == result.score and len(result.trials) > 15
     assert result.folder is None and "rate" in repr(result)
 
 
