@@ -134,3 +134,18 @@ def test_empty_and_cut_off_answers_are_asked_for_again(reply, shown, problem):
     assert ask_until(view, ASKED, "a thing", str) == "fine"
     messages = asked[1][0].messages
     assert messages[1].text == shown and problem in messages[2].text
+
+
+def test_an_answer_that_was_cut_off_after_its_last_brace_is_whole():
+    view, asked = view_with(
+        Reply('{"name": "a", "inside": {"name": "b"}', "none:none", finish=Finish.LENGTH),
+        Reply('{"name": "c"}\n\n\n', "none:none", finish=Finish.LENGTH),
+    )
+    assert ask_for(view, ASKED, "a thing", Thing) == Thing(name="c") and len(asked) == 2
+
+
+def test_the_beginning_of_a_text_may_do():
+    view, _ = view_with(Reply("three ideas, the fir", "none:none", finish=Finish.LENGTH))
+    assert ask_until(view, ASKED, "ideas", str, cut=True) == "three ideas, the fir"
+    view, asked = view_with(Reply(" ", "none:none", finish=Finish.LENGTH), "fine")
+    assert ask_until(view, ASKED, "ideas", str, cut=True) == "fine" and "cut off" in asked[1][0].messages[2].text

@@ -28,13 +28,13 @@ def ask_until(
     """What `read` makes of the model's answer. Where it raises ValueError, the model is told the error and asked again.
 
     Raises UnusableReply with the last error after `reasks` re-asks; so do a refusal and an answer that stays empty or
-    cut off. `cut`: the beginning of an answer that was cut off is an answer.
+    cut off, unless it is JSON that is complete. `cut`: the beginning of an answer that was cut off is an answer.
     """
     problem = ""
     for attempt in range(reasks + 1):
         reply = view.call(request, f"{purpose}/re-ask {attempt}" if attempt else purpose)
         try:
-            return read(_usable(reply, cut))
+            return read(_usable(reply, cut or (request.schema is not None and _complete(reply.text))))
         except ValueError as error:
             problem = str(error)
         if reply.finish is Finish.REFUSED:
@@ -75,6 +75,15 @@ def _loaded(piece: str) -> object:
         raise ValueError(f"{name} is no JSON; write a number, or null")
 
     return json.loads(piece, parse_constant=refuse)
+
+
+def _complete(text: str) -> bool:
+    """Whether a text is JSON to its end: some models go on with white space after it."""
+    try:
+        _loaded(text.strip())
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _usable(reply: Reply, cut: bool) -> str:

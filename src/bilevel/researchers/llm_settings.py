@@ -93,7 +93,7 @@ class ModelSettings:
             drafts=or_null(integer(1, 8)),
             history_window=or_null(integer(0, 1000)),
             picker=or_null(one_of(PICKERS)),
-            guidance=or_null(text(2 * self.most_tokens, MOST_GUIDANCE)),
+            guidance=or_null(text(3 * self.most_tokens, MOST_GUIDANCE)),
         )
 
     def _candidate(self, view: View, parent: Candidate, turned: Turned) -> Candidate:

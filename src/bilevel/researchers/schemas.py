@@ -24,7 +24,7 @@ def string(most: int) -> dict[str, Any]:
 
 def text(most_tokens: int, most: int = 1000) -> dict[str, Any]:
     """A text that leaves room for some others in an answer of `most_tokens`."""
-    return string(fitting(most_tokens, 4, most))
+    return string(fitting(most_tokens, 6, most))
 
 
 def integer(low: int, high: int) -> dict[str, Any]:

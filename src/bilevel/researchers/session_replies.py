@@ -104,7 +104,7 @@ def plan_schema(in_force: Collection[str], most: int, most_tokens: int) -> dict[
         domain=string(40),
         kind=one_of(["add"] * (len(in_force) < most) + ["replace", "remove"] * bool(in_force)),
         target=one_of(["", *in_force]),
-        hooks=listed(one_of(HOOKS), len(HOOKS), least=1),
+        hooks=listed(one_of(HOOKS), fitting(most_tokens, 100, len(HOOKS)), least=1),
         needs=listed(one_of(["numeric", "advice"]), 2),
         data=text(most_tokens),
         changes={**text(most_tokens), "minLength": 1},
