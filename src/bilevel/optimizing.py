@@ -69,8 +69,8 @@ def optimize(
 
     `function(params)` or `function(params, seed)` returns a number, or a mapping of numbers with one called `metric`; a
     callable that another process can import, or "FILE.py:NAME", or "package.module:NAME". `space`: by name
-    `(low, high)`, `(low, high, "log")`, `(low, high, "power_of_two")`, a `range`, a list of choices, `bool`, or a domain of
-    `bilevel.space`. `start` is the middle of the space unless given. `seconds` (of wall and of CPU time) and
+    `(low, high)`, `(low, high, "log")`, `(low, high, "power_of_two")`, a `range`, a list of choices, `bool`, or a
+    domain of `bilevel.space`. `start` is the middle of the space unless given. `seconds` (of wall and of CPU time) and
     `memory` (bytes) bound each call: 600 s and 4 GiB unless given. A call that fails, hangs, crashes or returns no
     finite number is a failed trial. `recipe`, `researcher`, `model` and `seed` are those of `bilevel run`; `brief` is
     what a language model is told of the task.
