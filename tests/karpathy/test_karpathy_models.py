@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import TRAIN, fingerprint, git
+from autoresearch_stub import TRAIN, fingerprint, git
 
 pytest.importorskip("pydantic_ai")
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import TRAIN, fingerprint, git
+from autoresearch_stub import TRAIN, fingerprint, git
 
 from bilevel.lab import Traces
 from bilevel.levels import leaf, leaf_branch

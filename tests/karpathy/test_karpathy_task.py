@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from conftest import FILES, TRAIN, fingerprint, git
+from autoresearch_stub import FILES, TRAIN, fingerprint, git
 
 from bilevel.errors import InputError
 from bilevel.lab import Bench, Lab
