@@ -27,8 +27,8 @@ class Shown(Console):
 
 def console(*, stderr: bool = False, width: int = 120) -> Console:
     """Where text goes: as wide as the terminal, or so many columns where there is none."""
-    made = Shown(stderr=stderr)
-    return made if made.is_terminal else Shown(stderr=stderr, width=width)
+    made = Shown(stderr=stderr, emoji=False)  # "ollama:x:" is a name, not a picture
+    return made if made.is_terminal else Shown(stderr=stderr, emoji=False, width=width)
 
 
 def jsonable(value: object) -> Any:
