@@ -189,6 +189,7 @@ class Fold:
                 "propose",
                 record,
                 partial(_propose, member, guest_view, parent, proposals),
+                guest_view.asks,
             )
             if answer is NOTHING:
                 continue
@@ -261,7 +262,8 @@ class Fold:
     ) -> T:
         for member in self.having(hook, view.trace, without):
             guest_view = self.view_of(member, view)
-            answer = _answer(member, hook, record, partial(_called, call, check, member.mechanism, guest_view, value))
+            question = partial(_called, call, check, member.mechanism, guest_view, value)
+            answer = _answer(member, hook, record, question, guest_view.asks)
             if answer is NOTHING:
                 continue
             record.add(member.name, hook, Count(calls=1, touched=int(answer != value)))
@@ -271,17 +273,24 @@ class Fold:
 
 @dataclass
 class _Asking:
-    """A mechanism's questions to a model during one hook."""
+    """A mechanism's questions to a model during one hook. `failure` is none of the mechanism's: a wrong key, a stop."""
 
     name: str
     asks: Ask
     count: int = 0
+    failure: BilevelError | None = None
 
     def __call__(self, request: Request, purpose: str, seed: int, repeat: int) -> Reply:
         self.count += 1
         if self.count > MOST_ASKS:
             raise GuestError(f"a hook may ask a model at most {MOST_ASKS} times")
-        return self.asks(request, f"mechanism {self.name}/{purpose}", seed, repeat)
+        try:
+            return self.asks(request, f"mechanism {self.name}/{purpose}", seed, repeat)
+        except GuestError:
+            raise
+        except BilevelError as error:
+            self.failure = error
+            raise
 
 
 def _longest(cache: dict[int, Any], length: int) -> int:
@@ -296,17 +305,23 @@ def _put(cache: dict[int, Any], length: int, value: Any) -> None:
         del cache[next(known for known in cache if known and known != length)]  # the one that was put first
 
 
-def _answer(member: Member, hook: str, record: Record, call: Callable[[], Any]) -> Any:
-    """A guest's answer, or NOTHING after a fault."""
+def _answer(member: Member, hook: str, record: Record, call: Callable[[], Any], asks: Ask | None = None) -> Any:
+    """A guest's answer, or NOTHING after a fault.
+
+    Raises what came of its questions to a model and is no fault of a guest, also where the guest caught it.
+    """
+    answer, fault = NOTHING, None
     try:
-        return call()
+        answer = call()
     except (HarnessError, Stopped):  # ours, met while a guest asked for something
         raise
-    except BilevelError as error:
-        record.fault(member.name, hook, str(error))
     except (Exception, SystemExit) as error:
-        record.fault(member.name, hook, error)
-    return NOTHING
+        fault = str(error) if isinstance(error, BilevelError) else error
+    if isinstance(asks, _Asking) and asks.failure is not None:
+        raise asks.failure
+    if fault is not None:
+        record.fault(member.name, hook, fault)
+    return answer
 
 
 def _called(
