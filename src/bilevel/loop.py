@@ -224,6 +224,8 @@ class Loop:
     def _plan(
         self, view: View, proposal: Proposal, runs: tuple[Run, ...], steps: tuple[Step, ...], record: Record
     ) -> tuple[Step, ...]:
+        if not any("plan" in member.hooks for member in self.fold.members):
+            return steps  # nobody to wait for, while a researcher thinks
         rungs, asked = tuple(rung.name for rung in self.spec.task.rungs), Record()
         with self._guests:
             self.fold.remember(view.trace, len(view.trace), Record())

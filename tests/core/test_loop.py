@@ -443,3 +443,26 @@ def test_two_threads_never_ask_a_mechanism_at_once():
             return self._alone(steps)
 
     assert not any(trial.faults for trial in search(spec_of(None, None, Alone(), trials=20), 4))
+
+
+def test_a_trial_is_measured_while_the_researcher_thinks_about_the_next_one():
+    """Two seeds of trial 1 are run while trial 2 is being drafted."""
+    measured = threading.Semaphore(0)
+    task = TinyTask()
+    run = task.run
+
+    def told(candidate, bench):
+        measured.release()
+        return run(candidate, bench)
+
+    task.run = told
+
+    class Waits(Draws):
+        def propose(self, view, parent, briefing):
+            if view.number == 2:
+                assert all(measured.acquire(timeout=10) for _ in range(3 + 2)), "the runs wait for the researcher"
+            again = {"repeats": 2} if view.number == 1 else {}
+            return [replace(proposal, **again) for proposal in super().propose(view, parent, briefing)]
+
+    trace = search(spec_of(task, Waits(), trials=2), workers=2)
+    assert not trace[2].faults and len(trace[1].runs) == 2
