@@ -115,10 +115,14 @@ class Event:
 
 @dataclass(frozen=True)
 class Watch:
-    """What a model adapter is given beside the request: when to give up, and whom to tell what goes on."""
+    """What a model adapter is given beside the request: when to give up, and whom to tell what goes on.
+
+    `cancel` ends a question that is under way, `stop` only the waiting for another attempt.
+    """
 
     cancel: threading.Event = field(default_factory=threading.Event)
     note: Callable[[str, str], None] = lambda kind, text: None  # kind, text: see Event
+    stop: threading.Event = field(default_factory=threading.Event)
 
 
 @runtime_checkable
@@ -127,7 +131,8 @@ class LanguageModel(Protocol):
 
     `complete` answers, or raises: InputError where the key is missing or refused or the model does not exist,
     ContextOverflow where the request is too long, ModelUnavailable after all retries, Stopped where `watch.cancel` was
-    set meanwhile. A refusal, a cut-off or an empty answer is a reply, not an error.
+    set meanwhile, or `watch.stop` before another attempt. A refusal, a cut-off or an empty answer is a reply, not an
+    error.
     """
 
     @property

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from bilevel.budget import Cost, Meter
 from bilevel.call import Call, CallKey, Event, Finish, LanguageModel, Message, Reply, Request, Watch, call_key
-from bilevel.errors import ContextOverflow, GuestError, InputError
+from bilevel.errors import ContextOverflow, GuestError, InputError, Stopped
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ class Calls:
     """The models of a run by level, and the record of what they answered.
 
     `recorded` is another run's record that answers before any model does (a replay). `allow` raises where a limit is
-    reached; `redact` takes secrets out of whatever is sent or stored. `priced`: there is a limit on money, so a reply
+    reached; `redact` takes secrets out of whatever is sent or stored. After `stop` only a judge is still asked: what is
+    being measured is finished. `priced`: there is a limit on money, so a reply
     without a known price ends the run.
     """
 
@@ -68,6 +69,7 @@ class Calls:
     store: CallStore
     meter: Meter
     cancel: threading.Event = field(default_factory=threading.Event)
+    stop: threading.Event = field(default_factory=threading.Event)
     recorded: CallRecords | None = None
     allow: Callable[[], None] = lambda: None
     redact: Callable[[str], str] = lambda text: text
@@ -76,7 +78,7 @@ class Calls:
     def __post_init__(self) -> None:
         before = self.store.calls()
         self._unpriced = next((call.model for call in before if call.money is None and call.cost.tokens), "")
-        self._count = len(before)
+        self._count = before[-1].number if before else 0
         self._lock = threading.Lock()
         self._asking: dict[CallKey, threading.Lock] = {}
         self._meters = {level: self.meter.child(level) for level in self.models}
@@ -112,6 +114,8 @@ class Calls:
         return found.reply
 
     def _from_model(self, model: LanguageModel, blank: Call) -> Reply:
+        if self.stop.is_set() and blank.level != "judge":
+            raise Stopped(f"stopped before {model.name!r} was asked for {blank.purpose}; `bilevel resume` asks it")
         self.allow()
         self._check_priced()
         began, at = time.monotonic(), time.time()
@@ -121,14 +125,15 @@ class Calls:
 
         note("asking", f"{model.name} for {blank.purpose}, trial {blank.trial}")
         try:
-            reply = model.complete(blank.request, blank.key.seed, Watch(self.cancel, note))
+            reply = model.complete(blank.request, blank.key.seed, Watch(self.cancel, note, self.stop))
         except ContextOverflow as error:
             reply = Reply(str(error), model.name, finish=Finish.OVERFLOW, money=0.0)
         except BaseException as error:
             note("answered", f"{model.name}: {type(error).__name__}")
             raise
         seconds = time.monotonic() - began
-        reply = replace(reply, text=self.redact(reply.text), reasoning=self.redact(reply.reasoning))
+        text, reasoning, answered = map(self.redact, (reply.text, reply.reasoning, reply.model))
+        reply = replace(reply, text=text, reasoning=reasoning, model=answered)
         self._store(replace(blank, reply=reply, at=at, seconds=seconds))
         note("answered", f"{reply.model} after {seconds:.1f} s, {reply.tokens_out} tokens")
         self._check_priced()

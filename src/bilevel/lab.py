@@ -17,7 +17,7 @@ from bilevel.space import Candidate
 from bilevel.trace import Trace
 from bilevel.trial import Pending, Run, Trial
 
-SAVE_EVERY = 5.0  # seconds; the wall time that a kill -9 may lose
+SAVE_EVERY = 5.0  # seconds; a kill -9 loses the wall time of what was under way, and so much more at most
 Words = Callable[[str, str, str, int], Mapping[str, str]]  # brief, guidance, branch, trial -> texts by name
 WARNINGS = (0.5, 0.8, 1.0)  # shares of a limit that are told when they are spent
 UNITS = {"seconds": "seconds", "tokens": "tokens", "money": "US dollars"}
@@ -216,17 +216,17 @@ class Lab:
     def __post_init__(self) -> None:
         self.traces = Traces(self.store)
         self.calls = Calls(
-            self.models, self.store, self.meter, self.cancel, self.recorded, self.check_limits, self.redact,
+            self.models, self.store, self.meter, self.cancel, self.stop, self.recorded, self.check_limits, self.redact,
             priced=self.limits.money is not None,
         )  # fmt: skip
         self._began = self._saved = time.monotonic()
+        self._warning = threading.Lock()
         self._warned = self._spent_shares()  # by an earlier session: it was told then
 
     def add_trial(self, branch_id: str, trial: Trial) -> Trace:
         """Store a finished trial; returns the branch's trace with it."""
         self.store.add_trial(branch_id, trial)
-        if time.monotonic() - self._saved > SAVE_EVERY:
-            self.save_seconds()
+        self._save_now_and_then()
         return self.traces.add(branch_id, trial)
 
     def asks(self, level: str, branch: str, trial: int) -> Ask | None:
@@ -242,6 +242,10 @@ class Lab:
         """The wall time of the run so far, that of earlier sessions included."""
         return self.elapsed + time.monotonic() - self._began
 
+    def _save_now_and_then(self) -> None:
+        if time.monotonic() - self._saved > SAVE_EVERY:
+            self.save_seconds()
+
     def save_seconds(self) -> None:
         """Store the wall time, for a later session."""
         self._saved = time.monotonic()
@@ -254,18 +258,25 @@ class Lab:
 
     def check_limits(self) -> None:
         """Raise LimitReached where a limit is spent; store a warning at 50 and at 80 %."""
-        news = self._spent_shares() - self._warned
-        self._warned |= news
+        self._save_now_and_then()
+        with self._warning:  # a judge is asked from several threads
+            news = self._spent_shares() - self._warned
+            self._warned |= news
         for name, share in self.limits.shares(self.meter.spent, self.seconds).items():
             most = getattr(self.limits, name)
             if any(name == of for of, _ in news):
-                text = f"{share:.0%} of the limit of {most:g} {UNITS[name]} is spent"
+                text = f"{share:.0%} of the limit of {limit_text(name, most)} is spent"
                 self.store.add_event(Event(time.time(), "limit", "", text))
             if share >= 1.0:
                 raise LimitReached(
-                    f"the limit of {most:g} {UNITS[name]} is reached; everything that was paid for is stored, and "
+                    f"the limit of {limit_text(name, most)} is reached; everything that was paid for is stored, and "
                     f"`bilevel resume RUN --max-{name} N` goes on with a higher one"
                 )
+
+
+def limit_text(name: str, most: float) -> str:
+    """A limit with its unit: 2,000,000 tokens."""
+    return f"{most:,.12g} {UNITS[name]}"
 
 
 def _redacted(value: Any, redact: Callable[[str], str]) -> Any:

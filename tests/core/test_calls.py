@@ -8,7 +8,7 @@ from tiny import Draws, TinyTask, spec_of
 
 from bilevel.budget import Limits
 from bilevel.call import Finish, Message, Reply, Request
-from bilevel.errors import ContextOverflow, GuestError, LimitReached, ModelUnavailable
+from bilevel.errors import ContextOverflow, GuestError, InputError, LimitReached, ModelUnavailable, Stopped
 from bilevel.lab import Lab, MemoryStore
 from bilevel.loop import Loop
 from bilevel.mechanism import Guest, Mechanism
@@ -262,3 +262,56 @@ def test_advice_to_a_model_counts_where_shadow_asks_come_out_differently(shadow,
     trace = Loop(with_mechanism(Advises, Asks(), shadow=shadow), lab).run()
     count = trace.ledger()["asker"]["advise"]
     assert (count.calls, count.touched, count.decisive) == (3, 3, decisive) and len(lab.store.calls()) == calls
+
+
+# ---- failures that are no guest's ----
+
+
+class AsksOnce(Mechanism):
+    """Asks a model before each proposal, and hides what comes of it."""
+
+    def propose(self, view, parent, proposals):
+        try:
+            view.ask("well?", "well")
+        except Exception:
+            return proposals[:1]
+        return proposals
+
+
+@pytest.mark.parametrize(
+    "failure", [InputError("the key was refused"), ModelUnavailable("gone"), Stopped("stopped")], ids=type
+)
+def test_a_model_that_fails_a_mechanism_ends_the_run_even_where_the_mechanism_hides_it(failure):
+    loop = Loop(spec_of(None, Draws(), AsksOnce(), trials=3), lab_with(Echo(failure=failure)))
+    with pytest.raises(type(failure)):
+        loop.run()
+    assert len(loop.trace) == 1 and not loop.trace.ledger()
+
+
+def test_a_mechanism_that_asks_too_much_is_at_fault_itself():
+    class AsksOn(Mechanism):
+        def propose(self, view, parent, proposals):
+            return [proposals[0] for n in range(20) if view.ask(f"{n}?", f"q{n}")][:1]
+
+    trace = Loop(spec_of(None, Draws(), AsksOn(), trials=1), lab_with(Echo())).run()
+    assert "at most 8 times" in trace[1].faults[0].message
+
+
+# ---- stopping ----
+
+
+def test_after_a_stop_nothing_new_is_asked_except_by_a_judge():
+    lab = Lab(models={"inner": Echo(), "judge": Echo()})
+    known = ask(lab)
+    lab.stop.set()
+    assert ask(lab) == known
+    with pytest.raises(Stopped, match="`bilevel resume` asks it"):
+        ask(lab, "another one")
+    assert ask(lab, "how good", level="judge").text == "good"
+
+
+def test_a_long_limit_is_told_in_figures_that_can_be_read():
+    lab = lab_with(Echo(tokens=2_000_000), limits=Limits(tokens=2_000_000))
+    ask(lab)
+    with pytest.raises(LimitReached, match="the limit of 2,000,000 tokens is reached"):
+        ask(lab, "another one")

@@ -227,6 +227,16 @@ def test_a_stop_ends_a_wait(asking):
     assert len(ask.server.requests) == 1
 
 
+def test_a_polite_stop_ends_the_waiting_but_not_a_question(asking):
+    stop = threading.Event()
+    ask = asking("compatible", error("compatible", "busy", headers={"Retry-After": "300"}))
+    with pytest.raises(Stopped, match="`bilevel resume` asks it again"):
+        ask.model.complete(QUESTION, 1, Watch(note=lambda kind, text: stop.set(), stop=stop))
+    answered = asking("compatible", script=lambda prompt, body: stop.set() or "well")
+    stop.clear()
+    assert answered.model.complete(QUESTION, 1, Watch(stop=stop)).text == "well"
+
+
 def test_nothing_is_asked_after_a_stop(asking):
     cancel = threading.Event()
     cancel.set()

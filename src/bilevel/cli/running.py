@@ -10,7 +10,7 @@ from rich.console import Console
 from bilevel.cli.live import Live
 from bilevel.cli.printing import console, jsonable, print_comparison, print_json, print_summary
 from bilevel.errors import BilevelError, Stopped
-from bilevel.lab import UNITS
+from bilevel.lab import limit_text
 from bilevel.levels import leaf
 from bilevel.models import estimate, names_of
 from bilevel.recipe import Recipe, find, override
@@ -104,7 +104,7 @@ def _models_line(session: RunSession, planned: int | None) -> str:
     limits = {name: value for name, value in vars(session.lab.limits).items() if value is not None}
     if session.recipe.inner.researcher == "agent":
         bound += " · a coding agent runs as you do: in no sandbox, with the network"
-    said = ", ".join(f"{value:g} {UNITS[name]}" for name, value in limits.items()) or "none"
+    said = ", ".join(limit_text(name, value) for name, value in limits.items()) or "none"
     return f"models: {levels}{bound}\nlimits: {said}\n"
 
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from bilevel.call import Finish, Reply, Request, Watch
 from bilevel.errors import BilevelError, ContextOverflow, InputError, ModelUnavailable, Stopped
+from bilevel.llm.background import INTERVAL
 from bilevel.llm.directory import Provider
 from bilevel.llm.keys import Keys, Setting
 from bilevel.llm.options import ModelOptions
@@ -58,7 +59,11 @@ class ProviderModel:
         detail = self._clean(fault.detail)
         text = f"{self.name}: {detail}; attempt {failed + 1} of {options.attempts} in {wait:g} s"
         watch.note("retry", text)
-        if watch.cancel.wait(wait):
+        end = time.monotonic() + wait
+        while (left := end - time.monotonic()) > 0 and not watch.stop.is_set():
+            if watch.cancel.wait(min(left, INTERVAL)):
+                break
+        if watch.cancel.is_set() or watch.stop.is_set():
             raise Stopped(f"stopped while waiting for {self.name!r}; `bilevel resume` asks it again")
 
     def _attempt(self, request: Request, seed: int, watch: Watch) -> Any:
