@@ -84,7 +84,7 @@ def load_tokenizer():
 def evaluate_bpb(matrix_lr, warmdown, depth, aspect, tokenizer):
     assert tokenizer == "abc"
     loss = 0.9 + 0.1 * math.log(matrix_lr / 0.02) ** 2 + 0.1 * (warmdown - 0.7) ** 2
-    return loss + 0.002 * abs(depth - 10) + 0.0004 * abs(aspect - 96)
+    return loss + 0.002 * abs(depth - 10) + 0.0004 * abs(aspect - 128)
 '''
 FILES = {
     "train.py": TRAIN,

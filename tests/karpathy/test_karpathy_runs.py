@@ -151,7 +151,7 @@ def test_the_table_is_his(night, bilevel, tmp_path):
     trace, table = opened(night.folder), rows("log/results.tsv")
     assert rows(tmp_path / "mine.tsv") == table
     assert table[0] == ["commit", "val_bpb", "memory_gb", "status", "description"]
-    assert table[1][1:] == ["0.968845", "44.0", "keep", "baseline"]
+    assert table[1][1:] == ["0.981645", "44.0", "keep", "baseline"]
     assert [len(row) for row in table] == [5] * (len(trace) + 1)
     for row, trial in zip(table[1:], trace, strict=True):
         assert len(row[0]) == 7 and git(Path("log"), "cat-file", "-t", row[0]) == "commit\n"

@@ -26,7 +26,7 @@ def _powers(low: int, high: int) -> dict[str, Any]:
 
 
 KNOWN: Mapping[str, dict[str, Any]] = {
-    "ASPECT_RATIO": {"type": "int", "low": 16, "high": 192},
+    "ASPECT_RATIO": {"type": "int", "low": 16, "high": 256, "log": True},
     "HEAD_DIM": _powers(32, 256),
     "WINDOW_PATTERN": {"type": "choice", "options": ("L", "SL", "SSL", "SSSL", "SSSSSL", "SLLL", "SSLL", "S")},
     "TOTAL_BATCH_SIZE": _powers(2**14, 2**21),
