@@ -2,6 +2,7 @@
 
     autoresearch/TAG              a branch: the source's history, then a commit for each change that was kept
     refs/trials/BRANCH/NUMBER     each try that ran, kept or not, on top of the commit that it changed
+    refs/bilevel/best             the best try of all, where the branch has left it
     results.tsv                   commit, score, memory, status, description of the final line's tries; not tracked
 
 The repository is ours, in a folder of its own; the task's is only read. A commit depends on the records alone, so that
@@ -20,12 +21,13 @@ from bilevel.lab import Records, Traces
 from bilevel.levels import leaf, leaf_branch
 from bilevel.loop import LoopSpec
 from bilevel.objective import Objective
+from bilevel.report import archive_best
 from bilevel.space import Candidate
 from bilevel.tasks.folder import FolderTask
 from bilevel.trial import Trial
 
 TABLE = "results.tsv"
-TRIALS, BASE = "refs/trials/", "refs/bilevel/base"
+TRIALS, BASE, BEST = "refs/trials/", "refs/bilevel/base", "refs/bilevel/best"
 SHORT = 7  # characters of a commit in the table
 LONGEST = 200  # characters of a description
 CRASH = ("crash", "0.000000", "0.0")  # so his table writes a try without a score; our records hold no number there
@@ -78,6 +80,9 @@ def export(records: Records, spec: LoopSpec, folder: Path, tag: str) -> Exported
         commits = stands.write(records, spec)
         current = Traces(records).trace(final, leaf(spec).task.objective).current if final else None
         tip = base if current is None else commits[final, current.id]
+        best = archive_best(records, spec)
+        if best is not None:
+            repository.git("update-ref", BEST, commits[best[0], best[1].candidate.id])
         refs = repository.refs(TRIALS)
         repository.stand_on(branch, tip, {base, *refs.values()})
         table = results(records, spec, refs, base)

@@ -188,6 +188,18 @@ def test_changes_that_were_not_committed_are_a_commit_of_their_own(bilevel, chec
     assert rows("run/git/results.tsv")[1][0] == base[:7]
 
 
+def test_after_a_restart_the_branch_is_where_the_search_stands_and_the_best_has_a_reference(bilevel, checkout):
+    bilevel("run", "restart", "--task", f"karpathy:{checkout}", "--trials", "10", "--folder", "run")
+    trace, head = opened("run"), git(checkout, "rev-parse", "HEAD").strip()
+    assert trace.current.id == trace.baseline.candidate.id != trace.incumbent.candidate.id
+    bilevel("export", "run", "--tag", "t")
+    repository = Path("run/git")
+    assert git(repository, "rev-parse", "autoresearch/t").strip() == head
+    assert git(repository, "rev-parse", "refs/bilevel/best^").strip() == head
+    bilevel("best", "run", "--apply", checkout)
+    assert git(repository, "show", "refs/bilevel/best:train.py") == (checkout / "train.py").read_text()
+
+
 def test_a_checkout_without_git_begins_its_own_history(bilevel, checkout):
     shutil.rmtree(checkout / ".git")
     bilevel("run", "a", "--task", f"karpathy:{checkout}", "--trials", "1", "--folder", "run")
