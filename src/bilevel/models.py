@@ -1,4 +1,4 @@
-"""The language models of a recipe: connected before anything runs, and what their calls may cost at most."""
+"""The language models of a recipe: connected before anything runs, and what their calls may come to."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 from bilevel.budget import Limits
 from bilevel.call import LanguageModel
 from bilevel.errors import InputError
-from bilevel.levels import leaf, levels_of
+from bilevel.levels import LoopTask, leaf, levels_of
 from bilevel.loop import LoopSpec
 from bilevel.recipe import LEVEL_NAMES, Recipe
 from bilevel.space import Candidate
@@ -31,6 +31,7 @@ def connected(recipe: Recipe, spec: LoopSpec) -> tuple[dict[str, LanguageModel],
     given = recipe.models
     if (given.price_in is None) != (given.price_out is None):
         raise InputError("models.price_in and models.price_out go together: US dollars per million tokens")
+    _check_address(given.base_url)
     prices = None if given.price_in is None or given.price_out is None else Prices(given.price_in, given.price_out)
     options = ModelOptions(
         base_url=given.base_url,
@@ -43,6 +44,8 @@ def connected(recipe: Recipe, spec: LoopSpec) -> tuple[dict[str, LanguageModel],
         thinking=given.thinking,
     )
     keys = Keys.load()
+    if keys.redact(recipe.inner.settings.guidance) != recipe.inner.settings.guidance:
+        raise InputError("inner.settings.guidance holds a key, and a run folder keeps the recipe: take it out")
 
     def value(name: str) -> str | None:
         found = keys.get(name)
@@ -52,6 +55,15 @@ def connected(recipe: Recipe, spec: LoopSpec) -> tuple[dict[str, LanguageModel],
     for name in dict.fromkeys(names.values()):
         made[name] = _agent(recipe, spec, value) if name.startswith(AGENT) else connect(name, options, keys)
     return {level: made[name] for level, name in names.items()}, keys.redact
+
+
+def _check_address(base_url: str) -> None:
+    """Raises InputError for an address that may not be stored."""
+    if "@" in base_url.partition("://")[2].partition("/")[0]:
+        raise InputError(
+            "models.base_url holds a user or password, and a run folder keeps the recipe: write the address into a "
+            "*_BASE_URL variable, in the environment or in .env (`.env.example` has the names)"
+        )
 
 
 def _agent(recipe: Recipe, spec: LoopSpec, value: Callable[[str], str | None]) -> LanguageModel:
@@ -102,23 +114,53 @@ ROUNDS = 4  # of a mechanism session
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the calls of a run come to at most, re-asks and repairs not counted; an upper bound, not a forecast."""
+    """What the questions of a run come to where each trial is drafted once; re-asks, redrafts, repairs, shadow asks,
+    judges and mechanisms that ask come on top. `tokens` and `money`: with each prompt and answer at its bound; `money`,
+    in US dollars, is None where a price is not known."""
 
     calls: int
     tokens: int
+    money: float | None
 
 
 def estimate(recipe: Recipe, spec: LoopSpec, trials: int | None) -> Estimate | None:
-    """The most that a run's models are asked in `trials` measurements; None without models or without an end."""
+    """What a run's models are asked in `trials` measurements, the baseline's among them.
+
+    None without models or without an end.
+    """
     if not uses_models(recipe) or trials is None or recipe.inner.researcher == "agent":
         return None  # what an agent takes, only the agent knows
-    calls = tokens = 0
+    total = Estimate(0, 0, 0.0)
     for loop in levels_of(spec):
-        each = int(getattr(loop.researcher, "prompt_tokens", 0)) + int(getattr(loop.researcher, "most_tokens", 0))
-        rounds = ROUNDS if loop.name == "mechanisms" else 1
-        asked = -(-trials // max(loop.task.evaluations, 1)) * rounds if each else 0
-        calls, tokens = calls + asked, tokens + asked * each
-    return Estimate(calls, tokens)
+        prompt = int(getattr(loop.researcher, "prompt_tokens", 0))
+        answer = int(getattr(loop.researcher, "most_tokens", 0))
+        calls = _questions(loop, trials - leaf(spec).calibration) if prompt + answer else 0
+        price = _price(recipe, loop.name, prompt, answer) if calls else 0.0
+        money = None if price is None or total.money is None else total.money + calls * price
+        total = Estimate(total.calls + calls, total.tokens + calls * (prompt + answer), money)
+    return total
+
+
+def _questions(loop: LoopSpec, trials: int) -> int:
+    """How often a loop's model is asked in so many measurements after the baseline's."""
+    task = loop.task
+    if isinstance(task, LoopTask):  # its first run, the baseline's, is not asked for
+        runs = -(-max(trials - task.trials * task.inner.task.evaluations, 0) // max(task.evaluations, 1))
+        return runs * (ROUNDS if loop.name == "mechanisms" else 1)
+    lessons = max(trials - 1, 0) // loop.lessons_every if loop.lessons_every else 0
+    picks = trials if loop.settings.picker == "model" and loop.settings.drafts > 1 else 0
+    return max(trials, 0) + lessons + picks
+
+
+def _price(recipe: Recipe, level: str, tokens_in: int, tokens_out: int) -> float | None:
+    """What one call of a level's model costs: of a chain, the dearest."""
+    from bilevel.llm import Prices, price
+
+    given = recipe.models
+    own = None if given.price_in is None or given.price_out is None else Prices(given.price_in, given.price_out)
+    prices = [price(name, tokens_in, tokens_out, own) for name in recipe.models.of(level).split(",")]
+    known = [each for each in prices if each is not None]
+    return max(known) if len(known) == len(prices) else None
 
 
 def names_of(recipe: Recipe) -> Mapping[str, str]:

@@ -248,6 +248,11 @@ def _override_models(data: dict[str, Any], recipe: Recipe, models: Sequence[str]
                 f"--model {text!r} cannot be used; write PROVIDER:MODEL, or LEVEL=PROVIDER:MODEL with one of the "
                 f"levels {', '.join(LEVEL_NAMES)} (`bilevel models` lists the providers)"
             )
+        there = [*(table.level for table in recipe.outer), "inner", "judge", "default"]
+        if level not in there:
+            raise InputError(
+                f"--model {text!r}: recipe {recipe.name!r} has no level {level!r}, so nothing would ask it"
+            )
         data["models"][level] = name
         chosen.add(level)
     if not chosen:

@@ -12,7 +12,7 @@ from bilevel.cli.printing import console, jsonable, print_comparison, print_json
 from bilevel.errors import BilevelError, Stopped
 from bilevel.lab import limit_text
 from bilevel.levels import leaf
-from bilevel.models import estimate, names_of
+from bilevel.models import Estimate, estimate, names_of
 from bilevel.recipe import Recipe, find, override
 from bilevel.report import Summary, summarise
 from bilevel.run import RunSession, free_folder, isolation, planned_evaluations, resume, start, stopping
@@ -94,18 +94,23 @@ def _announce(out: Console, session: RunSession) -> None:
 
 
 def _models_line(session: RunSession, planned: int | None) -> str:
-    """Which models answer, what their calls may come to at most, and the limits in force."""
+    """Which models answer, about what their calls will come to, and the limits in force."""
     names = names_of(session.recipe)
     if not names:
         return ""
     levels = ", ".join(f"{level} {name}" for level, name in names.items() if level in session.asked)
-    most = estimate(session.recipe, session.spec, planned)
-    bound = f" · at most {most.calls} calls and {most.tokens:,} tokens (re-asks not counted)" if most else ""
+    expected = estimate(session.recipe, session.spec, planned)
+    bound = _expected(expected) if expected else ""
     limits = {name: value for name, value in vars(session.lab.limits).items() if value is not None}
     if session.recipe.inner.researcher == "agent":
         bound += " · a coding agent runs as you do: in no sandbox, with the network"
     said = ", ".join(limit_text(name, value) for name, value in limits.items()) or "none"
     return f"models: {levels}{bound}\nlimits: {said}\n"
+
+
+def _expected(expected: Estimate) -> str:
+    cost = "price unknown" if expected.money is None else f"{expected.money:.2f} US dollars"
+    return f" · about {expected.calls} calls, at their bounds {expected.tokens:,} tokens, {cost}"
 
 
 def _print(summary: Summary, as_json: bool) -> None:

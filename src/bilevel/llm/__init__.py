@@ -13,7 +13,7 @@ from bilevel.llm.directory import Provider, all_providers, lookup, split, unknow
 from bilevel.llm.fallback import Fallback
 from bilevel.llm.keys import Keys, Setting
 from bilevel.llm.options import ModelOptions, Prices, checked, options_from
-from bilevel.llm.prices import price_table
+from bilevel.llm.prices import money_for, price_table
 from bilevel.llm.provider import ProviderModel, shown_url
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "ProviderModel",
     "connect",
     "options_from",
+    "price",
     "price_table",
     "priced",
     "providers",
@@ -72,6 +73,12 @@ def priced(full: str) -> bool:
     """Whether the price table has prices of the provider in "provider:model"; it may not have the model."""
     asked, _ = split(full)
     return bool((lookup(asked) or unlisted(asked)).prices)
+
+
+def price(full: str, tokens_in: int, tokens_out: int, own: Prices | None = None) -> float | None:
+    """What one call of "provider:model" with so many tokens costs, in US dollars; None where no price is known."""
+    asked, model = split(full)
+    return money_for(own, lookup(asked) or unlisted(asked), model, tokens_in, tokens_out)
 
 
 def _connect(full: str, options: ModelOptions, keys: Keys) -> LanguageModel:

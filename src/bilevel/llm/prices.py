@@ -23,6 +23,13 @@ def money(own: Prices | None, provider: Provider, names: tuple[str, ...], usage:
     return next((found for name in names if (found := _listed(provider.prices, name, usage)) is not None), None)
 
 
+def money_for(own: Prices | None, provider: Provider, model: str, tokens_in: int, tokens_out: int) -> float | None:
+    """As `money`, for a call that was not made."""
+    from genai_prices import Usage
+
+    return money(own, provider, (model,), Usage(input_tokens=tokens_in, output_tokens=tokens_out))
+
+
 def _listed(provider: str, model: str, usage: Any) -> float | None:
     from genai_prices import calc_price
 

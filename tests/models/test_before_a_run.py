@@ -1,0 +1,63 @@
+"""What is said, and what is refused, before a run asks its first question."""
+
+import re
+
+import pytest
+
+pytest.importorskip("pydantic_ai")
+
+from asking import SECRET
+from runs import model_of
+
+
+def estimated(out):
+    found = re.search(r"about (\d+) calls, at their bounds ([\d,]+) tokens, (.*)", out)
+    return int(found[1]), int(found[2].replace(",", "")), found[3]
+
+
+def test_the_calls_of_a_search_are_estimated_with_its_lessons_and_their_price(serve, bilevel):
+    server = serve("openai")
+    args = ("--task", "sphere", "--model", model_of("openai"), "--trials", "12", "--folder", "run")
+    done = bilevel("run", "a", *args)
+    assert done.code == 0, done.err
+    calls, tokens, cost = estimated(done.out)
+    assert calls == len(server.bodies) == 13 and tokens == 13 * (12_000 + 8192)
+    assert re.fullmatch(r"\d+\.\d\d US dollars", cost)
+
+
+def test_the_calls_of_all_levels_are_estimated(serve, bilevel):
+    server = serve()
+    args = ("--task", "sphere", "--model", model_of("compatible"), "--inner-budget", "3", "--outer-cycles", "3")
+    done = bilevel("run", "c", *args, "--folder", "run")
+    assert done.code == 0, done.err
+    calls, _, cost = estimated(done.out)
+    assert len(server.bodies) <= calls <= 1.3 * len(server.bodies) and cost == "price unknown"
+
+
+def test_prices_of_ones_own_are_in_the_estimate(serve, bilevel, recipe):
+    serve()
+    mine = recipe(default=model_of("compatible"), price_in=1.0, price_out=0.0, prompt_tokens=1_000_000)
+    done = bilevel("run", mine, "--task", "sphere", "--trials", "2", "--folder", "run", "--researcher", "llm")
+    assert done.code == 0, done.err
+    assert estimated(done.out)[2] == "2.00 US dollars"
+
+
+def test_an_address_with_a_password_is_not_taken_from_a_recipe(bilevel, recipe, tmp_path):
+    mine = recipe(default="vllm:m", base_url="http://me:a-long-password@127.0.0.1:9/v1")
+    done = bilevel("run", mine, "--researcher", "llm", "--folder", "run")
+    assert done.code == 2 and "_BASE_URL" in done.err and "a-long-password" not in done.said
+    assert bilevel("status", "run").code == 2  # no folder was made
+
+
+def test_a_key_in_the_guidance_of_a_recipe_is_not_stored(serve, bilevel, recipe):
+    serve()
+    mine = recipe(default=model_of("compatible"), text=f'[inner.settings]\nguidance = "use {SECRET}"')
+    done = bilevel("run", mine, "--researcher", "llm", "--folder", "run")
+    assert done.code == 2 and "inner.settings.guidance" in done.err and SECRET not in done.said
+    assert bilevel("status", "run").code == 2
+
+
+@pytest.mark.parametrize(("base", "level"), [("default", "settings"), ("a", "mechanisms")])
+def test_a_model_for_a_level_that_the_recipe_does_not_have_is_refused(bilevel, base, level):
+    done = bilevel("run", base, "--model", "inner=vllm:m", "--model", f"{level}=vllm:m", "--folder", "run")
+    assert done.code == 2 and f"has no level {level!r}" in done.err
