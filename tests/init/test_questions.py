@@ -27,8 +27,13 @@ def at_terminal(answers, *args, cwd, **env):
     os.close(theirs)
     text, seen, todo = "", 0, list(answers)
     until = time.monotonic() + 240
+    pressed = False
     with contextlib.suppress(OSError):  # the other side was closed: it has ended
-        while select.select([ours], [], [], max(0.0, until - time.monotonic()))[0]:
+        while time.monotonic() < until:
+            if not select.select([ours], [], [], 1.0)[0]:
+                if pressed:  # a signal between the prompt and the reading is not seen, and a person presses again
+                    process.send_signal(signal.SIGINT)
+                continue
             data = os.read(ours, 4096)
             if not data:
                 break
@@ -36,7 +41,7 @@ def at_terminal(answers, *args, cwd, **env):
             if todo and (place := text.find(todo[0][0], seen)) >= 0:
                 seen = place + len(todo[0][0])
                 answer = todo.pop(0)[1]
-                if answer == CTRL_C:
+                if pressed := answer == CTRL_C:
                     process.send_signal(signal.SIGINT)
                 else:
                     os.write(ours, answer.encode())
