@@ -1,7 +1,6 @@
 """The level-1 researcher that is a language model: it reads the history, and writes drafts, repairs and lessons."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -73,11 +72,14 @@ class ModelResearcher:
         if not view.space.active and not desk.files and not self.new_files:
             return []
         failed = slip_of(view, parent, self.name) if briefing.attempt == 0 and desk.files else None
+        missed: dict[str, str] = {}
         if failed is not None:
-            with suppress(UnusableReply, ContextOverflow):
+            try:
                 return [self._repaired(view, parent, briefing, failed)]
+            except (UnusableReply, ContextOverflow) as error:
+                missed = {f"no repair of trial {failed.number}": quoted(str(error), 400)[1:-1]}
         drafts = self._within(lambda budget: self._drafted(desk, budget))
-        return self._picked(desk, self._proposals(drafts))
+        return _noted(self._picked(desk, self._proposals(drafts)), missed)
 
     def _drafted(self, desk: Desk, budget: int) -> Drafts:
         """The drafts; of parameters alone where not one file fits into the prompt, for none could be edited unseen."""
@@ -163,8 +165,8 @@ class ModelResearcher:
             return by_novelty(proposals, desk.view, desk.parent, self.files)
         try:
             pick = self._within(lambda budget: self._ask_pick(desk, proposals, budget))
-        except (UnusableReply, ContextOverflow):
-            return proposals
+        except (UnusableReply, ContextOverflow) as error:
+            return _noted(proposals, {"not picked": quoted(str(error), 400)[1:-1]})
         chosen = proposals.pop(pick.index - 1)
         notes = {**chosen.notes, "picked": quoted(pick.reason)[1:-1]}
         return [Proposal(chosen.candidate, chosen.why, chosen.author, notes), *proposals]
@@ -254,6 +256,11 @@ class ModelResearcher:
             except TooLong as error:
                 budget = min(budget, error.size) // 2
         return ask(budget)
+
+
+def _noted(proposals: list[Proposal], notes: Mapping[str, str]) -> list[Proposal]:
+    """The proposals with more notes on the first."""
+    return [replace(proposals[0], notes={**proposals[0].notes, **notes}), *proposals[1:]] if notes else proposals
 
 
 def _again(purpose: str, briefing: Briefing) -> str:

@@ -98,6 +98,13 @@ def test_without_a_usable_pick_the_models_order_stands(answers):
     assert names("model", THREE, *answers)[0] == ["near", "far", "middle"]
 
 
+def test_a_pick_that_failed_is_noted_with_the_trial():
+    model = Model(THREE, "?", "?", "?")
+    first, *others = propose(view_of(model, settings=Settings(drafts=3, picker="model")))
+    assert "the answer holds no JSON object" in first.notes["not picked"]
+    assert not any("not picked" in other.notes for other in others)
+
+
 def test_a_single_draft_is_not_picked_from():
     assert names("model", values(draft("only", depth=5)))[1].purposes == ["propose"]
 

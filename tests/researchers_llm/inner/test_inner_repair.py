@@ -152,6 +152,7 @@ def test_a_chain_that_makes_no_sense_ends(notes):
 def test_without_a_usable_repair_it_goes_on_as_usual(answers):
     proposals, model = asked(failed(), *answers, NORMAL)
     assert proposals[0].why == "normal" and model.purposes[-1] == "propose"
+    assert proposals[0].notes[f"no repair of trial {len(failed()) - 1}"]
 
 
 def test_the_failed_candidate_unchanged_is_no_repair():
