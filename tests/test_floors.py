@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "src" / "bilevel"
 FLOORS = {
     0: "objective space trial trace budget settings noise codec errors",
-    1: "call calls task researcher view mechanism lab",
+    1: "call calls task researcher view mechanism lab named",
     2: "fold draft facts keep learning loop surfaces levels situations conformance admission",
     3: "llm agents execution sandbox store tasks researchers mechanisms memory",
 }

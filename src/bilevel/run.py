@@ -21,6 +21,7 @@ from bilevel.lab import Lab
 from bilevel.levels import LoopTask, leaf, levels_of
 from bilevel.loop import Loop, LoopSpec
 from bilevel.models import check_prices, connected
+from bilevel.named import PREFIX
 from bilevel.recipe import Recipe, resolve
 from bilevel.store.folder import RunFolder
 from bilevel.store.sqlite import SqliteStore
@@ -250,7 +251,7 @@ def stopping(lab: Lab) -> Iterator[None]:
 
 def free_folder(recipe: Recipe, root: Path = Path("runs")) -> Path:
     """A folder name that does not exist yet: runs/RECIPE-TASK-NUMBER."""
-    task = Path(recipe.task.split(":")[0]).name
+    task = Path(recipe.task.removeprefix(PREFIX).split(":")[0]).name
     number = 1
     while (root / f"{recipe.name}-{task}-{number}").exists():
         number += 1

@@ -12,6 +12,7 @@ from bilevel.errors import InputError
 from bilevel.levels import Inside, leaf, levels_of, lift, nest
 from bilevel.loop import LoopSpec
 from bilevel.mechanism import Guest
+from bilevel.named import PREFIX
 from bilevel.recipe import Outer, Recipe, text_of
 from bilevel.researcher import Researcher
 from bilevel.settings import Settings
@@ -248,11 +249,13 @@ def _check_level(name: str, level: str) -> None:
     from bilevel import researchers
 
     base = name.partition(":")[0]
+    if name.startswith(PREFIX):
+        return
     fit = [listed.name for listed in researchers.catalog() if listed.level == level and listed.name != "scripted"]
     if base not in fit:
         known = base in [listed.name for listed in researchers.catalog()]
         said = f"researcher {name!r} cannot work on level {level}" if known else f"there is no researcher {name!r}"
-        raise InputError(f"{said}; level {level} has: {', '.join(fit)}")
+        raise InputError(f"{said}; level {level} has: {', '.join(fit)}; or python:MODULE:CLASS")
 
 
 def _with_mechanisms(spec: LoopSpec, names: tuple[str, ...], texts: Texts) -> LoopSpec:

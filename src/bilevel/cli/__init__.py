@@ -53,12 +53,13 @@ def run(
     recipe
         A shipped recipe's name (`bilevel check` lists them) or the path of a .toml file.
     task
-        A shipped task (sphere, gpt-table, gpt; options as in sphere:noise=0.1) or a folder with a task.toml.
+        A shipped task (sphere, gpt-table, gpt; options as in sphere:noise=0.1), a folder with a task.toml, or
+        python:MODULE:NAME of a module in the current folder or installed.
     model
         The language model that researches at all levels, PROVIDER:MODEL (`bilevel models` lists the providers); or
         LEVEL=PROVIDER:MODEL for one level (inner, settings, mechanisms, judge). May be given several times.
     researcher
-        Who proposes in the innermost loop: coordinate, random, stuck, optuna, llm, agent.
+        Who proposes in the innermost loop: coordinate, random, stuck, optuna, llm, agent, or python:MODULE:CLASS.
     agent
         The coding agent that proposes in the innermost loop: claude, codex, opencode, aider, gemini, or a command line
         with {prompt} where it takes one.
@@ -485,7 +486,8 @@ def check(target: str = "", *, baseline: bool = True, json: Json = False) -> Non
     Parameters
     ----------
     target
-        A task's name or folder, a recipe's name or .toml file, or a mechanism's .py file, which is put to the door.
+        A task's name, folder or python:MODULE:NAME, a recipe's name or .toml file, or a mechanism's .py file, which is
+        put to the door.
     baseline
         Run the task's baseline once on its cheapest rung, to see that its metrics are printed.
     """

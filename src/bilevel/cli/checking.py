@@ -14,8 +14,10 @@ from rich.console import Console
 
 from bilevel.admission import admit
 from bilevel.cli.printing import jsonable, print_json
+from bilevel.conformance import check_task
 from bilevel.errors import BilevelError
 from bilevel.execution.network import network_obstacle
+from bilevel.named import PREFIX
 from bilevel.recipe import find, shipped, text_of, unread
 from bilevel.run import NO_SANDBOX, OWN_PROCESSES, planned_evaluations
 from bilevel.wiring import build
@@ -63,6 +65,8 @@ def check(target: str, baseline: bool) -> list[str]:
                 [] if planned_evaluations(spec) is not None else ["no level says how long to search"]
             )
         task = find_task(target)
+        if target.startswith(PREFIX):
+            return check_task(task) if baseline else []
         checker = getattr(task, "check", None)
         return list(checker(run_baseline=baseline)) if checker is not None else _check_function(target)
     except BilevelError as error:

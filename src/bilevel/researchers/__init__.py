@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bilevel.errors import InputError
+from bilevel.named import PREFIX, made
 from bilevel.researcher import Researcher
 
 
@@ -42,8 +43,12 @@ def catalog() -> tuple[Listed, ...]:
 def make(name: str, level: str = "", **options: Any) -> Researcher:
     """A researcher by its name in the catalogue, and the level where one name stands for several.
 
-    `options` are its dataclass fields. Raises InputError.
+    `options` are its dataclass fields; `python:module:Class`, a researcher of somebody else's module, takes none.
+    Raises InputError.
     """
+    if name.startswith(PREFIX):
+        own: Researcher = made(name, Researcher, "researcher")
+        return own
     for listed in _LISTED:
         if listed.name == name and level in ("", listed.level):
             module, kind = listed.where.split(":")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bilevel.errors import InputError
+from bilevel.named import PREFIX, made
 from bilevel.task import Task
 from bilevel.tasks.external import external
 from bilevel.tasks.folder import FolderTask
@@ -44,13 +45,17 @@ def shipped() -> list[Shipped]:
 def find(name_or_path: str | os.PathLike[str], **options: object) -> Task:
     """A task by its shipped name, or the one in a folder; `./sphere` is the folder where `sphere` is the shipped task.
 
-    A name may carry options, `sphere:noise=0.1,dimensions=6`; `options` wins over those. Raises InputError for an
+    `python:module:attribute` is a task of somebody else's module. A name may carry options, `sphere:noise=0.1,dimensions=6`; `options` wins over those. Raises InputError for an
     unknown name or option and for a value of the wrong type, with what there is.
     """
     text = os.fspath(name_or_path)
     name, _, given = text.partition(":")
     if name in MADE:
         return MADE[name](**_typed(name, {**_pairs(text, given), **options}))
+    if text.startswith(PREFIX):  # python:module:attribute; see docs/domains.md
+        _no_options(text, options)
+        task: Task = made(text, Task, "task")
+        return task
     if name == "worker":  # a Python function; see bilevel.optimize
         return WorkerTask.parse(given)
     if name == "external":  # another task, measured from outside; see docs/driving.md
