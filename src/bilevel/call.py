@@ -36,7 +36,7 @@ class Request:
     temperature: float | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "schema", freeze(self.schema))
+        object.__setattr__(self, "schema", freeze(self.schema, in_order=True))  # models write in this order
 
     def then(self, answer: str, objection: str) -> "Request":
         """The same conversation, gone on: what the model answered, and what is wrong with it."""

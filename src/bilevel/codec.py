@@ -90,14 +90,15 @@ def build(kind: Any, data: Any) -> Any:
     return _untyped(data)
 
 
-def freeze(data: Any) -> Any:
-    """The same with every mapping read-only, as `load` gives it back."""
+def freeze(data: Any, in_order: bool = False) -> Any:
+    """The same with every mapping read-only and its keys sorted, as `load` gives it back; `in_order`: as they are."""
     if isinstance(data, Mapping):
-        return MappingProxyType({key: freeze(item) for key, item in data.items()})
+        items = data.items() if in_order else sorted(data.items(), key=lambda item: str(item[0]))
+        return MappingProxyType({key: freeze(item, in_order) for key, item in items})
     if isinstance(data, list):
-        return [freeze(item) for item in data]
+        return [freeze(item, in_order) for item in data]
     if isinstance(data, tuple):
-        return tuple(freeze(item) for item in data)
+        return tuple(freeze(item, in_order) for item in data)
     return data
 
 

@@ -157,3 +157,13 @@ def test_a_charge_is_charged_to_every_ancestor_and_to_nobody_else(charges):
     assert [meter.spent.evaluations for meter in meters] == spent
     assert root.spent.tokens == len(charges)
     assert Budget() == Budget(None, None)
+
+
+def test_what_is_stored_comes_back_in_the_same_order():
+    """A prompt or a mechanism that goes through them is then the same in a run that is resumed or replayed."""
+    run = Run("full", 0, Status.OK, {"time": 1.0, "loss": 2.0}, data={"z": {"b": 1, "a": [{"d": 1, "c": 2}]}, "y": 0})
+    again = load(Run, dump(run))
+    assert list(again.metrics) == list(run.metrics) == ["loss", "time"]
+    assert repr(again.data) == repr(run.data)
+    proposal = Proposal(Candidate({"x": 1}), "why", "me", {"second": 2, "first": 1})
+    assert list(load(Proposal, dump(proposal)).notes) == list(proposal.notes)

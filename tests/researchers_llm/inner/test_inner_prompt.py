@@ -220,8 +220,8 @@ def test_numbers_beside_the_objective_are_shown_where_they_differ():
     trace = trace + beside(second, steps=1600.0, memory=14.0, same=3.0, a=2, b=2, c=2, **{"a name": 2})
     third = trial_of(trace, START.with_params(rate=0.3), status=Status.EXIT, reason="Boom")
     lines = section(prompt_for(trace + third), "Latest trials").splitlines()
-    assert lines[1].endswith("kept (steps 800, memory 12.35, a 1, b 1)")
-    assert lines[2].endswith("discarded (steps 1600, memory 14, a 2, b 2)")
+    assert lines[1].endswith("kept (a 1, b 1, c 1, memory 12.35)")
+    assert lines[2].endswith("discarded (a 2, b 2, c 2, memory 14)")
     assert lines[3].endswith("discarded")
 
 
