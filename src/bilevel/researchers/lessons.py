@@ -2,22 +2,25 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, Field
 
 from bilevel.researchers.answer import parse
+from bilevel.researchers.schemas import closed, fitting, integer, listed, one_of, text
 from bilevel.trace import Trace
 from bilevel.trial import Lesson, Trial
 
 MOST = 4
 MOST_CHARACTERS = 400  # of a summary, and of a rule
+Kind = Literal["works", "fails", "interaction", "limit", "method"]
+KINDS = get_args(Kind)
 
 
 class LessonModel(BaseModel):
     """`rule` says when to use it and how; `trials` are the numbers of the trials that show it."""
 
-    kind: Literal["works", "fails", "interaction", "limit", "method"]
+    kind: Kind
     summary: str = Field(min_length=1)
     rule: str = Field(min_length=1)
     confidence: float
@@ -28,6 +31,19 @@ class LessonsModel(BaseModel):
     """One to four lessons."""
 
     lessons: list[LessonModel]
+
+
+def lessons_schema(trials: int, most_tokens: int) -> dict[str, Any]:
+    """The JSON schema of a `LessonsModel` about a trace of so many trials, in an answer of `most_tokens`."""
+    words = {**text(most_tokens, MOST_CHARACTERS), "minLength": 1}
+    lesson = closed(
+        kind=one_of(KINDS),
+        summary=words,
+        rule=words,
+        confidence={"type": "number", "minimum": 0, "maximum": 1},
+        trials=listed(integer(0, max(trials - 1, 0)), fitting(most_tokens, 100, 12)),
+    )
+    return closed(lessons=listed(lesson, fitting(most_tokens, 120, MOST)))
 
 
 def trials_since(trace: Trace) -> list[Trial]:

@@ -13,7 +13,7 @@ from bilevel.researchers.constant_lines import shown
 from bilevel.researchers.drafts import Draft, Drafts, DraftsModel, Ground, read_edits, read_values
 from bilevel.researchers.history import Teller, patch, quoted
 from bilevel.researchers.inner_prompt import Desk, Prompt, manner
-from bilevel.researchers.lessons import LessonsModel, read_lessons, trials_since
+from bilevel.researchers.lessons import lessons_schema, read_lessons, trials_since
 from bilevel.researchers.picking import by_novelty
 from bilevel.researchers.prompt import Section, fence, fill, shipped_prompts, tokens
 from bilevel.researchers.slips import slip_of
@@ -218,7 +218,8 @@ class ModelResearcher:
             Section("Your turn", fill(desk.prompts, "inner_lessons"), 101),
         ]
         request = self._request(
-            desk.prompt(self._plain_system(desk), sections, budget), LessonsModel.model_json_schema()
+            desk.prompt(self._plain_system(desk), sections, budget),
+            lessons_schema(len(desk.view.trace), self.most_tokens),
         )
         known = desk.view.lessons
         return self._ask(desk, request, "lessons", lambda text: read_lessons(text, desk.view.trace, known))
