@@ -2,25 +2,23 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
 from bilevel.researchers.answer import parse
 from bilevel.researchers.schemas import closed, fitting, integer, listed, one_of, text
 from bilevel.trace import Trace
-from bilevel.trial import Lesson, Trial
+from bilevel.trial import KINDS_OF_LESSON, Lesson, Trial
 
 MOST = 4
 MOST_CHARACTERS = 400  # of a summary, and of a rule
-Kind = Literal["works", "fails", "interaction", "limit", "method"]
-KINDS = get_args(Kind)
 
 
 class LessonModel(BaseModel):
     """`rule` says when to use it and how; `trials` are the numbers of the trials that show it."""
 
-    kind: Kind
+    kind: Literal["works", "fails", "interaction", "limit", "method"]
     summary: str = Field(min_length=1)
     rule: str = Field(min_length=1)
     confidence: float
@@ -37,7 +35,7 @@ def lessons_schema(trials: int, most_tokens: int) -> dict[str, Any]:
     """The JSON schema of a `LessonsModel` about a trace of so many trials, in an answer of `most_tokens`."""
     words = {**text(most_tokens, MOST_CHARACTERS), "minLength": 1}
     lesson = closed(
-        kind=one_of(KINDS),
+        kind=one_of(KINDS_OF_LESSON),
         summary=words,
         rule=words,
         confidence={"type": "number", "minimum": 0, "maximum": 1},

@@ -37,7 +37,7 @@ def test_lessons_are_typed():
         Lesson("limit", "another", "raise it", 0.2, ()),
     ]
     assert model.purposes == ["lessons"]
-    kinds = model.requests[0].schema["$defs"]["LessonModel"]["properties"]["kind"]["enum"]
+    kinds = model.requests[0].schema["properties"]["lessons"]["items"]["properties"]["kind"]["enum"]
     assert tuple(kinds) == KINDS_OF_LESSON and all(f'"{kind}"' in model.prompt for kind in kinds)
 
 
