@@ -44,8 +44,7 @@ def connected(recipe: Recipe, spec: LoopSpec) -> tuple[dict[str, LanguageModel],
         thinking=given.thinking,
     )
     keys = Keys.load()
-    if keys.redact(recipe.inner.settings.guidance) != recipe.inner.settings.guidance:
-        raise InputError("inner.settings.guidance holds a key, and a run folder keeps the recipe: take it out")
+    _check_stored(recipe, spec, keys.redact)
 
     def value(name: str) -> str | None:
         found = keys.get(name)
@@ -63,6 +62,22 @@ def _check_address(base_url: str) -> None:
         raise InputError(
             "models.base_url holds a user or password, and a run folder keeps the recipe: write the address into a "
             "*_BASE_URL variable, in the environment or in .env (`.env.example` has the names)"
+        )
+
+
+def _check_stored(recipe: Recipe, spec: LoopSpec, redact: Callable[[str], str]) -> None:
+    """Raises InputError where what a run folder keeps word for word holds a key that is set here."""
+    task = leaf(spec).task
+    start = task.baseline()
+    texts = {"inner.settings.guidance": recipe.inner.settings.guidance}
+    texts |= {f"parameter {name}": value for name, value in start.params.items() if isinstance(value, str)}
+    texts |= {f"file {path}": text for path, text in start.files.items()}
+    texts |= task.editable_texts if isinstance(task, FolderTask) else {}
+    holder = next((name for name, text in texts.items() if redact(text) != text), None)
+    if holder is not None:
+        raise InputError(
+            f"{holder} holds a key, or a long piece of one, that is set in the environment or in .env; it would be stored and shown to models: "
+            "take it out, and let the program read it from elsewhere"
         )
 
 

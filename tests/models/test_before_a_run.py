@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("pydantic_ai")
 
 from asking import SECRET
+from folder_tasks import PRINTED, PROGRAM, folder_task
 from runs import model_of
 
 
@@ -54,6 +55,15 @@ def test_a_key_in_the_guidance_of_a_recipe_is_not_stored(serve, bilevel, recipe)
     mine = recipe(default=model_of("compatible"), text=f'[inner.settings]\nguidance = "use {SECRET}"')
     done = bilevel("run", mine, "--researcher", "llm", "--folder", "run")
     assert done.code == 2 and "inner.settings.guidance" in done.err and SECRET not in done.said
+    assert bilevel("status", "run").code == 2
+
+
+@pytest.mark.parametrize("line", [f'TOKEN = "{SECRET}"', f'print("not {SECRET}")'])
+def test_a_key_in_a_file_that_may_be_edited_is_neither_stored_nor_shown(serve, bilevel, tmp_path, line):
+    server = serve()
+    task = folder_task(tmp_path / "small", program=f"{line}\n{PROGRAM}{PRINTED}")
+    done = bilevel("run", "a", "--task", task, "--model", model_of("compatible"), "--trials", "1", "--folder", "run")
+    assert done.code == 2 and "holds a key" in done.err and SECRET not in done.said and not server.bodies
     assert bilevel("status", "run").code == 2
 
 
