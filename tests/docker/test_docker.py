@@ -181,3 +181,12 @@ def test_the_steps_of_the_image_lead_to_a_program_that_searches(tmp_path):
     assert "ollama" in bilevel("models")
     ready = "import pydantic_ai.models.openai, dotenv"
     subprocess.run([venv / "bin" / "python", "-c", ready], cwd=work, env=env, check=True, timeout=300)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a folder that not even root can write")
+def test_doctor_says_that_a_folder_cannot_be_written():
+    done = subprocess.run(
+        [sys.executable, "-m", "bilevel", "doctor", "--json"], cwd="/proc", capture_output=True, text=True, timeout=120
+    )  # fmt: skip
+    findings = {finding["subject"]: finding for finding in json.loads(done.stdout)}
+    assert done.returncode == 4 and findings["run folder"]["found"].startswith("nothing can be written here")

@@ -153,13 +153,15 @@ def _keys() -> Finding:
 
 
 def _run_folder() -> Finding:
-    with tempfile.TemporaryDirectory(dir=".") as folder:
-        try:
+    try:
+        with tempfile.TemporaryDirectory(dir=".") as folder:
             connection = sqlite3.connect(Path(folder) / "probe.sqlite3")
             mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
             connection.close()
-        except sqlite3.Error as error:
-            return Finding("run folder", False, f"SQLite cannot write here: {error}", "use --folder on a local disk")
+    except sqlite3.Error as error:
+        return Finding("run folder", False, f"SQLite cannot write here: {error}", "use --folder on a local disk")
+    except OSError as error:
+        return Finding("run folder", False, f"nothing can be written here: {error.strerror}", "use --folder elsewhere")
     ok = mode == "wal"
     return Finding(
         "run folder", ok, f"SQLite journal mode {mode} in the current folder", "use --folder on a local disk"
