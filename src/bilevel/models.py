@@ -76,8 +76,8 @@ def _check_stored(recipe: Recipe, spec: LoopSpec, redact: Callable[[str], str]) 
     holder = next((name for name, text in texts.items() if redact(text) != text), None)
     if holder is not None:
         raise InputError(
-            f"{holder} holds a key, or a long piece of one, that is set in the environment or in .env; it would be stored "
-            "and shown to models: take it out, and let the program read it from elsewhere"
+            f"{holder} holds a key, or a long piece of one, that is set in the environment or in .env; it would be "
+            "stored and shown to models: take it out, and let the program read it from elsewhere"
         )
 
 
