@@ -58,6 +58,7 @@ def test_options_of_argparse_are_parameters_switches_too(repository, works):
     assert done.summary["gain"] > 0
 
 
+@pytest.mark.slow
 def test_options_without_switches_need_no_launcher(repository, works):
     script = ARGUMENTS.replace('parser.add_argument("--wide", action="store_true")', "parser.set_defaults(wide=False)")
     done = works(repository({"main.py": script}), "--command", "python3 main.py --layers=2 --epochs 5")
@@ -68,6 +69,7 @@ def test_options_without_switches_need_no_launcher(repository, works):
     assert done.summary["gain"] > 0
 
 
+@pytest.mark.slow
 def test_numbers_of_a_yaml_config_are_parameters(repository, works):
     config = """
         # what we know
@@ -98,6 +100,7 @@ def test_numbers_of_a_yaml_config_are_parameters(repository, works):
     assert done.summary["gain"] > 0 and set(done.summary["changes"]) <= {"optim.lr", "model.width", "model.bias"}
 
 
+@pytest.mark.slow
 def test_a_target_of_a_makefile_is_found_and_its_measurement_protected(repository, works):
     files = {
         "Makefile": "VERBOSE ?= 0\nall: bench\n\nbench: solution.py\n\t@python3 bench.py $(VERBOSE)\n",
@@ -116,6 +119,7 @@ def test_a_target_of_a_makefile_is_found_and_its_measurement_protected(repositor
 
 
 @pytest.mark.parametrize("stale", [False, True], ids=["not-there-before", "there-before"])
+@pytest.mark.slow
 def test_a_json_file_that_appeared_holds_the_metric(repository, works, stale):
     script = """
         import json, os
@@ -133,6 +137,7 @@ def test_a_json_file_that_appeared_holds_the_metric(repository, works, stale):
     assert done.summary["gain"] > 0
 
 
+@pytest.mark.slow
 def test_lines_of_json_and_a_number_on_stderr(repository, works):
     script = """
         import json, sys
@@ -149,12 +154,14 @@ def test_lines_of_json_and_a_number_on_stderr(repository, works):
     assert done.summary["gain"] > 0
 
 
+@pytest.mark.slow
 def test_a_number_that_goes_to_stderr_alone_is_read(repository, works):
     script = "import sys\nLR = 0.5\nprint('working')\nprint('final loss =', (LR - 0.1) ** 2, file=sys.stderr)\n"
     done = works(repository({"train.py": script}))
     assert done.report["metric"]["name"] == "final loss" and done.summary["gain"] > 0
 
 
+@pytest.mark.slow
 def test_the_last_row_of_a_table_holds_the_metric(repository, works):
     script = """
         WIDTH = 8
@@ -169,6 +176,7 @@ def test_the_last_row_of_a_table_holds_the_metric(repository, works):
     assert done.summary["gain"] > 0
 
 
+@pytest.mark.slow
 def test_the_wall_time_is_a_metric_where_it_is_asked_for(repository, works):
     done = works(repository({"main.py": "SIZE = 64\nsum(range(SIZE))\nprint('ok')\n"}), "--metric", "seconds")
     assert tomllib.loads(done.task)["metrics"]["seconds"] == {"read": "seconds"}
@@ -176,6 +184,7 @@ def test_the_wall_time_is_a_metric_where_it_is_asked_for(repository, works):
 
 
 @pytest.mark.skipif(shutil.which("cc") is None or shutil.which("make") is None, reason="no C compiler, or no make")
+@pytest.mark.slow
 def test_a_c_program_timed_by_a_script(repository, works):
     files = {
         "prog.c": """
@@ -198,6 +207,7 @@ def test_a_c_program_timed_by_a_script(repository, works):
     assert list(done.report["parameters"]) == ["BLOCK"] and "BLOCK" in done.summary["changes"]
 
 
+@pytest.mark.slow
 def test_a_package_in_src_is_run_by_its_own_interpreter(repository, works):
     files = {
         "pyproject.toml": '[project]\nname = "fit"\nversion = "1"\n[project.scripts]\nfit-train = "fit.cli:main"\n',
@@ -220,6 +230,7 @@ def test_a_package_in_src_is_run_by_its_own_interpreter(repository, works):
     assert done.report["editable"] == ["src/fit/**/*.py"] and done.summary["gain"] > 0
 
 
+@pytest.mark.slow
 def test_ignored_data_that_the_code_names_is_linked_into_the_runs(repository, works):
     script = 'SCALE = 3.0\nrows = open("data/rows.csv").read().split()\nprint("mse:", (SCALE - float(rows[0])) ** 2)\n'
     root = repository({"train.py": script, ".gitignore": "data/\n"}, git=True)
@@ -229,6 +240,7 @@ def test_ignored_data_that_the_code_names_is_linked_into_the_runs(repository, wo
     assert tomllib.loads(done.task)["command"]["read_paths"] == ["data"] and done.summary["gain"] > 0
 
 
+@pytest.mark.slow
 def test_a_single_script_takes_along_what_it_imports_and_names(repository, works):
     files = {
         "fit.py": 'import helper\nGAMMA = 0.5\nopen("points.txt").read()\nprint("cost:", helper.cost(GAMMA))\n',
@@ -242,12 +254,14 @@ def test_a_single_script_takes_along_what_it_imports_and_names(repository, works
     assert tomllib.loads(done.task)["name"] == "fit" and done.summary["gain"] > 0
 
 
+@pytest.mark.slow
 def test_the_task_may_lie_elsewhere(repository, works, tmp_path):
     root = repository({"train.py": CONSTANTS})
     done = works(root, "--out", tmp_path / "mine")
     assert done.folder == tmp_path / "mine" and not (root / ".bilevel").exists()
 
 
+@pytest.mark.slow
 def test_the_recipe_that_was_written_runs(repository, bilevel, tmp_path):
     root = repository({"train.py": CONSTANTS})
     assert bilevel("init", "--yes", cwd=root).returncode == 0
@@ -256,6 +270,7 @@ def test_the_recipe_that_was_written_runs(repository, bilevel, tmp_path):
     assert ran.returncode == 0, ran.stderr
 
 
+@pytest.mark.slow
 def test_a_training_script_with_a_fixed_evaluation_and_a_cache_in_home(repository, bilevel, tmp_path):
     files = {
         "train.py": """

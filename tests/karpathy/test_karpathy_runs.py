@@ -54,6 +54,7 @@ def test_recipe_c_searches_it_with_three_levels(bilevel, checkout):
     assert fingerprint(checkout) == before
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_ends_as_the_unbroken_run(night, bilevel, home):
     command = [sys.executable, "-m", "bilevel", "run", "a", "--task", f"karpathy:{night.checkout}", "--trials", "14"]
     process = subprocess.Popen([*command, "--folder", "broken"], env=os.environ, stdout=subprocess.DEVNULL)
@@ -188,6 +189,7 @@ def test_changes_that_were_not_committed_are_a_commit_of_their_own(bilevel, chec
     assert rows("run/git/results.tsv")[1][0] == base[:7]
 
 
+@pytest.mark.slow
 def test_after_a_restart_the_branch_is_where_the_search_stands_and_the_best_has_a_reference(bilevel, checkout):
     bilevel("run", "restart", "--task", f"karpathy:{checkout}", "--trials", "10", "--folder", "run")
     trace, head = opened("run"), git(checkout, "rev-parse", "HEAD").strip()
