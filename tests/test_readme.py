@@ -37,11 +37,14 @@ def test_a_script_becomes_a_task_and_is_improved(tmp_path):
 
 
 def test_the_commands_of_the_readme_exist():
-    named = set(re.findall(r"`(?:bilevel )?(init|run|resume|replay|models|status|show|diff|best|check|doctor|demo)\b", README))
+    commands = (
+        "init|run|resume|replay|models|status|show|diff|best|suggest|propose|record|export|import|check|doctor|demo"
+    )
+    named = set(re.findall(rf"`(?:bilevel )?({commands})\b", README))
     helped = subprocess.run(
         [sys.executable, "-m", "bilevel", "--help"], capture_output=True, text=True, timeout=60
     ).stdout
-    assert len(named) == 12 and all(name in helped for name in named)
+    assert len(named) == len(commands.split("|")) and all(name in helped for name in named)
 
 
 def test_links_of_the_docs_lead_somewhere():
