@@ -45,8 +45,9 @@ def shipped() -> list[Shipped]:
 def find(name_or_path: str | os.PathLike[str], **options: object) -> Task:
     """A task by its shipped name, or the one in a folder; `./sphere` is the folder where `sphere` is the shipped task.
 
-    `python:module:attribute` is a task of somebody else's module. A name may carry options, `sphere:noise=0.1,dimensions=6`; `options` wins over those. Raises InputError for an
-    unknown name or option and for a value of the wrong type, with what there is.
+    `python:module:attribute` is a task of somebody else's module. A name may carry options,
+    `sphere:noise=0.1,dimensions=6`; `options` wins over those. Raises InputError for an unknown name or option and for
+    a value of the wrong type, with what there is.
     """
     text = os.fspath(name_or_path)
     name, _, given = text.partition(":")
