@@ -114,6 +114,7 @@ def test_the_server_answers_the_test_question(bilevel, address):
 
 
 def test_a_server_that_is_not_there_is_told_and_not_waited_for(bilevel):
+    pytest.importorskip("pydantic_ai", reason="the extra llm is not installed")
     done = bilevel("models", "--test", "llamacpp:smollm2", at=NOBODY)
     assert done.returncode == 4 and NOBODY in done.stdout
 
