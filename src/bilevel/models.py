@@ -31,7 +31,7 @@ def connected(recipe: Recipe, spec: LoopSpec) -> tuple[dict[str, LanguageModel],
     given = recipe.models
     if (given.price_in is None) != (given.price_out is None):
         raise InputError("models.price_in and models.price_out go together: US dollars per million tokens")
-    _check_address(given.base_url)
+    _check_address(given.base_url, tuple(names.values()))
     prices = None if given.price_in is None or given.price_out is None else Prices(given.price_in, given.price_out)
     options = ModelOptions(
         base_url=given.base_url,
@@ -56,8 +56,14 @@ def connected(recipe: Recipe, spec: LoopSpec) -> tuple[dict[str, LanguageModel],
     return {level: made[name] for level, name in names.items()}, keys.redact
 
 
-def _check_address(base_url: str) -> None:
-    """Raises InputError for an address that may not be stored."""
+def _check_address(base_url: str, names: tuple[str, ...]) -> None:
+    """Raises InputError for an address that may not be stored, or that would get the keys of several providers."""
+    asked = {part.partition(":")[0] for name in names if not name.startswith(AGENT) for part in name.split(",")}
+    if base_url and len(asked) > 1:
+        raise InputError(
+            f"models.base_url would send the keys of several providers to one address ({', '.join(sorted(asked))}): "
+            "give each provider its own address with its *_BASE_URL variable (`.env.example` has the names)"
+        )
     if "@" in base_url.partition("://")[2].partition("/")[0]:
         raise InputError(
             "models.base_url holds a user or password, and a run folder keeps the recipe: write the address into a "
@@ -73,6 +79,7 @@ def _check_stored(recipe: Recipe, spec: LoopSpec, redact: Callable[[str], str]) 
     texts |= {f"parameter {name}": value for name, value in start.params.items() if isinstance(value, str)}
     texts |= {f"file {path}": text for path, text in start.files.items()}
     texts |= task.editable_texts if isinstance(task, FolderTask) else {}
+    texts |= {f"mechanism {guest.name}": guest.source for loop in levels_of(spec) for guest in loop.mechanisms}
     holder = next((name for name, text in texts.items() if redact(text) != text), None)
     if holder is not None:
         raise InputError(

@@ -36,6 +36,8 @@ class MechanismTrial:
     calls: int = 0  # to language models, to write it
     tokens: int = 0
     money: float | None = None
+    own_calls: int = 0  # that it asked for itself while it was tried, first on this trial's branches
+    own_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -152,14 +154,7 @@ def summarise(records: Records, spec: LoopSpec, *, folder: str = "", state: str 
         repetition=_repetition([trial for _, trial in inner]),
         in_force=_in_force(spec, root),
         mechanisms=tuple(
-            _mechanism_trial(
-                trial,
-                [
-                    call
-                    for call in calls
-                    if (call.level, call.branch, call.trial) == ("mechanisms", branch, trial.number)
-                ],
-            )
+            _mechanism_trial(branch, trial, calls)
             for branch, trial in own_trials(records, "mechanisms")
             if trial.number > 0
         ),
@@ -225,9 +220,13 @@ def _static(spec: LoopSpec, inner: list[tuple[str, Trial]]) -> dict[str, dict[st
     return {name: _numbers(hooks) for name, hooks in ledger.items() if name in names}
 
 
-def _mechanism_trial(trial: Trial, calls: Sequence[CallSummary]) -> MechanismTrial:
+def _mechanism_trial(branch: str, trial: Trial, calls: Sequence[CallSummary]) -> MechanismTrial:
     changed = trial.candidate.files_changed_from(trial.parent)
     name = changed[0] if changed else ""
+    place = ("mechanisms", branch, trial.number)
+    written = [call for call in calls if (call.level, call.branch, call.trial) == place]
+    arms_of_it = f"{branch}/{trial.number}."
+    own = [c for c in calls if c.purpose.startswith(f"mechanism {name}/") and c.branch.startswith(arms_of_it)]
     data = trial.runs[-1].data if trial.runs else {}
     arms = data.get("arms", {})
     hooks = {hook: Count(*numbers) for hook, numbers in data.get("ledger", {}).get(name, {}).items()}
@@ -245,9 +244,11 @@ def _mechanism_trial(trial: Trial, calls: Sequence[CallSummary]) -> MechanismTri
         pairs=int("control" in arms),
         kept=trial.decision.keep,
         reason=trial.decision.reason,
-        calls=len(calls),
-        tokens=sum(call.cost.tokens for call in calls),
-        money=None if any(call.money is None for call in calls) else sum(call.cost.money for call in calls),
+        calls=len(written),
+        tokens=sum(call.cost.tokens for call in written),
+        money=None if any(call.money is None for call in written) else sum(call.cost.money for call in written),
+        own_calls=len(own),
+        own_tokens=sum(call.cost.tokens for call in own),
     )
 
 

@@ -1,6 +1,8 @@
 """What is said, and what is refused, before a run asks its first question."""
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -71,3 +73,43 @@ def test_a_key_in_a_file_that_may_be_edited_is_neither_stored_nor_shown(serve, b
 def test_a_model_for_a_level_that_the_recipe_does_not_have_is_refused(bilevel, base, level):
     done = bilevel("run", base, "--model", "inner=vllm:m", "--model", f"{level}=vllm:m", "--folder", "run")
     assert done.code == 2 and f"has no level {level!r}" in done.err
+
+
+def test_one_address_does_not_get_the_keys_of_several_providers(serve, bilevel, recipe):
+    serve()
+    mine = recipe(default=model_of("compatible"), inner="vllm:m", base_url="http://127.0.0.1:9/v1")
+    done = bilevel("run", mine, "--researcher", "llm", "--folder", "run")
+    assert done.code == 2 and "keys of several providers" in done.err and "vllm" in done.err
+    assert bilevel("status", "run").code == 2
+
+
+def test_a_key_in_a_mechanism_of_ones_own_is_not_stored(serve, bilevel, recipe, tmp_path):
+    serve()
+    rule = f'from bilevel.mechanism import Mechanism\n\n\nclass Rule(Mechanism):\n    domain = "{SECRET}"\n'
+    rule += "\n    def advise(self, view, briefing):\n        return briefing.with_block('rule', 'go on')\n"
+    Path("rule.py").write_text(rule)
+    mine = recipe(default=model_of("compatible"), text='[inner]\nmechanisms = ["rule.py"]')
+    done = bilevel("run", mine, "--researcher", "llm", "--folder", "run")
+    assert done.code == 2 and "mechanism rule holds a key" in done.err and SECRET not in done.said
+
+
+ASKS = """
+from bilevel.mechanism import Mechanism
+
+
+class Asks(Mechanism):
+    def select(self, view, parent):
+        first = view.trace.baseline
+        view.ask("where from?", "place") if view.asks is not None else None
+        return first.candidate if first is not None and first.score is not None and view.number % 2 else parent
+"""
+
+
+def test_what_a_mechanism_asks_by_itself_is_counted_as_its_own(serve, bilevel):
+    server = serve(says={"generate": f"```python{ASKS}```"})
+    options = ("--inner-budget", "2", "--outer-cycles", "2", "--folder", "run")
+    done = bilevel("run", "d", "--task", "sphere", "--model", model_of("compatible"), *options)
+    assert done.code == 0, done.err
+    mine = json.loads(bilevel("status", "run", "--json").out)["mechanisms"][0]
+    asked = sum("where from?" in prompt for prompt in server.prompts("other"))
+    assert mine["own_calls"] == asked > 0 and mine["calls"] == 4 and "calls of its own" in done.out

@@ -147,6 +147,9 @@ def print_mechanism(console: Console, mechanism: MechanismTrial, unit: str, sour
     if mechanism.calls:
         price = "price unknown" if mechanism.money is None else f"{mechanism.money:.4f} US dollars"
         console.print(f"  written in {mechanism.calls} calls, {mechanism.tokens:,} tokens, {price}", highlight=False)
+    if mechanism.own_calls:
+        own = f"{mechanism.own_calls} calls of its own, {mechanism.own_tokens:,} tokens"
+        console.print(f"  it asked the model in {own}", highlight=False)
 
 
 def _print_costs(console: Console, summary: Summary) -> None:
