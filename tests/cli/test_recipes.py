@@ -16,6 +16,7 @@ def test_every_recipe_runs_on_sphere(bilevel_json, recipe):
     assert summary["noise"]["n"] == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", sorted(shipped()))
 def test_every_recipe_runs_on_the_table(bilevel_json, recipe):
     summary = bilevel_json("run", recipe, "--task", "gpt-table", "--folder", "run")
