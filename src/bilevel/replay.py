@@ -11,19 +11,18 @@ from pathlib import Path
 from bilevel.budget import Cost
 from bilevel.call import Event, Reply, Request, Watch
 from bilevel.errors import Diverged, Stopped
-from bilevel.lab import Bench, Branch, Lab, MemoryStore, Traces
+from bilevel.lab import Bench, Branch, Lab, MemoryStore
 from bilevel.levels import LoopTask, leaf
 from bilevel.loop import Loop, LoopSpec
 from bilevel.models import names_of
-from bilevel.objective import Objective
 from bilevel.run import recorded
-from bilevel.space import Candidate, Space
+from bilevel.space import Candidate
 from bilevel.store.folder import RunFolder
 from bilevel.store.reader import Reader
 from bilevel.store.records import dump_record
-from bilevel.task import Rung, Task
+from bilevel.task import Task
+from bilevel.tasks.delegating import Delegating
 from bilevel.trial import Pending, Run, Status, Trial
-from bilevel.view import Below
 
 ASKED_FOR = ("parent", "proposal", "turned_back", "told", "learned")  # of a trial, before it runs
 CAME_OF_IT = ("status", "score", "decision", "runs", "ledger", "faults")
@@ -153,64 +152,11 @@ class Verifying(MemoryStore):
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measured(Delegating):
     """A task whose measurements are those of a record."""
 
-    task: Task
     record: Record
     _failed: set[tuple[str, int, str, int]] = field(default_factory=set)
-
-    @property
-    def name(self) -> str:
-        return self.task.name
-
-    @property
-    def objective(self) -> Objective:
-        return self.task.objective
-
-    @property
-    def space(self) -> Space:
-        return self.task.space
-
-    @property
-    def brief(self) -> str:
-        return self.task.brief
-
-    @property
-    def guidance(self) -> str:
-        return self.task.guidance
-
-    @property
-    def rungs(self) -> tuple[Rung, ...]:
-        return self.task.rungs
-
-    @property
-    def self_reported(self) -> bool:
-        return self.task.self_reported
-
-    @property
-    def remembers(self) -> bool:
-        return self.task.remembers
-
-    @property
-    def harness(self) -> str:
-        return self.task.harness
-
-    @property
-    def evaluations(self) -> int:
-        return self.task.evaluations
-
-    def baseline(self) -> Candidate:
-        return self.task.baseline()
-
-    def problems(self, candidate: Candidate, parent: Candidate) -> list[str]:
-        return self.task.problems(candidate, parent)
-
-    def below(self, traces: Traces, state: str | None) -> Below | None:
-        return self.task.below(traces, state)
-
-    def evaluate(self, run: Run) -> float:
-        return self.task.evaluate(run)
 
     def run(self, candidate: Candidate, bench: Bench) -> Run:
         """The recorded measurement. Raises Diverged where the record has another candidate, or none."""
