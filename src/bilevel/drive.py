@@ -30,7 +30,8 @@ from bilevel.run import RunSession, resume, start
 from bilevel.space import Candidate
 from bilevel.task import Task
 from bilevel.tasks.catalog import find as find_task
-from bilevel.tasks.external import Delegating, External, ExternalFolder
+from bilevel.tasks.delegating import Delegating
+from bilevel.tasks.external import External, ExternalFolder
 from bilevel.tasks.folder import FolderTask
 from bilevel.trial import Pending, Proposal, Run, Status, Trial
 from bilevel.view import Briefing, View
