@@ -17,8 +17,8 @@ RUN python -m pip install --no-deps --no-build-isolation .
 
 # The user who owns the folder with the runs outside: --build-arg UID=$(id -u)
 ARG UID=1000
-RUN useradd --create-home --uid "$UID" bilevel && install --directory --owner=bilevel /work /work/runs
+RUN useradd --create-home --uid "$UID" bilevel && install --directory --owner=bilevel /data /data/runs
 USER bilevel
-WORKDIR /work
+WORKDIR /data
 ENTRYPOINT ["bilevel"]
 CMD ["--help"]
