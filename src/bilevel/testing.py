@@ -4,7 +4,8 @@ Each gives a list of problems, so a test is one line: `assert check_mechanism(My
 """
 
 from bilevel.admission import Admission, admit
-from bilevel.conformance import check_mechanism, check_researcher, check_store, check_surface, check_task
+from bilevel.conformance import check_mechanism
+from bilevel.port_suites import check_researcher, check_store, check_surface, check_task
 
 __all__ = [
     "Admission",

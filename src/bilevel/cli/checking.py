@@ -14,10 +14,10 @@ from rich.console import Console
 
 from bilevel.admission import admit
 from bilevel.cli.printing import jsonable, print_json
-from bilevel.conformance import check_task
 from bilevel.errors import BilevelError
 from bilevel.execution.network import network_obstacle
 from bilevel.named import PREFIX
+from bilevel.port_suites import check_task
 from bilevel.recipe import find, shipped, text_of, unread
 from bilevel.run import NO_SANDBOX, OWN_PROCESSES, planned_evaluations
 from bilevel.wiring import build

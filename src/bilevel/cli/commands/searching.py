@@ -1,0 +1,127 @@
+"""Commands that search: `run`, `resume`, `demo`."""
+
+from pathlib import Path
+
+from bilevel.cli.program import Json, MaxMoney, MaxSeconds, MaxTokens, app
+
+
+@app.command
+def run(
+    recipe: str = "default",
+    *,
+    task: str | None = None,
+    model: tuple[str, ...] = (),
+    researcher: str | None = None,
+    agent: str | None = None,
+    trials: int | None = None,
+    inner_budget: int | None = None,
+    outer_cycles: int | None = None,
+    seed: int | None = None,
+    workers: int | None = None,
+    rung: str | None = None,
+    time_budget: float | None = None,
+    max_seconds: MaxSeconds = None,
+    max_tokens: MaxTokens = None,
+    max_money: MaxMoney = None,
+    folder: Path | None = None,
+    json: Json = False,
+) -> None:
+    """Search a task with a recipe, in a new run folder.
+
+    Parameters
+    ----------
+    recipe
+        A shipped recipe's name (`bilevel check` lists them) or the path of a .toml file.
+    task
+        A shipped task (sphere, gpt-table, gpt; options as in sphere:noise=0.1), a folder with a task.toml, or
+        python:MODULE:NAME of a module in the current folder or installed.
+    model
+        The language model that researches at all levels, PROVIDER:MODEL (`bilevel models` lists the providers); or
+        LEVEL=PROVIDER:MODEL for one level (inner, settings, mechanisms, judge). May be given several times.
+    researcher
+        Who proposes in the innermost loop: coordinate, random, stuck, optuna, llm, agent, or python:MODULE:CLASS.
+    agent
+        The coding agent that proposes in the innermost loop: claude, codex, opencode, aider, gemini, or a command line
+        with {prompt} where it takes one.
+    trials
+        Measurements of the whole run, the baseline's calibration not counted.
+    inner_budget
+        Trials of the innermost loop per cycle of the level above.
+    outer_cycles
+        Cycles of the outermost level, its baseline among them.
+    seed
+        The seed of everything: same seed, same trace.
+    workers
+        Measurements that go on at once.
+    rung
+        The size of measurement that scores (the task's full one if not given).
+    time_budget
+        Seconds of training per run, where the task lets one choose (karpathy).
+    folder
+        Where to store the run (runs/RECIPE-TASK-NUMBER if not given).
+    """
+    from bilevel.cli.running import run_recipe
+    from bilevel.recipe import find, override
+    from bilevel.tasks.karpathy import with_time_budget
+
+    found = find(recipe)
+    if time_budget is not None:
+        task = with_time_budget(task or found.task, time_budget)
+    chosen = override(
+        found,
+        task=task,
+        researcher=researcher,
+        agent=agent,
+        trials=trials,
+        inner_budget=inner_budget,
+        outer_cycles=outer_cycles,
+        seed=seed,
+        workers=workers,
+        rung=rung,
+        models=model,
+        limits={"seconds": max_seconds, "tokens": max_tokens, "money": max_money},
+    )
+    run_recipe(chosen, folder, json)
+
+
+@app.command
+def resume(
+    folder: Path,
+    *,
+    max_seconds: MaxSeconds = None,
+    max_tokens: MaxTokens = None,
+    max_money: MaxMoney = None,
+    json: Json = False,
+) -> None:
+    """Go on with a run that was stopped or killed; the result is that of the run that would have been.
+
+    A run that a limit ended goes on with a higher one.
+
+    Parameters
+    ----------
+    folder
+        The run folder.
+    """
+    from bilevel.cli.running import resume_run
+
+    resume_run(folder, {"seconds": max_seconds, "tokens": max_tokens, "money": max_money}, json)
+
+
+@app.command
+def demo(*, quick: bool = False, folder: Path | None = None, seed: int = 0, workers: int = 2) -> None:
+    """Search a real GPT pre-training task with levels 1, 1.5 and 2; or, with --quick, a table of it without torch.
+
+    Parameters
+    ----------
+    quick
+        Recipe c on gpt-table with the stuck researcher, beside the same researcher alone; seconds instead of minutes.
+    folder
+        Where to store the run.
+    seed
+        The seed of everything.
+    workers
+        Measurements that go on at once.
+    """
+    from bilevel.cli.running import run_demo
+
+    run_demo(quick, folder, seed, workers)
