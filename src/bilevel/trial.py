@@ -146,6 +146,32 @@ class Lesson:
         return self.confidence >= 0.85 and bool(self.trials)
 
 
+@dataclass(frozen=True)
+class Climb:
+    """How a mechanism fared on one rung of the ladder that it climbs before, and while, it steers a search.
+
+    `rung` is one of LADDER; `outcome` one of OUTCOMES; `reason` says why in a sentence for its author. `source` is the
+    content hash of its text. `evidence` holds what the outcome rests on (counts, gains); `seconds` and `evaluations`
+    are what the rung cost.
+    """
+
+    mechanism: str
+    source: str
+    rung: str
+    outcome: str
+    reason: str
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    evaluations: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "evidence", freeze(self.evidence))
+
+
+LADDER = ("door", "replay", "rehearsal", "trial", "probation", "library")
+OUTCOMES = ("passed", "refused", "off", "inert", "helped", "hurt", "undecided", "confirmed", "removed")
+
+
 KINDS_OF_LESSON = ("works", "fails", "interaction", "limit", "method")
 
 
@@ -156,7 +182,8 @@ class Pending:
     `sees` is the number of finished trials that its view holds; `steps` is the plan before any mechanism was asked.
     `refused` is set where nothing could be proposed: then nothing runs. `moved`: a mechanism chose another parent than
     the place where the search stood. `state`: see `Run.state`. `told`: what a person wrote since the trials it sees, by
-    name ("brief", "guidance"). `learned`: the lessons drawn just before it was asked for.
+    name ("brief", "guidance"). `learned`: the lessons drawn just before it was asked for. `climbs`: the rungs of the
+    ladder that mechanisms climbed, or failed to, before this trial could be asked for.
     """
 
     number: int
@@ -174,6 +201,7 @@ class Pending:
     moved: bool = False
     told: Mapping[str, str] = field(default_factory=dict)
     learned: tuple[Lesson, ...] = ()
+    climbs: tuple[Climb, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -197,6 +225,7 @@ class Trial:
     moved: bool = False  # a mechanism chose another parent than the place where the search stood
     told: Mapping[str, str] = field(default_factory=dict)  # see Pending
     learned: tuple[Lesson, ...] = ()  # see Pending
+    climbs: tuple[Climb, ...] = ()  # of an outer loop: the rungs that its mechanisms climbed in this trial
 
     @property
     def candidate(self) -> Candidate:
