@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 
 from bilevel.budget import Budget
+from bilevel.call import Ask
 from bilevel.codec import derive_seed
 from bilevel.draft import Drafting
 from bilevel.errors import GuestError, InputError, Stopped
@@ -26,7 +27,7 @@ from bilevel.space import Space
 from bilevel.task import Task
 from bilevel.trace import NOTHING_TOLD, Trace
 from bilevel.trial import Decision, Fault, Pending, Proposal, Run, Status, Step, Trial, merge
-from bilevel.view import View
+from bilevel.view import Below, View
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Loop:
             raise InputError(f"loop {spec.name!r}: task {spec.task.name!r} has no rung {spec.top!r}")
         self._unloaded: list[Fault] = []
         self.fold = Fold(self._load(), spec.settings.max_faults, self.branch.at)
-        self._space = self._host_space()
+        self._space = host_space(spec)
         self._spent = sum(trial.cost.evaluations for trial in self.trace[self.branch.at :])
         self.workers = 1 if spec.task.remembers else lab.workers
         self._flight = {pending.number: pending for pending in lab.store.pendings(self.branch.id)}
@@ -135,7 +136,7 @@ class Loop:
             sees=sees,
             parent=draft.parent,
             proposal=proposal,
-            steps=() if refused else self._default_steps(trace, proposal),
+            steps=() if refused else default_steps(self.spec, trace, proposal),
             changes=proposal.candidate.changes_from(draft.parent),
             state=trace.state,
             refused=refused,
@@ -168,41 +169,16 @@ class Loop:
         """How many trials the view of a trial holds. All those that its branch started from are told."""
         return max(1, self.branch.at, number - self.workers + 1)
 
-    def _default_steps(self, trace: Trace, proposal: Proposal) -> tuple[Step, ...]:
-        if not proposal.repeats:
-            return (Step(self.spec.top, 0),)
-        done = {run.seed for trial in trace.measured(proposal.candidate.id) for run in trial.runs}
-        fresh = (seed for seed in count() if seed not in done)
-        return tuple(Step(self.spec.top, next(fresh)) for _ in range(min(proposal.repeats, 8)))
-
     def view(self, number: int, trace: Trace, told: Mapping[str, str] = NOTHING_TOLD) -> View:
         """What guests may know of trial `number` after `trace`, apart from the trials in flight."""
-        limit, words = self.spec.budget.trials, {**trace.told, **told}
-        return View(
-            number=number,
-            seed=self.spec.seed,
-            brief=words.get("brief", ""),
-            objective=self.spec.task.objective,
-            space=self._space,
-            settings=self.spec.settings,
-            trace=trace,
-            trials_left=None if limit is None else max(limit - number + 1, 0),
-            below=self.spec.task.below(self.lab.traces, trace.state),
-            told=words.get("guidance", ""),
-            lessons=trace.lessons,
-            asks=self.lab.asks(self.spec.name, self.branch.id, number),
-        )
+        below = self.spec.task.below(self.lab.traces, trace.state)
+        asks = self.lab.asks(self.spec.name, self.branch.id, number)
+        return view_for(self.spec, self._space, number, trace, told, below, asks)
 
     def _in_flight(self, number: int) -> Pending:
         """A trial that a view does not hold, as that view shows it: the same whether it is finished by now or not."""
         known = self._flight[number] if number in self._flight else self.trace[number]
         return Pending(number, self._sees(number), known.parent, known.proposal, (), known.changes)
-
-    def _host_space(self) -> Space:
-        space = self.spec.task.space
-        for name, reason in self.spec.settings.frozen.items():
-            space = space.freeze([name], f"settings ({reason})")
-        return space
 
     # ---- run ----
 
@@ -379,3 +355,42 @@ class Loop:
 
     def _may_ask(self, in_flight: int) -> bool:
         return in_flight < self.workers and (self._asked == 0 or len(self.trace) > 0)
+
+
+def host_space(spec: LoopSpec) -> Space:
+    """The task's space, what the settings freeze frozen."""
+    space = spec.task.space
+    for name, reason in spec.settings.frozen.items():
+        space = space.freeze([name], f"settings ({reason})")
+    return space
+
+
+def view_for(
+    spec: LoopSpec, space: Space, number: int, trace: Trace, told: Mapping[str, str], below: Below | None,
+    asks: Ask | None,
+) -> View:  # fmt: skip
+    """What guests of a loop may know of trial `number` after `trace`."""
+    limit, words = spec.budget.trials, {**trace.told, **told}
+    return View(
+        number=number,
+        seed=spec.seed,
+        brief=words.get("brief", ""),
+        objective=spec.task.objective,
+        space=space,
+        settings=spec.settings,
+        trace=trace,
+        trials_left=None if limit is None else max(limit - number + 1, 0),
+        below=below,
+        told=words.get("guidance", ""),
+        lessons=trace.lessons,
+        asks=asks,
+    )
+
+
+def default_steps(spec: LoopSpec, trace: Trace, proposal: Proposal) -> tuple[Step, ...]:
+    """The plan of a trial before any mechanism is asked: the top rung once, or fresh seeds for what is repeated."""
+    if not proposal.repeats:
+        return (Step(spec.top, 0),)
+    done = {run.seed for trial in trace.measured(proposal.candidate.id) for run in trial.runs}
+    fresh = (seed for seed in count() if seed not in done)
+    return tuple(Step(spec.top, next(fresh)) for _ in range(min(proposal.repeats, 8)))
