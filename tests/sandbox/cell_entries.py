@@ -1,0 +1,25 @@
+"""Entries that run inside a cell."""
+
+import os
+
+
+def echo(request, ask):
+    return request
+
+
+def hostile(request, ask):
+    """Run a source text, as a guest that no door has looked at; what it leaves in `result` is the reply."""
+    names = {"ask": ask, "result": None}
+    try:
+        exec(request, names)
+    except Exception as error:
+        return {"error": type(error).__name__, "errno": getattr(error, "errno", None), "text": str(error)[:300]}
+    return names["result"]
+
+
+def environment(request, ask):
+    return {"environ": dict(os.environ), "cwd": os.getcwd(), "hash": hash("a text")}
+
+
+def question(request, ask):
+    return [ask(item) for item in request]
