@@ -13,7 +13,6 @@ import json
 import os
 import secrets
 import select
-import subprocess
 import threading
 import time
 import weakref
@@ -23,7 +22,8 @@ from typing import Any
 
 from bilevel.errors import GuestError
 from bilevel.sandbox.clocks import cpu_seconds
-from bilevel.sandbox.starting import Setup, Started, start
+from bilevel.sandbox.levels import setup
+from bilevel.sandbox.starting import Started, start
 
 _LIFETIME_REFILLS = 10_000  # after so many calls' worth of CPU the kernel ends the process, if nobody else has
 
@@ -70,7 +70,7 @@ class Cell:
         self.limits = limits
         self.generation = 0
         lifetime = limits.purse_seconds + limits.refill_seconds * _LIFETIME_REFILLS
-        self._setup = Setup(entry, preload, limits.memory_bytes, int(lifetime) + 1)
+        self._load = (entry, preload, limits.memory_bytes, int(lifetime) + 1)
         self._lock = threading.Lock()
         self._started: Started | None = None
         self._finalizer: weakref.finalize[Any, Any] | None = None
@@ -102,7 +102,7 @@ class Cell:
         self.close()
 
     def _start(self) -> Started:
-        self._started = start(self._setup, self.level)
+        self._started = start(setup(self.level, *self._load))
         self._finalizer = weakref.finalize(self, self._started.end)
         self.generation += 1
         self._paid = cpu_seconds(self._started.pid)
@@ -230,8 +230,4 @@ class _Exchange:
         return min(cpu_left, purse_left, self.deadline - now)
 
     def death(self) -> CellFault:
-        with contextlib.suppress(subprocess.TimeoutExpired):  # its pipes end a moment before it does
-            self.started.process.wait(1.0)
-        how = self.started.end() or "it closed its end of the pipe"
-        tail = self.started.tail()
-        return CellFault("died", f"the sandboxed process died: {how}" + (f"\n{tail}" if tail else ""))
+        return CellFault("died", f"the sandboxed process died: {self.started.obituary()}")

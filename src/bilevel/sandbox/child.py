@@ -41,6 +41,12 @@ class Wire:
         while data:
             data = data[os.write(self.sink, data) :]
 
+    def announce(self, pid: int) -> None:
+        """Say which process it is that will answer, and leave the wire to it."""
+        self.send({"pid": pid})
+        os.close(self.source)
+        os.close(self.sink)
+
 
 def serve(wire: Wire, handle: Callable[[Any, Callable[[Any], Any]], Any]) -> None:
     """Answer requests until the host closes its side."""
@@ -104,7 +110,7 @@ def main() -> None:
         from bilevel.sandbox import walls
 
         close_imports()
-        wire.send({"ready": walls.close(setup["walls"], source, sink)})
+        wire.send({"ready": walls.close(setup["walls"], wire.announce)})
     except BaseException as error:
         wire.send({"failed": f"{type(error).__name__}: {error}"[:2000]})
         os._exit(1)

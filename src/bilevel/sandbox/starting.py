@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -31,11 +32,22 @@ _LOADER = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 _COMPANIONS = {"sklearn": ("numpy", "scipy", "joblib", "threadpoolctl"), "scipy": ("numpy",)}
 
 
+BUBBLEWRAP, UNSHARE = "bubblewrap", "unshare"
+WALLS = {"limits": (), "sealed": ("landlock", "seccomp"), "contained": ("landlock", "seccomp")}
+"""What each level puts up beside limits; namespaces come by the way that a level is reached."""
+_SYSTEM = ("/usr", "/lib", "/lib64", "/lib32", "/bin", "/etc/ld.so.cache", "/nix/store", "/gnu/store")
+
+
 @dataclass(frozen=True)
 class Setup:
-    """What a sandboxed process loads, and what it may use."""
+    """What a sandboxed process loads, what it may use, and how it is walled in.
+
+    `walls` are those it puts up itself; `way` is empty where it gets no namespaces, else who makes them.
+    """
 
     entry: str
+    walls: tuple[str, ...] = ()
+    way: str = ""
     preload: tuple[str, ...] = ()
     memory_bytes: int = 2**30
     cpu_seconds: int = 3600
@@ -83,6 +95,13 @@ class Started:
                 stream.close()
         return self._how
 
+    def obituary(self) -> str:
+        """How it died, once its pipes are closed, and its last words."""
+        with contextlib.suppress(subprocess.TimeoutExpired):  # the pipes end a moment before the process does
+            self.process.wait(1.0)
+        how = self.end() or "it closed its end of the pipe"
+        return f"{how}\n{self.tail()}".strip()
+
     def _ended(self) -> str:
         code = self.process.poll()
         if code is None:
@@ -96,70 +115,103 @@ class Started:
         return f"it was killed by signal {-code}"
 
 
-def start(setup: Setup, way: str) -> Started:
-    """A process that is ready for its first request. Raises HarnessError where it cannot be had that way."""
+def start(setup: Setup) -> Started:
+    """A process that is ready for its first request. Raises HarnessError where it cannot be had."""
     if sys.platform == "win32":
         raise HarnessError("the sandbox needs a POSIX system: use Linux, macOS or WSL")
+    places = paths([setup.entry.partition(":")[0], *setup.preload])
+    wanted = setup.walls + (("namespaces",) if setup.way == UNSHARE else ())
     words = {
-        "entry": setup.entry, "preload": setup.preload, "path": paths([setup.entry.partition(":")[0], *setup.preload]),
-        "walls": {"host": os.getpid(), "memory_bytes": setup.memory_bytes, "cpu_seconds": setup.cpu_seconds},
+        "entry": setup.entry, "preload": setup.preload, "path": places,
+        "walls": {
+            "wanted": wanted, "parent": 0 if setup.way else os.getpid(),
+            "memory_bytes": setup.memory_bytes, "cpu_seconds": setup.cpu_seconds,
+        },
     }  # fmt: skip
-    started = Started(_SPAWNER.submit(_spawn, [sys.executable, "-P", "-s", "-S", "-B", str(CHILD)]).result())
+    started = _SPAWNER.submit(_spawn, setup.way, places).result()
     try:
-        started.report = _greet(started, words)
+        _greet(started, words)
     except BaseException:
         started.end()
         raise
     return started
 
 
-def _spawn(command: list[str]) -> subprocess.Popen[bytes]:
+def _spawn(way: str, places: list[str]) -> Started:
     environment = ENVIRONMENT | {name: os.environ[name] for name in _LOADER if name in os.environ}
+    command = [sys.executable, "-P", "-s", "-S", "-B", str(CHILD)]
+    told, telling = os.pipe() if way == BUBBLEWRAP else (-1, -1)
     try:
-        return subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
-            cwd="/", env=environment, start_new_session=True,
+        process = subprocess.Popen(
+            (_bubblewrap(places, telling) if way == BUBBLEWRAP else []) + command,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
+            cwd="/", env=environment, start_new_session=True, pass_fds=(telling,) if way == BUBBLEWRAP else (),
         )  # fmt: skip
     except OSError as error:
         raise HarnessError(f"cannot start a sandboxed process: {error}") from error
+    finally:
+        if telling >= 0:
+            os.close(telling)
+    started = Started(process)
+    if told >= 0:
+        with open(told, "rb") as stream, contextlib.suppress(ValueError):  # it ends once bubblewrap has said all
+            started.pid = json.loads(stream.read())["child-pid"]
+    return started
 
 
 # Linux ends a child with the *thread* that started it: so it is one that lasts as long as the host.
 _SPAWNER = ThreadPoolExecutor(1, "bilevel-sandbox")
 
 
-def _greet(started: Started, words: dict[str, Any]) -> dict[str, Any]:
+def _bubblewrap(places: list[str], telling: int) -> list[str]:
+    """The command that runs another one in namespaces of its own, where only what Python needs can be read."""
+    needed = [
+        *_SYSTEM, sys.prefix, sys.base_prefix, sysconfig.get_paths()["stdlib"], str(Path(sys.executable).parent),
+        str(Path(sys.executable).resolve().parent), *places,
+        *(place for name in _LOADER for place in os.environ.get(name, "").split(":") if place),
+    ]  # fmt: skip
+    kept: list[str] = []
+    for place in sorted({os.path.abspath(place) for place in needed if os.path.exists(place)}):
+        if not any(place.startswith(f"{above}/") for above in kept):
+            kept.append(place)
+    binds = [word for place in kept for word in ("--ro-bind", place, place)]
+    return [
+        "bwrap", "--unshare-all", "--die-with-parent", "--as-pid-1", "--info-fd", str(telling), *binds,
+        "--dev", "/dev", "--proc", "/proc", "--chdir", "/", "--",
+    ]  # fmt: skip
+
+
+def _greet(started: Started, words: dict[str, Any]) -> None:
+    """Say what to load, and wait until it is loaded and the walls are up."""
     data = memoryview(json.dumps(words).encode() + b"\n")
-    reply = b""
+    received = b""
     deadline = time.monotonic() + START_SECONDS
-    while b"\n" not in reply:
+    while True:
+        line, end, rest = received.partition(b"\n")
+        if end:
+            received, message = rest, json.loads(line)
+            if "failed" in message:
+                raise HarnessError(f"a sandboxed process cannot start: {message['failed']}")
+            if "ready" in message:
+                started.report = message["ready"]
+                return
+            started.pid = message["pid"]
+            continue
         poll = select.poll()
         poll.register(started.replies, select.POLLIN)
         poll.register(started.errors, select.POLLIN)
         if data:
             poll.register(started.requests, select.POLLOUT)
-        left = deadline - time.monotonic()
-        if left <= 0 or not poll.poll(left * 1000):
+        if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
             raise HarnessError(f"a sandboxed process was not ready after {START_SECONDS:.0f} s")
         started.drain()
-        try:
-            if data:
-                data = data[os.write(started.requests.fileno(), data) :]
-        except BlockingIOError:
-            pass
-        except BrokenPipeError:
-            data = memoryview(b"")
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):
+            data = data[os.write(started.requests.fileno(), data) :] if data else data
         with contextlib.suppress(BlockingIOError):
             part = os.read(started.replies.fileno(), 1 << 16)
             if not part:
-                how = started.end()
-                raise HarnessError(f"a sandboxed process died before it was ready: {how}; {started.tail()}")
-            reply += part
-    answer: dict[str, Any] = json.loads(reply)
-    if "failed" in answer:
-        raise HarnessError(f"a sandboxed process cannot start: {answer['failed']}")
-    report: dict[str, Any] = answer["ready"]
-    return report
+                raise HarnessError(f"a sandboxed process died before it was ready: {started.obituary()}")
+            received += part
 
 
 def paths(modules: Iterable[str]) -> list[str]:
