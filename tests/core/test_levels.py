@@ -102,7 +102,7 @@ def test_the_surfaces_say_what_they_refuse():
     assert "changes nothing" in surface.problems(INNER, one, one)[0]
     assert "derived" in surface.problems(INNER, one.with_params(domain="better"), none)[0]
     assert "each mechanism once" in surface.problems(INNER, one.with_params(order=("a", "b")), none)[0]
-    assert "refused at the door" in surface.problems(INNER, mechanism_set((Guest("a", "x ="),)), none)[0]
+    assert "cannot be loaded" in surface.door(Guest("a", "x ="))
     settings_, start = SettingsSurface(), SettingsSurface().read(INNER)
     frozen = {f"freeze.{name}": True for name in INNER.task.space.unlocked}
     assert len(settings_.problems(INNER, start.with_params(**frozen), start)) == 2
