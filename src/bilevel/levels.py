@@ -6,23 +6,26 @@ LoopTask(start="fork")                  challenger and control run from the same
 LoopTask(start="continue")              as the founding paper did it: no control, biased
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 from bilevel.budget import Budget, Cost
-from bilevel.codec import content_hash
+from bilevel.codec import content_hash, plain
 from bilevel.errors import InputError, Stopped
+from bilevel.evidence import spread
 from bilevel.lab import Bench, Branch, Traces
+from bilevel.ladder import climb, climb_replay, judged
 from bilevel.loop import Loop, LoopSpec
-from bilevel.mechanism import Guest, load
+from bilevel.mechanism import Guest
 from bilevel.objective import Objective
 from bilevel.researcher import Researcher
 from bilevel.space import Candidate, Derived, Space
-from bilevel.surfaces import Surface
+from bilevel.surfaces import Surface, Test
 from bilevel.task import Rung
 from bilevel.trace import Trace
-from bilevel.trial import Count, Run, Status, Trial, merge
+from bilevel.trial import Climb, Count, Run, Status, Trial, merge
 from bilevel.view import Below
 
 
@@ -35,6 +38,10 @@ class Inside:
     @property
     def name(self) -> str:
         return self.surface.name
+
+    @property
+    def depth(self) -> int:
+        return self.surface.depth + 1
 
     def space(self, spec: LoopSpec) -> Space:
         return self.surface.space(_loop_task(spec).inner)
@@ -52,6 +59,12 @@ class Inside:
     def credited(self, candidate: Candidate, parent: Candidate) -> tuple[str, ...]:
         return self.surface.credited(candidate, parent)
 
+    def tests(self, candidate: Candidate, parent: Candidate) -> tuple[Test, ...]:
+        return self.surface.tests(candidate, parent)
+
+    def door(self, guest: Guest) -> str | None:
+        return self.surface.door(guest)
+
 
 @dataclass(frozen=True)
 class LoopTask:
@@ -60,13 +73,15 @@ class LoopTask:
     `trials`: how many trials of the inner loop one run takes, per arm. With start "fork" the score is the gain of the
     challenger's best over the control's best, in the unit of the innermost objective; both start from the parent's end
     state with the same seeds, and the search goes on from the better end. With "continue" there is no control: the
-    score is the gain over the start of the run, which shrinks as a search converges whatever is changed.
+    score is the gain over the start of the run, which shrinks as a search converges whatever is changed. `ladder`: the
+    rungs that stand before the live trial, of `BEFORE_THE_TRIAL`.
     """
 
     inner: LoopSpec
     surface: Surface
     trials: int
     start: Literal["fork", "continue"] = "fork"
+    ladder: frozenset[str] = frozenset(("door",))
     remembers: bool = field(default=True, init=False)
     rungs: tuple[Rung, ...] = field(default=(Rung("cycle"),), init=False)
 
@@ -108,6 +123,25 @@ class LoopTask:
 
     def problems(self, candidate: Candidate, parent: Candidate) -> list[str]:
         return self.surface.problems(self.inner, candidate, parent)
+
+    def climb(self, candidate: Candidate, parent: Candidate, traces: Traces, state: str | None) -> tuple[Climb, ...]:
+        """The rungs before the live trial, for each mechanism that the candidate adds or changes."""
+        climbs: list[Climb] = []
+        for name in self.surface.credited(candidate, parent):
+            guest = Guest(name, candidate.files[name])
+            climbs += climb(guest, self.surface.door, partial(self._replay, candidate, traces, state), self.ladder)
+        return tuple(climbs)
+
+    def _replay(self, candidate: Candidate, traces: Traces, state: str | None, guest: Guest) -> Climb:
+        """On the record of the loop that the surface aims at, as the levels between have left it."""
+        spec, branch = standing(traces, self.surface.write(self.inner, candidate), state, self.surface.depth)
+        trace = Trace(spec.task.objective) if branch is None else traces.trace(branch, spec.task.objective)
+        return climb_replay(spec, guest, trace, lambda seen: spec.task.below(traces, seen.state))
+
+    def climbed(self, trial: Trial, trace: Trace) -> tuple[Climb, ...]:
+        """What the fork of a trial, with those before, says of each mechanism that it tested."""
+        data = trial.runs[-1].data if trial.runs else {}
+        return tuple(judged(trial, trace, test, data) for test in data.get("tests", ()))
 
     def evaluate(self, run: Run) -> float:
         """The gain, in the unit of the innermost objective."""
@@ -172,6 +206,8 @@ class LoopTask:
             "arms": {arm.name: arm.summary(self._credited(candidate, bench.parent)) for arm in arms},
             "margin": challenger.margin,
             "control": control is not None,
+            "tests": [plain(test) for test in self._tests(candidate, bench.parent)],
+            "spread": 0.0 if control is None else challenger.spread(control, leaf(self.inner).task.objective),
             "simpler": bench.parent is not None and len(candidate.files) < len(bench.parent.files),
             "ledger": {name: _numbers(hooks) for name, hooks in challenger.ledger.items()},
         }
@@ -192,6 +228,9 @@ class LoopTask:
         names = self._credited(candidate, parent)
         return [name for name in names if not any(count.decisive for count in arm.ledger.get(name, {}).values())]
 
+    def _tests(self, candidate: Candidate, parent: Candidate | None) -> tuple[Test, ...]:
+        return () if parent is None else self.surface.tests(candidate, parent)
+
     def _credited(self, candidate: Candidate, parent: Candidate | None) -> tuple[str, ...]:
         return () if parent is None else self.surface.credited(candidate, parent)
 
@@ -209,6 +248,11 @@ class Arm:
     cost: Cost
     ledger: Mapping[str, Mapping[str, Count]]
     trials: tuple[Trial, ...]
+
+    def spread(self, control: "Arm", objective: Objective) -> float:
+        """How far apart the bests of two arms come by chance alone; see `evidence.spread`."""
+        mine, other = ([trial.score for trial in arm.trials] for arm in (self, control))
+        return spread(objective, self.before, mine, other)
 
     def summary(self, credited: tuple[str, ...]) -> dict[str, object]:
         """What is stored of it; trial by trial where mechanisms must prove that they mattered."""
@@ -231,16 +275,17 @@ def nest(
     trials: int,
     cycles: int,
     start: Literal["fork", "continue"] = "fork",
+    ladder: Collection[str] = ("door",),
 ) -> LoopSpec:
     """One more level: a loop that searches `inner` through `surface`.
 
     `trials`: trials of the inner loop per run and arm; `cycles`: runs of this loop, its baseline among them. Only the
-    outermost level may fork.
+    outermost level may fork. `ladder`: the rungs before a mechanism's live trial.
     """
     below = [loop.task for loop in levels_of(inner)]
     if start == "fork" and any(isinstance(task, LoopTask) and task.start == "fork" for task in below):
         raise InputError("only the outermost level may fork; nest the inner one with start='continue'")
-    task = LoopTask(replace(inner, budget=Budget()), surface, trials, start)
+    task = LoopTask(replace(inner, budget=Budget()), surface, trials, start, frozenset(ladder))
     return LoopSpec(name, task, researcher, budget=Budget(trials=cycles - 1), seed=inner.seed, calibration=1)
 
 
@@ -248,7 +293,7 @@ def lift(guest: Guest, spec: LoopSpec) -> LoopSpec:
     """The loop with a mechanism found one level below put in force. Raises InputError where it cannot work there."""
     if guest.name in [other.name for other in spec.mechanisms]:
         raise InputError(f"a mechanism {guest.name!r} is in force on {spec.name!r} already; give this one another name")
-    needs = load(guest).needs
+    needs = spec.load(guest).needs
     derived = all(isinstance(domain, Derived) for domain in spec.task.space.domains.values())
     if "numeric" in needs and derived:
         raise InputError(
@@ -290,6 +335,17 @@ def leaf_branch(traces: Traces, spec: LoopSpec, branch: str | None) -> str | Non
         branch = traces.trace(branch, spec.task.objective).state
         spec = spec.task.inner
     return branch
+
+
+def standing(traces: Traces, spec: LoopSpec, branch: str | None, depth: int) -> tuple[LoopSpec, str | None]:
+    """The loop `depth` loops below `spec`, as the levels between have set it, and its branch below `branch`."""
+    for _ in range(depth):
+        task = _loop_task(spec)
+        trace = Trace(task.objective) if branch is None else traces.trace(branch, task.objective)
+        current = trace.current
+        spec = task.inner if current is None else task.surface.write(task.inner, current)
+        branch = trace.state
+    return spec, branch
 
 
 def _leaf_trace(traces: Traces, spec: LoopSpec, branch: str | None) -> Trace:

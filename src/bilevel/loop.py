@@ -12,6 +12,7 @@ from itertools import count
 
 from bilevel.budget import Budget
 from bilevel.call import Ask
+from bilevel.climbing import Climber, rules_for
 from bilevel.codec import derive_seed
 from bilevel.draft import Drafting
 from bilevel.errors import GuestError, InputError, Stopped
@@ -24,7 +25,7 @@ from bilevel.mechanism import Guest, Mechanism, load
 from bilevel.researcher import Researcher
 from bilevel.settings import Settings
 from bilevel.space import Space
-from bilevel.task import Task
+from bilevel.task import Climbing, Task
 from bilevel.trace import NOTHING_TOLD, Trace
 from bilevel.trial import Decision, Fault, Pending, Proposal, Run, Status, Step, Trial, merge
 from bilevel.view import Below, View
@@ -37,7 +38,8 @@ class LoopSpec:
     `name` is the level's name. `rung` is the top rung, the one that scores (the task's last if empty). `calibration`:
     on how many seeds the baseline is measured, to know the noise. `lessons_every`: after so many trials a researcher
     that learns is asked for lessons (0 is never). `shadow`: in which share of the trials a researcher that costs
-    something is asked once more per mechanism that gives advice, to see whether the advice mattered.
+    something is asked once more per mechanism that gives advice, to see whether the advice mattered; for the mechanisms
+    that are `watched`, those on trial, it is in all of them.
     """
 
     name: str
@@ -51,6 +53,7 @@ class LoopSpec:
     calibration: int = 3
     lessons_every: int = 0
     shadow: float = 0.0
+    watched: frozenset[str] = frozenset()
     load: Callable[[Guest], Mechanism] = load
 
     @property
@@ -118,11 +121,12 @@ class Loop:
         view = replace(self.view(number, trace, told), pending=flying)
         in_flight = [pending.proposal.candidate for pending in view.pending]
         start = trace.current or self.spec.task.baseline()
+        rules = rules_for(self.spec.task, self.lab.traces, trace.state)
         with self._guests:
             learned = learn(self.spec.researcher, view, self.spec.lessons_every, record)
             view = replace(view, lessons=(*view.lessons, *learned))
             drafting = Drafting(
-                self.spec.task, self.spec.researcher, self.fold, view, start, in_flight, self.spec.shadow
+                rules, self.spec.researcher, self.fold, view, start, in_flight, self.spec.shadow, self.spec.watched
             )
             self.fold.remember(trace, sees - 1 if first else self._sees(number - 1), record)
             draft = drafting.draft(record)
@@ -147,6 +151,8 @@ class Loop:
             faults=(*self._unloaded, *record.faults) if first else tuple(record.faults),
             told=told,
             learned=learned,
+            shadows=draft.shadows,
+            climbs=tuple(rules.climbs) if isinstance(rules, Climber) else (),
         )
 
     def _nothing(self, record: Record) -> str:
@@ -266,11 +272,14 @@ class Loop:
             faults=(*pending.faults, *planned.faults),
             told=pending.told,
             learned=pending.learned,
+            shadows=pending.shadows,
         )
         trial = replace(trial, decision=keep_by_default(self.trace, trial))
         record = Record()
         if pending.number > 0 and not pending.refused:
             trial = self._decide(trial, record)
+        if isinstance(self.spec.task, Climbing):
+            trial = replace(trial, climbs=(*pending.climbs, *self.spec.task.climbed(trial, self.trace)))
         ledger = merge(pending.ledger, planned.counts, record.counts)
         trial = replace(trial, ledger=ledger, faults=(*trial.faults, *record.faults))
         self.trace = self.lab.add_trial(self.branch.id, trial)

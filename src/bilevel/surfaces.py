@@ -7,14 +7,25 @@ import ast
 import functools
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from bilevel.codec import content_hash
 from bilevel.errors import BilevelError
 from bilevel.loop import LoopSpec
 from bilevel.mechanism import HOOKS, Guest, load
 from bilevel.settings import PICKERS, STRATEGIES
 from bilevel.space import Bool, Candidate, Choice, Derived, Domain, Int, Space, Value
+
+
+@dataclass(frozen=True)
+class Test:
+    """A mechanism that a fork tests: its name, the hash of its source, and +1 where the challenger has it, -1 where
+    the challenger is the loop without it."""
+
+    mechanism: str
+    source: str
+    sign: int
 
 
 class Surface(Protocol):
@@ -26,12 +37,25 @@ class Surface(Protocol):
 
     @property
     def name(self) -> str: ...
+    @property
+    def depth(self) -> int:
+        """How many loops below the one that it reads and writes lies: 0 unless it is `Inside` another."""
+        ...
+
     def space(self, spec: LoopSpec) -> Space: ...
     def read(self, spec: LoopSpec) -> Candidate: ...
     def write(self, spec: LoopSpec, candidate: Candidate) -> LoopSpec: ...
     def problems(self, spec: LoopSpec, candidate: Candidate, parent: Candidate) -> list[str]: ...
     def credited(self, candidate: Candidate, parent: Candidate) -> tuple[str, ...]:
         """Names of the mechanisms that a candidate adds or changes: they must prove that they changed a decision."""
+        ...
+
+    def tests(self, candidate: Candidate, parent: Candidate) -> tuple[Test, ...]:
+        """The mechanisms on which a fork of candidate against parent gives evidence."""
+        ...
+
+    def door(self, guest: Guest) -> str | None:
+        """Why a mechanism is refused, in sentences for its author, or None."""
         ...
 
 
@@ -46,6 +70,7 @@ class SettingsSurface:
     least_active: int = 2
     most_changed: int = 3
     name: str = "settings"
+    depth: int = field(default=0, init=False)
 
     def space(self, spec: LoopSpec) -> Space:
         freezes: dict[str, Domain] = {f"freeze.{name}": Bool() for name in spec.task.space.unlocked}
@@ -102,6 +127,12 @@ class SettingsSurface:
 
     def credited(self, candidate: Candidate, parent: Candidate) -> tuple[str, ...]:
         return ()
+
+    def tests(self, candidate: Candidate, parent: Candidate) -> tuple[Test, ...]:
+        return ()
+
+    def door(self, guest: Guest) -> str | None:
+        return None
 
 
 # ---- the rule of guidance: where to look, not which value to take ----
@@ -221,6 +252,7 @@ class MechanismSurface:
     door: Callable[[Guest], str | None] = admit_loadable
     most: int = 8
     name: str = "mechanisms"
+    depth: int = field(default=0, init=False)
 
     def space(self, spec: LoopSpec) -> Space:
         return Space({name: Derived() for name in ("carrier", "domain", "hooks", "newest", "order")})
@@ -245,13 +277,19 @@ class MechanismSurface:
             return [f"one mechanism may be added, replaced or removed at a time, not {len(changed)}"]
         if candidate.id == parent.id:
             return ["it changes nothing: challenger and control would be the same loop"]
-        refusals = (
-            (name, self.door(Guest(name, candidate.files[name]))) for name in changed if name in candidate.files
-        )
-        return [f"mechanism {name!r} was refused at the door: {reason}" for name, reason in refusals if reason]
+        return []
 
     def credited(self, candidate: Candidate, parent: Candidate) -> tuple[str, ...]:
         return tuple(name for name in candidate.files_changed_from(parent) if name in candidate.files)
+
+    def tests(self, candidate: Candidate, parent: Candidate) -> tuple[Test, ...]:
+        changed = candidate.files_changed_from(parent)
+        return tuple(
+            Test(name, content_hash(candidate.files[name]), 1)
+            if name in candidate.files
+            else Test(name, content_hash(parent.files[name]), -1)
+            for name in changed
+        )
 
 
 def mechanism_set(guests: tuple[Guest, ...]) -> Candidate:

@@ -7,7 +7,8 @@ from typing import Protocol, runtime_checkable
 from bilevel.lab import Bench, Traces
 from bilevel.objective import Objective
 from bilevel.space import Candidate, Space
-from bilevel.trial import Run
+from bilevel.trace import Trace
+from bilevel.trial import Climb, Run, Trial
 from bilevel.view import Below
 
 
@@ -19,8 +20,18 @@ class Rung:
     options: Mapping[str, object] = field(default_factory=dict)
 
 
+class Rules(Protocol):
+    """What an ask needs to know of a task: what may be proposed."""
+
+    @property
+    def remembers(self) -> bool: ...
+    def problems(self, candidate: Candidate, parent: Candidate) -> list[str]:
+        """Why the task's own rules forbid a candidate, beyond types, bounds and locks; checked after all guests."""
+        ...
+
+
 @runtime_checkable
-class Task(Protocol):
+class Task(Rules, Protocol):
     """What a loop searches.
 
     `self_reported`: the candidate's own program printed its score, nobody checked it. `remembers`: the task has a state
@@ -49,8 +60,6 @@ class Task(Protocol):
     @property
     def self_reported(self) -> bool: ...
     @property
-    def remembers(self) -> bool: ...
-    @property
     def harness(self) -> str: ...
     @property
     def evaluations(self) -> int:
@@ -59,10 +68,6 @@ class Task(Protocol):
 
     def baseline(self) -> Candidate:
         """Where the search starts."""
-        ...
-
-    def problems(self, candidate: Candidate, parent: Candidate) -> list[str]:
-        """Why the task's own rules forbid a candidate, beyond types, bounds and locks; checked after all guests."""
         ...
 
     def run(self, candidate: Candidate, bench: Bench) -> Run:
@@ -75,4 +80,18 @@ class Task(Protocol):
 
     def evaluate(self, run: Run) -> float:
         """The score of an ok run. Sees the record only: no view, no trace, no lesson."""
+        ...
+
+
+@runtime_checkable
+class Climbing(Protocol):
+    """A task whose candidates hold mechanisms, which climb a ladder: a loop as a task."""
+
+    def climb(self, candidate: Candidate, parent: Candidate, traces: Traces, state: str | None) -> tuple[Climb, ...]:
+        """The rungs before the live trial, for each mechanism that a candidate adds or changes, in order; a mechanism
+        that fails one goes no further. The same arguments give the same outcomes."""
+        ...
+
+    def climbed(self, trial: Trial, trace: Trace) -> tuple[Climb, ...]:
+        """What a trial, told after `trace`, says of the mechanisms that it tested."""
         ...

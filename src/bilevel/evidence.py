@@ -1,0 +1,140 @@
+"""What forks say about a mechanism: helped, hurt or undecided; and, where it can be claimed, confirmed.
+
+One fork is evidence, never proof. The rule below is made for a night's worth of them:
+
+- A fork gives a gain (challenger's best over the control's best) and the gain's *spread*: its standard deviation if the
+  trials of both arms had been dealt to the arms at random, as they would be for a mechanism that does nothing.
+- The effect is given a normal prior around 0, as wide as one fork's spread (one fork's worth of doubt); each gain is
+  taken as normal around the effect with its own spread.
+- `helped`: the posterior probability of a positive effect is at least 0.95. `hurt`: at most 0.05. Else `undecided`.
+- `confirmed` is another matter: an e-value of at least 20. If gains of a useless mechanism fall on either side with
+  equal chance, it is ever confirmed with a probability of at most 1/20, however often one looks.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+from bilevel.objective import Objective
+from bilevel.trial import Trial
+
+SURE = 0.95  # posterior probability from which on a mechanism is said to have helped
+CONFIRMED = 20.0  # e-value
+STAKE = 0.6  # the share of the capital that is bet on the next fork
+
+
+@dataclass(frozen=True)
+class Fork:
+    """One paired trial of a mechanism: the gain over its control, and the gain's standard deviation by chance alone,
+    both in the innermost objective's unit; positive is better with the mechanism."""
+
+    gain: float
+    spread: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What all forks of a mechanism say together.
+
+    `forks`: how many of them told anything (in the others both arms came to the same best). `effect` is the posterior
+    mean, `low` and `high` bound its central 90 %; `probability`: that the effect is positive. `e_value` is the evidence
+    against "it does not help", for `confirmed`.
+    """
+
+    word: str = "undecided"  # helped, hurt or undecided
+    forks: int = 0
+    effect: float = 0.0
+    low: float = 0.0
+    high: float = 0.0
+    probability: float = 0.5
+    e_value: float = 1.0
+
+    @property
+    def confirmed(self) -> bool:
+        return self.e_value >= CONFIRMED
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in words, with what it rests on."""
+        if not self.forks:
+            return "undecided: no fork told the arms apart"
+        word = "confirmed" if self.confirmed else self.word
+        return (
+            f"{word} after {self.forks} fork{'s' if self.forks > 1 else ''}: effect {self.effect:+.4g} "
+            f"[{self.low:+.4g}, {self.high:+.4g}], {self.probability:.0%} likely positive, e-value {self.e_value:.2g}"
+        )
+
+
+def verdict(forks: Iterable[Fork]) -> Verdict:
+    """The posterior after some forks, in any order; forks in which the arms came to the same best tell nothing."""
+    told = [fork for fork in forks if fork.spread > 0]
+    if not told:
+        return Verdict()
+    prior = len(told) / sum(fork.spread**2 for fork in told)  # precision: one typical fork
+    precision = prior + sum(fork.spread**-2 for fork in told)
+    mean = sum(fork.gain * fork.spread**-2 for fork in told) / precision
+    posterior = NormalDist(mean, precision**-0.5)
+    probability = 1.0 - posterior.cdf(0.0)
+    word = "helped" if probability >= SURE else "hurt" if probability <= 1.0 - SURE else "undecided"
+    reach = posterior.stdev * NormalDist().inv_cdf(0.95)
+    return Verdict(word, len(told), mean, mean - reach, mean + reach, probability, e_value(told))
+
+
+def e_value(forks: Sequence[Fork]) -> float:
+    """Evidence that the gains lean to the positive side: the capital of one who bets on each next sign.
+
+    The bet is a share STAKE of the capital, scaled by how large the gain is against its spread (at most 1), which tells
+    nothing of the sign where the mechanism is useless: so the expected capital never grows, and by Ville's inequality
+    it ever reaches 20 with a probability of at most 1/20. Source of testing by betting: G. Shafer, "Testing by
+    betting", Journal of the Royal Statistical Society A 184(2), 2021, doi:10.1111/rssa.12647.
+    """
+    capital = 1.0
+    for fork in forks:
+        if fork.gain and fork.spread > 0:
+            stake = STAKE * min(1.0, abs(fork.gain) / fork.spread)
+            capital *= 1.0 + math.copysign(stake, fork.gain)
+    return capital
+
+
+def spread(
+    objective: Objective, before: float | None, challenger: Sequence[float | None], control: Sequence[float | None]
+) -> float:
+    """The standard deviation of a fork's gain if the trials of both arms were dealt to the arms at random.
+
+    `before` is the best score at the start of both, `challenger` and `control` the scores of their trials in any order
+    (None: no score). Exact: of all ways to deal them out, summed by the rank of the other arm's best.
+    """
+    sizes, scored = (len(challenger), len(control)), [score for score in (*challenger, *control) if score is not None]
+    if not scored or min(sizes) == 0:
+        return 0.0
+    start = before if before is not None else min(scored, key=lambda score: objective.gain(scored[0], score))
+    gains = [objective.gain(start, score) for score in scored]
+    reached = sorted((max(gain, 0.0) for gain in gains), reverse=True) + [0.0] * (sum(sizes) - len(scored))
+    square = 0.0
+    for size in sizes:  # the arm that gets the best trial of all
+        for rank, other in enumerate(reached[1:], start=1):
+            square += _chance(rank, size, sum(sizes)) * (reached[0] - other) ** 2
+    return math.sqrt(square)
+
+
+def _chance(rank: int, size: int, total: int) -> float:
+    """That the first `rank` of `total` trials all fall to an arm of `size`, and the next one to the other arm."""
+    if rank > size or total - size < 1:
+        return 0.0
+    return math.comb(total - rank - 1, size - rank) / math.comb(total, size)
+
+
+# ---- the forks that a trace of an outer loop holds ----
+
+
+def forks_of(trials: Iterable[Trial], name: str, source: str) -> list[Fork]:
+    """All forks that tested a mechanism of this name and source hash, its ablations with the sign turned round."""
+    found = []
+    for trial in trials:
+        data = trial.runs[-1].data if trial.runs else {}
+        for test in data.get("tests", ()) if data.get("control") else ():
+            if (test["mechanism"], test["source"]) == (name, source) and trial.score is not None:
+                gain = float((trial.runs[-1].metrics or {}).get("gain", 0.0))
+                found.append(Fork(gain * test["sign"], float(data.get("spread", 0.0))))
+    return found

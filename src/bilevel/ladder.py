@@ -1,0 +1,242 @@
+"""The ladder that a mechanism climbs before it may steer a search, up to its live trial.
+
+    door        is it sound? (`admission`)
+    replay      would it have changed a decision of the search so far, or does it on a synthetic landscape?
+    rehearsal   a race on a model of the task (not there yet: recorded as off)
+    trial       challenger against control, from the same state (`levels.LoopTask.run`)
+    probation   evidence over several forks, and rollback on evidence (`probation`)
+
+Each rung gives a `Climb`, stored with the outer loop's trial. A mechanism that fails one goes back to its author with
+the reason; a rung that a recipe leaves out is recorded as off.
+"""
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from bilevel.budget import Budget
+from bilevel.call import Reply, Request, Watch
+from bilevel.codec import content_hash, plain
+from bilevel.draft import Drafting
+from bilevel.errors import GuestError
+from bilevel.evidence import forks_of, verdict
+from bilevel.fold import EVERYTHING, Fold, Record, Without
+from bilevel.keep import keep_by_default
+from bilevel.lab import Lab
+from bilevel.loop import Loop, LoopSpec, default_steps, host_space, view_for
+from bilevel.mechanism import Guest, Mechanism
+from bilevel.researcher import Researcher
+from bilevel.situations import Bowl, Walk
+from bilevel.space import Candidate, Derived
+from bilevel.trace import Trace
+from bilevel.trial import Climb, Count, Proposal, Run, Step, Trial, merge
+from bilevel.view import Below, Briefing, View
+
+BEFORE_THE_TRIAL = ("door", "replay")
+MOST_REPLAYED = 60  # trials; the newest ones
+LEFT_OUT = "the recipe leaves this rung out"
+SYNTHETIC = 40  # trials on the synthetic landscape
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Stands in for a researcher that cannot be asked again: it proposes what was proposed in that trial."""
+
+    proposals: tuple[Proposal, ...]
+    name: str = "recorded"
+    reads_advice: bool = False
+    free: bool = True
+
+    def propose(self, view: View, parent: Candidate, briefing: Briefing) -> Sequence[Proposal]:
+        return self.proposals
+
+
+@dataclass
+class Replayed:
+    """What a replay counted: how many trials it went through, where, and the ledger of the mechanism in question."""
+
+    where: str
+    trials: int
+    counts: Mapping[str, Count]
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def decisive(self) -> int:
+        return sum(count.decisive for count in self.counts.values())
+
+    @property
+    def sentence(self) -> str:
+        parts = [
+            f"{hook} called {count.calls}, touched {count.touched}, decisive {count.decisive}"
+            for hook, count in self.counts.items()
+            if hook != "remember" or count.touched
+        ]
+        return f"{self.where} ({self.trials} trials): {'; '.join(parts) or 'no hook was called'}"
+
+
+def climb(
+    guest: Guest, door: Callable[[Guest], str | None], replay: Callable[[Guest], Climb], rungs: Collection[str]
+) -> list[Climb]:
+    """The rungs before the live trial, up to the first that a mechanism fails; those left out are recorded as off."""
+    climbs = [_climb_door(guest, door) if "door" in rungs else _off(guest, "door", LEFT_OUT)]
+    if climbs[-1].outcome == "refused":
+        return climbs
+    climbs.append(replay(guest) if "replay" in rungs else _off(guest, "replay", LEFT_OUT))
+    if climbs[-1].outcome in ("passed", "off"):
+        climbs.append(_off(guest, "rehearsal", "there is no rehearsal yet"))
+    return climbs
+
+
+def _off(guest: Guest, rung: str, reason: str) -> Climb:
+    return Climb(guest.name, content_hash(guest.source), rung, "off", reason)
+
+
+def _climb_door(guest: Guest, door: Callable[[Guest], str | None]) -> Climb:
+    began = time.perf_counter()
+    refusal = door(guest)
+    seconds = round(time.perf_counter() - began, 4)
+    source = content_hash(guest.source)
+    if refusal is not None:
+        return Climb(guest.name, source, "door", "refused", refusal, seconds=seconds)
+    return Climb(guest.name, source, "door", "passed", "it is sound in every situation tried", seconds=seconds)
+
+
+def climb_replay(spec: LoopSpec, guest: Guest, trace: Trace, below: Callable[[Trace], Below | None]) -> Climb:
+    """Whether a mechanism, put in force in `spec` already, changes any decision of a recorded search.
+
+    Goes through the newest trials of `trace` again: the same views, the researcher asked again where that is free and
+    its recorded drafts where it is not. Where nothing changes, the mechanism is tried on a synthetic landscape too: it
+    may be made for what has not happened yet. Nothing is measured and no model is asked.
+    """
+    began = time.process_time()
+    runs = [_on_the_record(spec, guest, trace, below)]
+    derived = all(isinstance(domain, Derived) for domain in spec.task.space.domains.values())
+    if not runs[0].decisive and not runs[0].faults and not derived:
+        runs.append(_on_a_landscape(spec, guest))
+    outcome, reason = _judged(spec, runs)
+    evidence = {run.where: {hook: _numbers(count) for hook, count in run.counts.items()} for run in runs}
+    seconds = time.process_time() - began
+    return Climb(guest.name, content_hash(guest.source), "replay", outcome, reason, evidence, round(seconds, 4))
+
+
+def _judged(spec: LoopSpec, runs: list[Replayed]) -> tuple[str, str]:
+    faults = [fault for run in runs for fault in run.faults]
+    said = "; ".join(run.sentence for run in runs)
+    if faults:
+        return "refused", f"it failed when decisions were replayed: {faults[0]}"
+    if any(run.decisive for run in runs):
+        return "passed", said
+    advised = sum(run.counts.get("advise", Count()).touched for run in runs)
+    if advised and spec.researcher.reads_advice:
+        return "passed", f"{said}; whether the advice changes a draft is measured live"
+    if advised:
+        said += f"; its advice reaches nobody: researcher {spec.researcher.name!r} reads none"
+    return "inert", f"no decision would have been another. {said}"
+
+
+def _on_the_record(spec: LoopSpec, guest: Guest, trace: Trace, below: Callable[[Trace], Below | None]) -> Replayed:
+    fold = Fold(_loaded(spec), spec.settings.max_faults, since=len(trace))
+    total, faults, first = Record(), list[str](), max(1, len(trace) - MOST_REPLAYED)
+    for number in range(first, len(trace)):
+        record = Record()
+        _replay_one(spec, fold, trace, trace[number], below, record)
+        total.counts = merge(total.counts, record.counts)
+        faults += [f"{f.hook}, trial {number}: {f.message}" for f in record.faults if f.guest == guest.name]
+    return Replayed("this run", max(len(trace) - first, 0), total.counts.get(guest.name, {}), faults)
+
+
+def _replay_one(
+    spec: LoopSpec, fold: Fold, trace: Trace, trial: Trial, below: Callable[[Trace], Below | None], record: Record
+) -> None:
+    """Every decision of one recorded trial, once more, with the mechanisms of `fold`."""
+    seen = trace.upto(trial.sees)
+    space = host_space(spec)
+    view = view_for(spec, space, trial.number, seen, trial.told, below(seen), _meaningless)
+    fold.remember(seen, len(seen), Record())
+    researcher: Researcher = spec.researcher if spec.researcher.free else Recorded((trial.proposal,))
+    Drafting(spec.task, researcher, fold, view, seen.current or trial.parent).draft(record)
+    steps, rungs = default_steps(spec, seen, trial.proposal), tuple(rung.name for rung in spec.task.rungs)
+    for done in range(len(trial.runs) + 1):
+        runs, left, asked = trial.runs[:done], steps[done:], Record()
+        plan = partial(_planned, fold, view, trial.proposal, runs, left, rungs)
+        fold.count_decisive("plan", asked, plan(asked), partial(plan, Record()))
+        record.counts, record.faults = merge(record.counts, asked.counts), [*record.faults, *asked.faults]
+    before = trace.upto(trial.number)
+    fold.remember(before, len(before), record)
+    told = replace(trial, decision=keep_by_default(before, trial))
+    view = view_for(spec, space, trial.number, before, trial.told, below(before), _meaningless)
+    keep = fold.decide(view, told, record).keep
+    fold.count_decisive("decide", record, keep, lambda w: fold.decide(view, told, Record(), w).keep)
+
+
+def _planned(
+    fold: Fold, view: View, proposal: Proposal, runs: tuple[Run, ...], left: tuple[Step, ...], rungs: tuple[str, ...],
+    record: Record, without: Without = EVERYTHING,
+) -> tuple[Step, ...]:  # fmt: skip
+    return fold.plan(view, proposal, runs, left, rungs, record, without)
+
+
+def _on_a_landscape(spec: LoopSpec, guest: Guest) -> Replayed:
+    """In force alone on a bowl with a crashing corner, searched by a researcher that walks at random."""
+    alone = LoopSpec(
+        "landscape", Bowl(), Walk(), (guest,),
+        budget=Budget(trials=SYNTHETIC), load=spec.load,
+    )  # fmt: skip
+    trace = Loop(alone, Lab(models={"landscape": Meaningless()})).run()
+    faults = [fault for trial in trace for fault in trial.faults if fault.guest == guest.name]
+    said = [f"{fault.hook}, on a synthetic landscape: {fault.message}" for fault in faults]
+    return Replayed("a synthetic landscape", len(trace) - 1, trace.ledger().get(guest.name, {}), said)
+
+
+def _loaded(spec: LoopSpec) -> list[tuple[Guest, Mechanism]]:
+    loaded = []
+    for guest in spec.mechanisms:
+        try:
+            loaded.append((guest, spec.load(guest)))
+        except GuestError:
+            continue  # a fault of the live loop, told there
+    return loaded
+
+
+@dataclass(frozen=True)
+class Meaningless:
+    """The model of a landscape: what a mechanism is told that asks one while only its liveness is looked at."""
+
+    name: str = "none:none"
+
+    def complete(self, request: Request, seed: int, watch: Watch) -> Reply:
+        return Reply("an answer without any meaning", self.name)
+
+
+def _meaningless(request: Request, purpose: str, seed: int, repeat: int) -> Reply:
+    return Meaningless().complete(request, seed, Watch())
+
+
+# ---- the live trial, and after ----
+
+
+def judged(trial: Trial, trace: Trace, test: Mapping[str, Any], data: Mapping[str, Any]) -> Climb:
+    """What a trial of an outer loop, told after `trace`, says of a mechanism that it tested (see `surfaces.Test`)."""
+    name, source = test["mechanism"], test["source"]
+    found = verdict(forks_of([*trace, trial], name, source))
+    rung, reason, gain = "trial", found.sentence, trial.score
+    if test["sign"] < 0:
+        rung, outcome = "probation", "removed" if trial.decision.keep else found.word
+        reason = f"{'left out for good' if trial.decision.keep else 'left out once'}: {found.sentence}"
+    elif data.get("discredit"):
+        outcome, reason = "inert", str(data["discredit"])
+    else:
+        outcome = "confirmed" if found.confirmed else found.word
+    if not data.get("control"):
+        reason = f"no control, so no verdict (start = continue, or the first cycle): gain {gain} over the cycle's start"
+    elif gain is not None:
+        reason += f"; this fork: {gain * test['sign']:+.4g} (spread by chance {data.get('spread', 0.0):.3g})"
+    evidence = {**plain(found), "gain": gain, "control": bool(data.get("control")), "kept": trial.decision.keep}
+    cost = trial.cost
+    return Climb(name, source, rung, outcome, reason, evidence, round(cost.seconds, 3), cost.evaluations)
+
+
+def _numbers(count: Count) -> list[int]:
+    return [count.calls, count.touched, count.decisive, count.faults]
