@@ -127,6 +127,12 @@ class Trace:
         baseline = self.baseline
         return estimate([] if baseline is None else list(top_scores(baseline, self.objective.name).values()))
 
+    @property
+    def mark(self) -> object:
+        """An opaque object that stands for this very history: traces that share memory have the same one where, and
+        only where, they hold the same trials. None at the start. Compare it by identity."""
+        return self._all[self._length - 1] if self._length else None
+
     def newest(self) -> Iterator[Trial]:
         """The trials from the last to the first."""
         return (self._all[number].trial for number in range(self._length - 1, -1, -1))

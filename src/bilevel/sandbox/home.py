@@ -1,22 +1,26 @@
 """The process that mechanisms of one source live in: asked, told what it does not know, started again after it died."""
 
+import functools
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from itertools import count
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from bilevel.call import Reply, Request
 from bilevel.errors import GuestError
 from bilevel.sandbox.guest_side import ERRORS
 from bilevel.sandbox.mirror import Known
 from bilevel.sandbox.wire import WireError
-from bilevel.trace import Trace
 from bilevel.trial import Trial
 from bilevel.view import View
 
 MEMORIES = 64  # per mechanism: more than there are trials in flight
 BATCH = 100  # trials that are remembered in one call
+T = TypeVar("T")
+Arguments: TypeAlias = Callable[[Known], list[Any]]
+Answer: TypeAlias = Callable[[Known, Any], T]
+_USES = count()
 
 
 class Channel(Protocol):
@@ -75,6 +79,7 @@ class Home:
         self._numbers = count()
         self._names: dict[int, str] = {}
         self._gone: deque[list[Any]] = deque()
+        self.used = next(_USES)  # greater than that of every process which was asked before
         self._epoch = 0
         self._begin()
 
@@ -85,7 +90,7 @@ class Home:
         number = next(self._numbers)
         self._names[number] = name
         try:
-            return number, self._asked(lambda: self._load(number), None)
+            return number, self._asked(functools.partial(self._load, number))
         except BaseException:
             del self._names[number]
             raise
@@ -96,24 +101,29 @@ class Home:
         self._loaded.discard(number)
         self._gone.append(["mechanism", number])
 
-    def hook(self, name: str, number: int, view: View, arguments: Callable[[Known], list[Any]]) -> list[Any]:
-        """The reply of a hook: ["same"], or ["is", data]. Raises what came of the guest's questions, else GuestError."""
+    def hook(self, name: str, number: int, view: View, arguments: Arguments, same: T, answer: Answer[T]) -> T:
+        """What a hook answers: `same` where that is the question itself, else what `answer` makes of the data.
 
-        def ask() -> list[Any]:
-            self._sweep(view.trace)
+        Raises GuestError for all that the guest does wrong, and what came of its questions.
+        """
+
+        def ask() -> T:
+            if self.known.crowded(view.trace):
+                self._begin()
             self._present(number)
             memory = self._memory(view.memory)
-            return self._exchange(["hook", name, number, self.known.view(view), memory, arguments(self.known)], view)
+            question = ["hook", name, number, self.known.view(view), memory, arguments(self.known)]
+            reply = self._exchange(question, view)
+            return same if reply == ["same"] else answer(self.known, reply[1])
 
-        reply: list[Any] = self._asked(ask, view)
-        return reply
+        return self._asked(ask)
 
     def remember(self, number: int, memory: Memory | None, trials: Sequence[Trial]) -> list[Any]:
         """What comes of a memory trial by trial: each time the memory after it, or the text of what was raised."""
         answers: list[Any] = []
         for first in range(0, len(trials), BATCH):
             batch = trials[first : first + BATCH]
-            done = self._asked(lambda memory=memory, batch=batch: self._remember(number, memory, batch), None)
+            done = self._asked(functools.partial(self._remember, number, memory, batch))
             answers += done
             memory = next((one for one in reversed(done) if not isinstance(one, str)), memory)
         return answers
@@ -147,8 +157,9 @@ class Home:
         self._gone.clear()
         self.known.forget()
 
-    def _asked(self, ask: Callable[[], Any], view: View | None) -> Any:
+    def _asked(self, ask: Callable[[], T]) -> T:
         with self._lock:
+            self.used = next(_USES)
             for _ in range(2):
                 if self._cell is None:
                     self._cell = self._open(self)
@@ -187,10 +198,6 @@ class Home:
 
     def _send_news(self) -> None:
         self._exchange(None)
-
-    def _sweep(self, trace: Trace) -> None:
-        if self.known.crowded(trace):
-            self._begin()
 
     # ---- what the process must have before it is asked ----
 
