@@ -230,7 +230,7 @@ def judged(trial: Trial, trace: Trace, test: Mapping[str, Any], data: Mapping[st
     else:
         outcome = "confirmed" if found.confirmed else found.word
     if not data.get("control"):
-        reason = f"no control, so no verdict (start = continue, or the first cycle): gain {gain} over the cycle's start"
+        reason += f"; no control in this cycle: gain {gain} over its start, which proves nothing"
     elif gain is not None:
         reason += f"; this fork: {gain * test['sign']:+.4g} (spread by chance {data.get('spread', 0.0):.3g})"
     evidence = {**plain(found), "gain": gain, "control": bool(data.get("control")), "kept": trial.decision.keep}
