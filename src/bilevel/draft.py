@@ -1,19 +1,30 @@
 """How one proposal comes about: select, constrain, advise, ask the researcher, let the mechanisms propose, check.
 
 The same function runs once in earnest and again with one hook left out, to see whether the outcome would have been
-another.
+another. A researcher that costs something is asked once more in some trials, to see whether advice matters to it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from bilevel.errors import BilevelError, GuestError
 from bilevel.fold import EVERYTHING, Fold, Record, Without, check_proposals
 from bilevel.researcher import Researcher
+from bilevel.shadow import AGAIN, WITHOUT, Aside, compared
 from bilevel.space import Candidate, Space
-from bilevel.task import Task
-from bilevel.trial import Fault, Proposal, TurnedBack
+from bilevel.task import Rules
+from bilevel.trial import NO_ANSWER, Count, Fault, Proposal, Shadow, TurnedBack
 from bilevel.view import Briefing, View
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The first question to the researcher for a trial, and the drafts that it gave."""
+
+    view: View
+    parent: Candidate
+    briefing: Briefing
+    drafts: tuple[Proposal, ...]
 
 
 @dataclass(frozen=True)
@@ -22,9 +33,11 @@ class Draft:
 
     parent: Candidate
     proposal: Proposal | None
+    asked: Asked
     turned_back: tuple[TurnedBack, ...] = ()
     overruled: bool = False
     last: Proposal | None = None  # the last proposal that was turned back
+    shadows: tuple[Shadow, ...] = ()
 
     @property
     def projection(self) -> tuple[str, int] | None:
@@ -34,16 +47,21 @@ class Draft:
 
 @dataclass
 class Drafting:
-    """One ask of one loop: the view is pinned, and the researcher's answers are kept so that asking twice is free."""
+    """One ask of one loop: the view is pinned, and the researcher's answers are kept so that asking twice is free.
 
-    task: Task
+    `shadow`: in which share of the trials a researcher that costs something is asked again without each mechanism's
+    advice; without that of the mechanisms that are `watched` it is asked in every trial.
+    """
+
+    task: Rules
     researcher: Researcher
     fold: Fold
     view: View
     start: Candidate
     in_flight: Sequence[Candidate] = ()
-    shadow: float = 0.0  # how often a researcher that costs something is asked again without a mechanism's advice
-    _answers: dict[object, tuple[Proposal, ...]] = field(default_factory=dict)
+    shadow: float = 0.0
+    watched: frozenset[str] = frozenset()
+    _answers: dict[object, tuple[tuple[Proposal, ...], Fault | None]] = field(default_factory=dict)
     _earnest: dict[int, tuple[Proposal, ...]] = field(default_factory=dict)
 
     def draft(self, record: Record) -> Draft:
@@ -57,29 +75,59 @@ class Drafting:
         )
         for hook in ("constrain", "propose"):
             self.fold.count_decisive(hook, record, final.projection, lambda w: self._run(Record(), w).projection)
-        if self.researcher.reads_advice and self._may_ask_without_advice():
-            self.fold.count_decisive(
-                "advise", record, final.projection, lambda w: self._run(Record(), w, again=True).projection
-            )
-        return final
+        if not self.researcher.reads_advice:
+            return final
+        if self.researcher.free:
+            self.fold.count_decisive("advise", record, final.projection, lambda w: self._run(Record(), w).projection)
+            return final
+        return replace(final, shadows=tuple(self._shadows(record, final)))
 
-    def _may_ask_without_advice(self) -> bool:
-        return self.researcher.free or self.view.rng("shadow").random() < self.shadow
+    def _shadows(self, record: Record, final: Draft) -> Iterator[Shadow]:
+        """What the researcher says without each mechanism's advice and, if it was asked, once again to all of it."""
+        every = self.view.rng("shadow").random() < self.shadow
+        advised = [name for name, hooks in record.counts.items() if hooks.get("advise", Count()).touched]
+        first, asked = final.asked, False
+        for name in advised:
+            if not every and name not in self.watched:
+                continue
+            aside = Record()
+            other = self._run(aside, Without(name, "advise"), Aside(name))
+            if other.asked.briefing == first.briefing:
+                continue  # another mechanism undid it: the text was the same, and nothing was asked
+            shadow = self._compared(name, WITHOUT, first, other.asked.drafts, [*record.faults, *aside.faults])
+            if shadow.how != NO_ANSWER and other.projection != final.projection:
+                record.add(name, "advise", Count(decisive=1))
+            asked = True
+            yield shadow
+        if asked:
+            drafts, fault = self._answer(Aside().of(first.view), first.parent, first.briefing)
+            yield self._compared("", AGAIN, first, drafts, [*record.faults, *([fault] if fault else [])])
 
-    def _run(self, record: Record, without: Without, again: bool = False) -> Draft:
-        """One draft without a hook. `again`: the researcher may be asked, whatever it costs."""
-        view, fold = self.view, self.fold
+    def _compared(
+        self, name: str, kind: str, first: Asked, drafts: tuple[Proposal, ...], faults: Sequence[Fault]
+    ) -> Shadow:
+        if any(fault.guest == self._guest for fault in faults):
+            return Shadow(name, kind, False, NO_ANSWER)
+        return compared(name, kind, self.view.space, first.parent, first.drafts, drafts)
+
+    def _run(self, record: Record, without: Without, aside: Aside | None = None) -> Draft:
+        """One draft without a hook. `aside`: the researcher may be asked, whatever it costs, and how."""
+        view, fold = self.view if aside is None else aside.of(self.view), self.fold
         parent = fold.select(view, self.start, record, without)
         space = fold.constrain(view, view.space, record, without)
-        first = Briefing(history_window=view.settings.history_window, guidance=view.settings.guidance)
-        briefing = fold.advise(view, first, record, without)
+        plain = Briefing(history_window=view.settings.history_window, guidance=view.settings.guidance)
+        briefing = fold.advise(view, plain, record, without)
         turned_back: list[TurnedBack] = []
         drafts: list[Proposal] = []
         last: Proposal | None = None
         for attempt in range(view.settings.redrafts + 1):
             asked = replace(briefing, attempt=attempt, turned_back=tuple(turned_back))
             earnest = without is EVERYTHING
-            answers = self._ask(replace(view, space=space), parent, asked, record, earnest, earnest or again)
+            answers = self._ask(
+                replace(view, space=space), parent, asked, record, earnest, earnest or aside is not None
+            )
+            if attempt == 0:
+                first = Asked(replace(view, space=space), parent, asked, answers)
             drafts += answers
 
             def dropped(proposal: Proposal, reason: str) -> None:
@@ -89,14 +137,14 @@ class Drafting:
             for proposal in proposals:
                 problem = self._problem(proposal, parent, space)
                 if problem is None:
-                    return Draft(parent, proposal, tuple(turned_back))
+                    return Draft(parent, proposal, first, tuple(turned_back))
                 dropped(proposal, problem)
             last = proposals[-1] if proposals else answers[-1] if answers else last
         # Every draft was turned back. The mechanisms may have gone too far: the first that the host admits runs.
         for proposal in drafts:
             if self._problem(proposal, parent, view.space) is None:
-                return Draft(parent, proposal, tuple(turned_back), overruled=True)
-        return Draft(parent, None, tuple(turned_back), last=last)
+                return Draft(parent, proposal, first, tuple(turned_back), overruled=True)
+        return Draft(parent, None, first, tuple(turned_back), last=last)
 
     def _ask(
         self, view: View, parent: Candidate, briefing: Briefing, record: Record, earnest: bool, may_cost: bool
@@ -110,24 +158,27 @@ class Drafting:
         if key not in self._answers:
             if not may_cost and not self.researcher.free:
                 return self._earnest.get(briefing.attempt, ())
-            self._answers[key] = self._answer(view, parent, briefing, record)
+            self._answers[key] = self._answer(view, parent, briefing)
+        answers, fault = self._answers[key]
+        if fault is not None and fault not in record.faults:  # asked again, it may well say the same again
+            record.faults.append(fault)
         if earnest:
-            self._earnest[briefing.attempt] = self._answers[key]
-        return self._answers[key]
+            self._earnest[briefing.attempt] = answers
+        return answers
 
-    def _answer(self, view: View, parent: Candidate, briefing: Briefing, record: Record) -> tuple[Proposal, ...]:
-        name = self.researcher.name
+    def _answer(self, view: View, parent: Candidate, briefing: Briefing) -> tuple[tuple[Proposal, ...], Fault | None]:
         try:
-            return check_proposals(self.researcher.propose(view, parent, briefing), name)
+            return check_proposals(self.researcher.propose(view, parent, briefing), self.researcher.name), None
         except BilevelError as error:
             if not isinstance(error, GuestError):
                 raise  # ours, or the user's: no model, no key, asked to stop
-            fault = Fault(f"researcher {name}", "propose", str(error)[:500])
+            return (), Fault(self._guest, "propose", str(error)[:500])
         except Exception as error:
-            fault = Fault(f"researcher {name}", "propose", f"{type(error).__name__}: {error}"[:500])
-        if fault not in record.faults:  # asked again, it may well say the same again
-            record.faults.append(fault)
-        return ()
+            return (), Fault(self._guest, "propose", f"{type(error).__name__}: {error}"[:500])
+
+    @property
+    def _guest(self) -> str:
+        return f"researcher {self.researcher.name}"
 
     def _problem(self, proposal: Proposal, parent: Candidate, space: Space) -> str | None:
         candidate = proposal.candidate

@@ -147,6 +147,27 @@ class Lesson:
 
 
 @dataclass(frozen=True)
+class Shadow:
+    """The researcher asked once more on the side, and how its drafts differ from those of the trial.
+
+    `kind` is "without" (the advice of `mechanism`) or "again" (with all of it; `mechanism` is empty, for it serves all
+    of a trial). `how` is one of HOW_DRAFTS_DIFFER; `distance` the largest step of a number, on the space's unit scale.
+    """
+
+    mechanism: str
+    kind: str
+    differs: bool
+    how: str
+    distance: float | None = None
+
+
+NO_ANSWER = "no answer"  # one of the two asks failed: nothing to compare
+HOW_DRAFTS_DIFFER = (
+    "same", "other count", "other values", "other parameters", "other files", "nothing proposed", NO_ANSWER,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
 class Climb:
     """How a mechanism fared on one rung of the ladder that it climbs before, and while, it steers a search.
 
@@ -183,7 +204,8 @@ class Pending:
     `refused` is set where nothing could be proposed: then nothing runs. `moved`: a mechanism chose another parent than
     the place where the search stood. `state`: see `Run.state`. `told`: what a person wrote since the trials it sees, by
     name ("brief", "guidance"). `learned`: the lessons drawn just before it was asked for. `climbs`: the rungs of the
-    ladder that mechanisms climbed, or failed to, before this trial could be asked for.
+    ladder that mechanisms climbed, or failed to, before this trial could be asked for. `shadows`: what asking the
+    researcher on the side came to.
     """
 
     number: int
@@ -202,6 +224,7 @@ class Pending:
     told: Mapping[str, str] = field(default_factory=dict)
     learned: tuple[Lesson, ...] = ()
     climbs: tuple[Climb, ...] = ()
+    shadows: tuple[Shadow, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -226,6 +249,7 @@ class Trial:
     told: Mapping[str, str] = field(default_factory=dict)  # see Pending
     learned: tuple[Lesson, ...] = ()  # see Pending
     climbs: tuple[Climb, ...] = ()  # of an outer loop: the rungs that its mechanisms climbed in this trial
+    shadows: tuple[Shadow, ...] = ()  # see Pending
 
     @property
     def candidate(self) -> Candidate:
