@@ -195,7 +195,8 @@ class Lab:
 
     `workers`: how many runs of the innermost task go on at once. `stop` asks to end after what is running, `cancel` to
     end what is running too. `models` answer for the levels of their names. `elapsed` is the wall time of earlier
-    sessions of the same run, in seconds. `words` gives what a person has written, `recorded` another run's calls: both
+    sessions of the same run, in seconds. `isolation` says what stands between this process and guests and candidates.
+    `words` gives what a person has written, `recorded` another run's calls: both
     are for a replay.
     """
 
@@ -207,6 +208,7 @@ class Lab:
     models: Mapping[str, LanguageModel] = field(default_factory=dict)
     limits: Limits = Limits()
     elapsed: float = 0.0
+    isolation: str = ""
     redact: Callable[[str], str] = lambda text: text
     recorded: CallRecords | None = None
     words: Words = words_now

@@ -273,6 +273,7 @@ class Loop:
             told=pending.told,
             learned=pending.learned,
             shadows=pending.shadows,
+            isolation=self.lab.isolation,
         )
         trial = replace(trial, decision=keep_by_default(self.trace, trial))
         record = Record()

@@ -65,6 +65,8 @@ class Outer(Part):
     baseline among them. `mechanisms` are in force on this loop itself. `redrafts`: how often a proposal that was turned
     back (at the door, say) may be mended in the same trial; `repairs`: how often in a row a mechanism that proved inert
     goes back to the model that wrote it. `domains`: fields of knowledge that a mechanism session is pointed at.
+    `ladder`: the rungs that stand before a mechanism's live trial. `proof_share`: the share of this level's trials that
+    may go to forks without a mechanism that is in force, so that evidence on it goes on growing; 0 is no probation.
     """
 
     level: Literal["settings", "mechanisms"]
@@ -79,6 +81,8 @@ class Outer(Part):
     redrafts: int = Field(2, ge=0, le=16)
     repairs: int = Field(1, ge=0, le=8)
     domains: tuple[str, ...] = ()
+    ladder: tuple[Literal["door", "replay"], ...] = ("door", "replay")
+    proof_share: float = Field(0.25, ge=0, le=1)
 
 
 class Models(Part):
@@ -131,6 +135,21 @@ class Agent(Part):
     reasks: int = Field(1, ge=0, le=8)
 
 
+class SandboxTable(Part):
+    """The processes of their own in which mechanisms run that do not come with the package.
+
+    `isolation`: "auto" is the best level that the machine has; a named one is an error where it cannot be had.
+    `shipped`: whether those that come with the package run there too, instead of in this process. `call_seconds` and
+    `wall_seconds` bound one call of a hook (CPU and wall time), `memory_bytes` a process.
+    """
+
+    isolation: Literal["auto", "limits", "sealed", "contained"] = "auto"
+    shipped: bool = False
+    call_seconds: float = Field(2.0, gt=0, le=60)
+    wall_seconds: float = Field(30.0, gt=0, le=600)
+    memory_bytes: int = Field(1 << 30, ge=1 << 26)
+
+
 class LimitsTable(Part):
     """What the whole run may spend: seconds of wall time, tokens, US dollars. None is no limit."""
 
@@ -153,6 +172,7 @@ class Recipe(Part):
     outer: tuple[Outer, ...] = ()
     models: Models = Models()
     agent: Agent = Agent()
+    sandbox: SandboxTable = SandboxTable()
     limits: LimitsTable = LimitsTable()
 
     @property
@@ -277,7 +297,8 @@ def unread(recipe: Recipe) -> list[str]:
     if recipe.nested and "trials" in recipe.inner.model_fields_set:
         found.append("inner.trials: nothing reads it; the level above says how many trials a cycle has")
     for depth, level in enumerate(recipe.outer):
-        others = {"most_mechanisms"} if level.level == "settings" else {"least_active", "most_changed"}
+        of_mechanisms = {"most_mechanisms", "ladder", "proof_share"}
+        others = of_mechanisms if level.level == "settings" else {"least_active", "most_changed"}
         found += [
             f"outer.{depth}.{key}: level {level.level!r} does not read it" for key in others & level.model_fields_set
         ]

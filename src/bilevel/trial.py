@@ -250,6 +250,7 @@ class Trial:
     learned: tuple[Lesson, ...] = ()  # see Pending
     climbs: tuple[Climb, ...] = ()  # of an outer loop: the rungs that its mechanisms climbed in this trial
     shadows: tuple[Shadow, ...] = ()  # see Pending
+    isolation: str = ""  # what stood between this process and the code of candidates and mechanisms
 
     @property
     def candidate(self) -> Candidate:

@@ -10,7 +10,7 @@ from bilevel.errors import InputError
 from bilevel.lab import Lab
 from bilevel.loop import Loop, LoopSpec
 from bilevel.mechanism import HOOKS, Guest, Mechanism, load, overridden
-from bilevel.mechanisms import library, source
+from bilevel.mechanisms import is_shipped, library, source
 from bilevel.objective import Objective
 from bilevel.researchers.scripted import Scripted
 from bilevel.researchers.stuck import Stuck
@@ -252,3 +252,13 @@ def test_the_placebo_is_called_in_every_hook_and_touches_exactly_nothing():
     assert all(c.calls > 0 and c.touched == c.decisive == c.faults == 0 for c in counts.values())
     bare = search(Stuck(), trials=30)
     assert [t.candidate.id for t in bare] == [t.candidate.id for t in trace]
+
+
+def test_what_is_shipped_is_known_again_with_other_values_and_nothing_else_is():
+    assert all(is_shipped(entry.source) for entry in library().values())
+    assert is_shipped(source("tabu", tenure=12)) and is_shipped(source("restart", reset=("parent",)))
+    changed = source("tabu").replace("view.trace[-self.tenure :]", "view.trace[-self.tenure : -1]")
+    assert changed != source("tabu") and not is_shipped(changed)
+    assert not is_shipped(source("tabu").replace("tenure = 8", "tenure = 8\n    more = 1"))
+    assert not is_shipped(source("tabu", tenure=10**6))  # as harmless as it was tested
+    assert not is_shipped("x =") and not is_shipped("")

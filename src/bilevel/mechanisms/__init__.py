@@ -15,6 +15,9 @@ from typing import Any
 from bilevel.errors import InputError
 from bilevel.mechanism import HOOKS
 
+LARGEST = 10_000  # of a number, and
+MOST_VALUES = 64  # of a tuple's values in a parameter of what may run as shipped
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -48,6 +51,28 @@ def source(name: str, **parameters: Any) -> str:
     except KeyError:
         raise InputError(f"there is no mechanism {name!r}; the library has: {', '.join(library())}") from None
     return rewrite(entry.source, parameters, name)
+
+
+@functools.lru_cache(maxsize=256)
+def is_shipped(text: str) -> bool:
+    """Whether a source text is that of a mechanism of the library, but for the values of its parameters.
+
+    Values have the default's kind and are small, so that what is shipped stays as harmless as it was tested.
+    """
+    try:
+        kind = _class(ast.parse(text))
+        given = {key: ast.literal_eval(node) for key, node in _attributes(kind).items()}
+        entry = next(entry for entry in library().values() if _class(ast.parse(entry.source)).name == kind.name)
+        other = {key: value for key, value in given.items() if repr(value) != repr(entry.parameters.get(key))}
+        return all(map(_is_small, other.values())) and rewrite(entry.source, other, entry.name) == text
+    except (SyntaxError, ValueError, StopIteration, InputError):
+        return False
+
+
+def _is_small(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return len(value) <= MOST_VALUES and all(map(_is_small, value))
+    return isinstance(value, str | bool) or (isinstance(value, int | float) and abs(value) <= LARGEST)
 
 
 def rewrite(text: str, parameters: Mapping[str, Any], name: str = "") -> str:
