@@ -24,8 +24,8 @@ class MachineFailures(Mechanism):
         return (*victims, (trial.candidate, sign)) if sign and not again and trial.number else victims
 
     def propose(self, view: View, parent: Candidate, proposals: tuple[Proposal, ...]) -> tuple[Proposal, ...]:
-        retries = [self._retry(view, candidate, sign) for candidate, sign in (view.memory or ())[-4:]]
-        return (*retries, *proposals)
+        victims = [item for item in (view.memory or ())[-4:] if not view.space.problems(item[0], parent)]
+        return (*(self._retry(view, candidate, sign) for candidate, sign in victims), *proposals)
 
     def advise(self, view: View, briefing: Briefing) -> Briefing:
         if not view.memory:

@@ -35,7 +35,12 @@ class MomentumNudge(Mechanism):
         nudges = {}
         for name, change in proposal.candidate.changes_from(parent).items():
             domain, momentum = view.space.domains[name], self._momentum(view, name)
-            if momentum and isinstance(domain, Float | Int) and domain.check(change.new) is None:
+            if (
+                momentum
+                and name in view.space.active
+                and isinstance(domain, Float | Int)
+                and domain.check(change.new) is None
+            ):
                 aim = domain.at(domain.unit(change.new) + self.rate * momentum)
                 nudges[name] = view.space.clip(name, change.old, aim)
         candidate = proposal.candidate.with_params(**nudges)

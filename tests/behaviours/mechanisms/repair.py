@@ -18,10 +18,12 @@ class Repair(Mechanism):
     sums = (("mix_a", "mix_b"),)
 
     def propose(self, view: View, parent: Candidate, proposals: tuple[Proposal, ...]) -> tuple[Proposal, ...]:
-        return tuple(self._repaired(view, proposal) for proposal in proposals)
+        return tuple(self._repaired(view, parent, proposal) for proposal in proposals)
 
-    def _repaired(self, view: View, proposal: Proposal) -> Proposal:
+    def _repaired(self, view: View, parent: Candidate, proposal: Proposal) -> Proposal:
         candidate, rules = proposal.candidate, []
+        if candidate.changes_from(parent).keys() - set(view.space.active):
+            return proposal  # it changes what is locked or frozen, and cannot be mended
         for name, domain in view.space.domains.items():
             value = candidate.params.get(name)
             if isinstance(domain, Int) and domain.power_of_two and isinstance(value, int) and domain.check(value):
@@ -30,8 +32,7 @@ class Repair(Mechanism):
         for name, by in self.divisible:
             value, divisor = candidate.params.get(name), candidate.params.get(by)
             if isinstance(value, int) and isinstance(divisor, int) and divisor > 0 and value % divisor:
-                multiple = max(round(value / divisor), 1) * divisor
-                candidate = candidate.with_params(**{name: multiple})
+                candidate = candidate.with_params(**{name: max(value // divisor, 1) * divisor})
                 rules.append(f"{name} must be divisible by {by}")
         for group in self.sums:
             values = [candidate.params[name] for name in group if isinstance(candidate.params.get(name), float)]

@@ -20,9 +20,8 @@ class SearchHealth(Mechanism):
         if len(recent) < 3 or not counts:
             return briefing
         total = counts.total()
-        entropy = -sum(n / total * math.log(n / total) for n in counts.values()) / math.log(
-            max(len(view.space.active), 2)
-        )
+        shares = [n / total for n in counts.values()]
+        entropy = sum(share * math.log(1 / share) for share in shares) / math.log(max(len(view.space.active), 2))
         velocity = self._velocity(view, len(recent))
         lines = [f"entropy {entropy:.2f}, breadth {len(counts)}, velocity {velocity:.3g} per trial"]
         if entropy < 0.5:
