@@ -6,26 +6,27 @@ LoopTask(start="fork")                  challenger and control run from the same
 LoopTask(start="continue")              as the founding paper did it: no control, biased
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
+from bilevel.arms import Arm, ledger_of, numbers_of
 from bilevel.budget import Budget, Cost
 from bilevel.codec import content_hash, plain
 from bilevel.errors import InputError, Stopped
-from bilevel.evidence import spread
 from bilevel.lab import Bench, Branch, Traces
 from bilevel.ladder import climb, climb_replay, judged
 from bilevel.loop import Loop, LoopSpec
 from bilevel.mechanism import Guest
 from bilevel.objective import Objective
 from bilevel.researcher import Researcher
+from bilevel.shadow import Advice
 from bilevel.space import Candidate, Derived, Space
 from bilevel.surfaces import Surface, Test
 from bilevel.task import Rung
 from bilevel.trace import Trace
-from bilevel.trial import Climb, Count, Run, Status, Trial, merge
+from bilevel.trial import Climb, Run, Shadow, Status, Trial, merge
 from bilevel.view import Below
 
 
@@ -171,8 +172,10 @@ class LoopTask:
         control = self._search(bench.parent, bench, "control")
         return self._report(bench, challenger, control, candidate)
 
-    def _search(self, candidate: Candidate, bench: Bench, arm: str) -> "Arm":
+    def _search(self, candidate: Candidate, bench: Bench, arm: str) -> Arm:
         spec, lab = self.surface.write(self.inner, candidate), bench.lab
+        if arm != "control":
+            spec = _watching(spec, frozenset(self._credited(candidate, bench.parent)))
         at = 0 if bench.state is None else len(lab.traces.trace(bench.state, spec.task.objective))
         branch = Branch(f"{bench.branch}/{bench.number}.{arm}", spec.name, bench.state, at)
         loop = Loop(spec, lab, branch)
@@ -189,11 +192,12 @@ class LoopTask:
             best=_best(lab.traces, spec, branch.id),
             margin=_leaf_trace(lab.traces, spec, branch.id).noise.margin,
             cost=sum((trial.cost for trial in own), Cost()),
-            ledger=merge(*(_ledger(trial) for trial in own)),
+            ledger=merge(*(ledger_of(trial) for trial in own)),
             trials=tuple(_leaf_trace(lab.traces, spec, branch.id)[len(_leaf_trace(lab.traces, spec, bench.state)) :]),
+            shadows=_shadows(lab.traces, spec, bench.state, branch.id),
         )
 
-    def _report(self, bench: Bench, challenger: "Arm", control: "Arm | None", candidate: Candidate) -> Run:
+    def _report(self, bench: Bench, challenger: Arm, control: Arm | None, candidate: Candidate) -> Run:
         arms = [challenger] if control is None else [challenger, control]
         cost = sum((arm.cost for arm in arms), Cost())
         if challenger.best is None:
@@ -209,11 +213,15 @@ class LoopTask:
             "tests": [plain(test) for test in self._tests(candidate, bench.parent)],
             "spread": 0.0 if control is None else challenger.spread(control, leaf(self.inner).task.objective),
             "simpler": bench.parent is not None and len(candidate.files) < len(bench.parent.files),
-            "ledger": {name: _numbers(hooks) for name, hooks in challenger.ledger.items()},
+            "ledger": {name: numbers_of(hooks) for name, hooks in challenger.ledger.items()},
         }
         inert = self._inert(challenger, candidate, bench.parent)
+        unshown = self._unshown(challenger, candidate, bench.parent)
         if inert:
             data["discredit"] = f"inert: {', '.join(inert)} changed no decision, so no gain is credited"
+        elif unshown:
+            said = "; ".join(f"the advice of {name}: {advice}" for name, advice in unshown.items())
+            data["discredit"] = f"not shown yet to matter, so no gain is credited: {said}"
         return Run(
             "cycle",
             0,
@@ -224,46 +232,21 @@ class LoopTask:
             state=better.branch,
         )
 
-    def _inert(self, arm: "Arm", candidate: Candidate, parent: Candidate | None) -> list[str]:
+    def _inert(self, arm: Arm, candidate: Candidate, parent: Candidate | None) -> list[str]:
         names = self._credited(candidate, parent)
         return [name for name in names if not any(count.decisive for count in arm.ledger.get(name, {}).values())]
+
+    def _unshown(self, arm: Arm, candidate: Candidate, parent: Candidate | None) -> dict[str, Advice]:
+        """The mechanisms that did no more than advise a researcher that costs something, whose drafts differed without
+        the advice no more often than when it was asked again."""
+        found = {name: arm.advice_alone(name) for name in self._credited(candidate, parent)}
+        return {name: advice for name, advice in found.items() if advice is not None and not advice.live}
 
     def _tests(self, candidate: Candidate, parent: Candidate | None) -> tuple[Test, ...]:
         return () if parent is None else self.surface.tests(candidate, parent)
 
     def _credited(self, candidate: Candidate, parent: Candidate | None) -> tuple[str, ...]:
         return () if parent is None else self.surface.credited(candidate, parent)
-
-
-@dataclass(frozen=True)
-class Arm:
-    """What one arm of a run did: its branch, the innermost best before and after, its cost, ledger and
-    innermost trials."""
-
-    name: str
-    branch: str
-    before: float | None
-    best: float | None
-    margin: float
-    cost: Cost
-    ledger: Mapping[str, Mapping[str, Count]]
-    trials: tuple[Trial, ...]
-
-    def spread(self, control: "Arm", objective: Objective) -> float:
-        """How far apart the bests of two arms come by chance alone; see `evidence.spread`."""
-        mine, other = ([trial.score for trial in arm.trials] for arm in (self, control))
-        return spread(objective, self.before, mine, other)
-
-    def summary(self, credited: tuple[str, ...]) -> dict[str, object]:
-        """What is stored of it; trial by trial where mechanisms must prove that they mattered."""
-        return {
-            "trials": [_signals(trial, credited) for trial in self.trials] if credited else [],
-            "branch": self.branch,
-            "before": self.before,
-            "best": self.best,
-            "evaluations": self.cost.evaluations,
-            "seconds": self.cost.seconds,
-        }
 
 
 def nest(
@@ -353,6 +336,28 @@ def _leaf_trace(traces: Traces, spec: LoopSpec, branch: str | None) -> Trace:
     return Trace(objective) if found is None else traces.trace(found, objective)
 
 
+def _watching(spec: LoopSpec, names: frozenset[str]) -> LoopSpec:
+    """The loops of a nesting with mechanisms on trial whose advice is measured in every trial."""
+    task = spec.task
+    if isinstance(task, LoopTask):
+        task = replace(task, inner=_watching(task.inner, names))
+    return replace(spec, task=task, watched=spec.watched | names) if names else spec
+
+
+def _shadows(traces: Traces, spec: LoopSpec, before: str | None, after: str | None) -> tuple[tuple[Shadow, ...], ...]:
+    """What was asked on the side in the trials of a loop, and of the loops within, between two states of its search."""
+    found: list[tuple[Shadow, ...]] = []
+    while True:
+        old, new = (
+            Trace(spec.task.objective) if branch is None else traces.trace(branch, spec.task.objective)
+            for branch in (before, after)
+        )
+        found += [trial.shadows for trial in new[len(old) :] if trial.shadows]
+        if not isinstance(spec.task, LoopTask):
+            return tuple(found)
+        spec, before, after = spec.task.inner, old.state, new.state
+
+
 def _best(traces: Traces, spec: LoopSpec, branch: str | None) -> float | None:
     incumbent = _leaf_trace(traces, spec, branch).incumbent
     return None if incumbent is None else incumbent.score
@@ -362,30 +367,3 @@ def _loop_task(spec: LoopSpec) -> LoopTask:
     if not isinstance(spec.task, LoopTask):
         raise InputError(f"loop {spec.name!r} is the innermost one: there is nothing inside it")
     return spec.task
-
-
-def _ledger(trial: Trial) -> Mapping[str, Mapping[str, Count]]:
-    """A trial's own ledger and those of the loops that ran within it."""
-    deeper = [
-        {name: {hook: Count(*numbers) for hook, numbers in hooks.items()} for name, hooks in run.data["ledger"].items()}
-        for run in trial.runs
-        if "ledger" in run.data
-    ]
-    return merge(trial.ledger, *deeper)
-
-
-def _signals(trial: Trial, credited: tuple[str, ...]) -> dict[str, object]:
-    """What a trial was and what the credited mechanisms did in it: process signals only."""
-    return {
-        "number": trial.number,
-        "author": trial.proposal.author[:60],
-        "candidate": trial.candidate.id,
-        "changes": {name: [change.old, change.new] for name, change in trial.changes.items()},
-        "score": trial.score,
-        "keep": trial.decision.keep,
-        "ledger": {name: _numbers(trial.ledger[name]) for name in credited if name in trial.ledger},
-    }
-
-
-def _numbers(hooks: Mapping[str, Count]) -> dict[str, list[int]]:
-    return {hook: [c.calls, c.touched, c.decisive, c.faults] for hook, c in hooks.items()}

@@ -1,0 +1,75 @@
+"""What one arm of a fork did, and what of it is stored."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bilevel.budget import Cost
+from bilevel.evidence import spread
+from bilevel.objective import Objective
+from bilevel.shadow import Advice, advice_of
+from bilevel.trial import Count, Shadow, Trial, merge
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What one arm of a run did: its branch, the innermost best before and after, its cost, ledger, innermost
+    trials, and what was asked on the side at all its levels."""
+
+    name: str
+    branch: str
+    before: float | None
+    best: float | None
+    margin: float
+    cost: Cost
+    ledger: Mapping[str, Mapping[str, Count]]
+    trials: tuple[Trial, ...]
+    shadows: tuple[tuple[Shadow, ...], ...] = ()
+
+    def advice_alone(self, name: str) -> Advice | None:
+        """What was asked on the side about a mechanism that changed decisions by its advice only; None for others."""
+        decisive = [hook for hook, count in self.ledger.get(name, {}).items() if count.decisive]
+        return advice_of(name, self.shadows) if decisive == ["advise"] else None
+
+    def spread(self, control: "Arm", objective: Objective) -> float:
+        """How far apart the bests of two arms come by chance alone; see `evidence.spread`."""
+        mine, other = ([trial.score for trial in arm.trials] for arm in (self, control))
+        return spread(objective, self.before, mine, other)
+
+    def summary(self, credited: tuple[str, ...]) -> dict[str, object]:
+        """What is stored of it; trial by trial where mechanisms must prove that they mattered."""
+        return {
+            "trials": [_signals(trial, credited) for trial in self.trials] if credited else [],
+            "branch": self.branch,
+            "before": self.before,
+            "best": self.best,
+            "evaluations": self.cost.evaluations,
+            "seconds": self.cost.seconds,
+        }
+
+
+def ledger_of(trial: Trial) -> Mapping[str, Mapping[str, Count]]:
+    """A trial's own ledger and those of the loops that ran within it."""
+    deeper = [
+        {name: {hook: Count(*numbers) for hook, numbers in hooks.items()} for name, hooks in run.data["ledger"].items()}
+        for run in trial.runs
+        if "ledger" in run.data
+    ]
+    return merge(trial.ledger, *deeper)
+
+
+def _signals(trial: Trial, credited: tuple[str, ...]) -> dict[str, object]:
+    """What a trial was and what the credited mechanisms did in it: process signals only."""
+    return {
+        "number": trial.number,
+        "author": trial.proposal.author[:60],
+        "candidate": trial.candidate.id,
+        "changes": {name: [change.old, change.new] for name, change in trial.changes.items()},
+        "score": trial.score,
+        "keep": trial.decision.keep,
+        "ledger": {name: numbers_of(trial.ledger[name]) for name in credited if name in trial.ledger},
+    }
+
+
+def numbers_of(hooks: Mapping[str, Count]) -> dict[str, list[int]]:
+    """A mechanism's ledger as it is stored with a run."""
+    return {hook: [c.calls, c.touched, c.decisive, c.faults] for hook, c in hooks.items()}
