@@ -5,332 +5,331 @@ contract holds in the cases tried, not that the mechanism is useful.
 """
 
 import copy
-import sys
+import re
 import time
-import traceback
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
-from bilevel.budget import Budget
 from bilevel.codec import content_hash
-from bilevel.fold import Fold, Record
-from bilevel.lab import Lab
-from bilevel.loop import Loop, LoopSpec
+from bilevel.errors import GuestError
 from bilevel.mechanism import HOOKS, Guest, Mechanism, overridden
-from bilevel.situations import (
-    RUNGS,
-    Bowl,
-    Case,
-    Walk,
-    cases,
-    made_trial,
-    view_of,
-)
-from bilevel.space import Candidate, Space
-from bilevel.trial import Fault, Proposal, Run, Status, Step, Trial, TurnedBack
+from bilevel.outside import changed_in_host, host_picture, kept_state, state_of
+from bilevel.questions import nonsense, questions
+from bilevel.rollout import judge, search_with
+from bilevel.saying import frames, holds_nan, raised, refusal_hint, said, situation
+from bilevel.situations import Case, cases, view_of
+from bilevel.trial import Proposal
 from bilevel.view import Briefing, View
+from bilevel.watch import StillRunning, Watch, pace
 
-SECONDS = 1.0  # for all hooks over the long trace, CPU time of this process
+__all__ = ["check_mechanism", "said"]
+
+SECONDS = 1.0  # for all hooks over the long trace, CPU time of the reference machine
+TIMES = 2  # what is too slow is measured again, and the best counts
+PATIENCE = 4.0  # seconds for all of one hook's questions in one case; it is ended there
 MOST_MEMORY = 1_000_000  # characters of a memory's repr after the long trace
-MOST_ADVICE = 40_000  # characters added to a briefing
 MOST_PROBLEMS = 12
-ROLLOUT = 16  # trials of the small loop in which a mechanism is put in force
+SHRINK = (2, 3, 4, 6, 9, 13, 20, 30)  # so many trials may show already what a longer trace showed
+NOT_A_NUMBER = re.compile(r"(?<![\w.])-?(?:nan|inf)(?![\w.])")
+
+Found = tuple[str, str, str]  # hook, kind of problem, sentence
 
 
-# ---- mechanisms ----
-
-
-def check_mechanism(make: Callable[[], Mechanism]) -> list[str]:
+def check_mechanism(make: Callable[[], Mechanism], watch: Watch | None = None) -> list[str]:
     """What is wrong with a mechanism, at most 12 sentences; `make` gives a new instance each time.
 
-    Each sentence says in which hook and situation, what was expected, what came, and the line where there is one.
+    Each sentence says in which hook and in which of the situations, the smallest that shows it, what was expected, what
+    came, and the line where there is one. `watch` ends what never ends.
     """
+    watch = watch or Watch()
     try:
-        mechanism = make()
+        with watch.over("the text itself, before any hook is called", 3 * PATIENCE):
+            mechanism = make()
+    except StillRunning as error:
+        return [f"it cannot be made: {_still(error)}"]
+    except GuestError as error:
+        return [f"it cannot be made: {error}"]
     except Exception as error:
         return [f"it cannot be made: {said(error)}"]
     hooks = overridden(mechanism)
     wrong = _check_declarations(mechanism)
     if not hooks:
         return [*wrong, f"it overrides no hook, so it would never be called; the hooks are: {', '.join(HOOKS)}"]
-    problems: dict[tuple[str, str], str] = {}
-    turned_back_all: list[bool] = []
-    for case in cases(numeric_only="numeric" in mechanism.needs):
-        for hook, kind, text in _check_case(make, hooks, case, turned_back_all):
-            problems.setdefault((hook, kind), f"{hook}, with {case.name}: {text}")
-    wrong += problems.values()
-    if turned_back_all and all(turned_back_all):
-        wrong.append(
-            "propose: it turned back all of several fresh, different proposals in every situation; compare only the "
-            "parameters that a proposal changes: unchanged ones always equal earlier values"
-        )
-    return (wrong or _check_rollout(make))[:MOST_PROBLEMS]
+    suite = _Suite(make, hooks, watch)
+    host, state = host_picture(), state_of(mechanism)
+    numeric = isinstance(mechanism.needs, frozenset) and "numeric" in mechanism.needs
+    wrong += suite.run([*cases(numeric_only=numeric)], mechanism)
+    wrong += changed_in_host(host)
+    wrong += kept_state(mechanism, state) if not wrong else []
+    if not wrong:
+        wrong = _check_rollout(make, mechanism, watch)
+    return [*wrong, *changed_in_host(host)][:MOST_PROBLEMS]
 
 
 def _check_declarations(mechanism: Mechanism) -> list[str]:
     found = []
     if not isinstance(mechanism.needs, frozenset) or not mechanism.needs <= {"numeric", "advice"}:
-        found.append(f'needs must be a frozenset of "numeric" and "advice" or empty, not {mechanism.needs!r}')
+        found.append(f'needs must be a frozenset of "numeric" and "advice" or empty, not {mechanism.needs!r:.80}')
     if not isinstance(mechanism.domain, str):
-        found.append(f"domain must be a text of a word or two, not {mechanism.domain!r}")
+        found.append(f"domain must be a text of a word or two, not {mechanism.domain!r:.80}")
     return found
 
 
-def _check_case(
-    make: Callable[[], Mechanism], hooks: tuple[str, ...], case: Case, turned_back_all: list[bool]
-) -> Iterator[tuple[str, str, str]]:
-    """(hook, kind, sentence) for whatever goes wrong in one case."""
-    small = len(case.trace) <= 100
-    first, second, began = make(), make(), time.process_time()
-    before = content_hash([*case.trace]) if small else ""
-    memory: Any = None
-    if "remember" in hooks:
-        try:
-            memory = yield from _remembered(first, second, case, small)
-        except _Failed:
-            return
-    view = view_of(case, memory)
-    for hook in hooks:
-        if hook == "remember":
-            continue
-        for question in _questions(hook, case):
-            yield from _check_answer(first, second, hook, view, question, turned_back_all, small)
-    seconds = time.process_time() - began
-    if small and content_hash([*case.trace]) != before:
-        yield (
-            "a hook",
-            "mutated",
-            "the records of earlier trials were changed; make new ones with dataclasses.replace",
-        )
-    if not small and seconds > SECONDS:
-        yield (
-            "all hooks", "slow",
-            f"one call of each took {seconds:.1f} s in all, and must take under {SECONDS:g} s: keep running totals in "
-            "remember instead of going through the whole trace",
-        )  # fmt: skip
-    if not small and len(repr(memory)) > MOST_MEMORY:
-        yield ("remember", "large", f"the memory has {len(repr(memory)):,} characters, more than {MOST_MEMORY:,}")
+def _still(error: StillRunning) -> str:
+    line = f": it was at line {error.line} then" if error.line else ""
+    return f"it did not end within {error.seconds:.1f} s of CPU time{line}; a loop in it may never end"
+
+
+def _check_rollout(make: Callable[[], Mechanism], mechanism: Mechanism, watch: Watch) -> list[str]:
+    """Put in force in a small loop: faults that only a real search brings out, and proposals that never change."""
+    try:
+        with watch.over("a small loop", 3 * PATIENCE):
+            return judge(search_with(lambda _: make(), Guest("mechanism", "")), "mechanism")
+    except StillRunning as error:
+        return [f"in a small loop: {_still(error)}"]
+    except Exception as error:
+        if not frames(mechanism, error):
+            raise  # the loop's own failure: what a guest raises in a hook is a fault
+        return [f"in a small loop: {raised(mechanism, error)}"]
 
 
 class _Failed(Exception):
     """A hook failed in a way that makes the other hooks' checks meaningless."""
 
 
-def _remembered(
-    first: Mechanism, second: Mechanism, case: Case, small: bool
-) -> Generator[tuple[str, str, str], None, Any]:
-    """The memory after the case's trace; a generator that yields problems and returns the memory."""
-    memory: Any = None
-    other: Any = None
-    began = time.process_time()
-    for trial in case.trace:
-        if time.process_time() - began > SECONDS:
-            text = f"{trial.number} calls took more than {SECONDS:g} s in all, and each must take constant time"
-            yield ("remember", "slow", text)
-            raise _Failed
-        saved = _copied(memory) if small else None
+@dataclass
+class _Suite:
+    """One mechanism in all situations, and what was seen over all of them."""
+
+    make: Callable[[], Mechanism]
+    hooks: tuple[str, ...]
+    watch: Watch
+    turned_back: list[str] = field(default_factory=list)  # a reason for each time that all drafts were; "" where not
+    memories: list[Any] = field(default_factory=list)  # after each trial of the small situations
+    ended: bool = False  # a hook never ends: nothing more is tried
+
+    def run(self, situations: list[Case], mechanism: Mechanism) -> list[str]:
+        problems: dict[tuple[str, str], str] = {}
+        for case in situations:
+            for hook, kind, text in self.check(case):
+                if (hook, kind) not in problems:
+                    smaller = self.shrunk(case, hook, kind)
+                    short = situation(smaller.trace, smaller.space.active)
+                    problems[hook, kind] = f"{hook}, with {case.name} ({short}): {text}"
+            if self.ended:
+                break
+        return [*problems.values(), *(self.over_all(mechanism) if not self.ended else [])]
+
+    def shrunk(self, case: Case, hook: str, kind: str) -> Case:
+        """The same situation after as few trials as show the problem too."""
+        if self.ended or kind in ("slow", "large") or len(case.trace) > 100:
+            return case
+        for length in SHRINK:
+            if length >= len(case.trace):
+                return case
+            fewer = _Suite(self.make, self.hooks, self.watch)
+            if any(found[:2] == (hook, kind) for found in fewer.check(case.upto(length))):
+                return case.upto(length)
+        return case
+
+    def over_all(self, mechanism: Mechanism) -> Iterator[str]:
+        """What no single situation shows."""
+        if self.turned_back and all(self.turned_back):
+            yield (
+                "propose: it turned back all of several fresh, different proposals in every situation (the reason it "
+                f"gave: {self.turned_back[0]!r:.120}); compare only the parameters that a proposal changes: unchanged "
+                "ones always equal earlier values"
+            )
+        forgot = "remember" in self.hooks and self.memories and all(memory is None for memory in self.memories)
+        if forgot and not _hands_on(mechanism):
+            yield "remember: it returned None after every trial, so view.memory stays None: return the new memory"
+
+    def check(self, case: Case) -> Iterator[Found]:
+        """(hook, kind, sentence) for whatever goes wrong in one case."""
+        small = len(case.trace) <= 100
+        first, second = self.make(), self.make()
+        before = content_hash([*case.trace]) if small else ""
+        memory: Any = None
         try:
-            after = first.remember(memory, trial)
-            other = second.remember(other, trial) if small else None
+            if "remember" in self.hooks:
+                with self.watch.over(f"remember, with {case.name}", PATIENCE):
+                    memory = yield from self.remembered(first, second, case, small)
+            for hook in self.hooks:
+                if hook != "remember":
+                    with self.watch.over(f"{hook}, with {case.name}", PATIENCE):
+                        yield from self.answers(first, second, hook, case, memory, small)
+        except StillRunning as error:
+            self.ended = True
+            long = "" if small else ", or goes through the whole trace: keep running totals in remember instead"
+            hook = _hook_at(self.make(), error.line) if error.line else "a hook"
+            yield (hook, "endless", _still(error) + long)
+            return
+        except _Failed:
+            return
+        if small and content_hash([*case.trace]) != before:
+            text = "the records of earlier trials were changed; make new ones with dataclasses.replace"
+            yield ("a hook", "mutated", text)
+        if not small and len(repr(memory)) > MOST_MEMORY:
+            yield ("remember", "large", f"the memory has {len(repr(memory)):,} characters, more than {MOST_MEMORY:,}")
+        if not small:
+            yield from self.speed(case, memory)
+
+    def answers(
+        self, first: Mechanism, second: Mechanism, hook: str, case: Case, memory: Any, small: bool
+    ) -> Iterator[Found]:
+        view = view_of(case, memory)
+        for question in questions(hook, case):
+            yield from self.answer(first, second, hook, view, question, small)
+
+    def speed(self, case: Case, memory: Any) -> Iterator[Found]:
+        """Whether one call of each hook over the long trace is fast, beside this machine's own pace."""
+        hooks = [hook for hook in self.hooks if hook != "remember"]
+        best: dict[str, float] = {}
+        for _ in range(TIMES):
+            here, mechanism, view, took = pace(), self.make(), view_of(case, memory), {}
+            for hook in hooks:
+                began = time.thread_time()
+                for question in questions(hook, case):
+                    _quietly(getattr(mechanism, hook), view, *question)
+                took[hook] = (time.thread_time() - began) / max(here, pace())
+            best = took if not best or sum(took.values()) < sum(best.values()) else best
+            if sum(best.values()) <= SECONDS:
+                return
+        slowest = max(best, key=lambda hook: best[hook])
+        text = (
+            f"one call of each hook took {sum(best.values()):.1f} s of CPU time in all (as on the machine where the "
+            f"limit was set), and must take under {SECONDS:g} s: keep running totals in remember instead of going "
+            "through the whole trace"
+        )
+        yield (slowest, "slow", text)
+
+    def remembered(self, first: Mechanism, second: Mechanism, case: Case, small: bool) -> Generator[Found, None, Any]:
+        """The memory after the case's trace; a generator that yields problems and returns the memory."""
+        memory: Any = None
+        other: Any = None
+        limit, began = SECONDS * pace() if not small else 0.0, time.thread_time()
+        for trial in case.trace:
+            if not small and time.thread_time() - began > TIMES * limit:
+                text = f"{trial.number} calls took more than {TIMES * SECONDS:g} s in all, and each must take constant"
+                yield ("remember", "slow", f"{text} time: keep totals and a bounded list, not all that ever was")
+                raise _Failed
+            saved = _copied(memory) if small else None
+            try:
+                after = first.remember(memory, trial)
+                other = second.remember(other, trial) if small else None
+            except Exception as error:
+                yield ("remember", f"raised {type(error).__name__}", raised(first, error))
+                raise _Failed from None
+            if small and not _same(saved, memory) and not holds_nan(memory):
+                text = f"it changed the memory it was given ({saved!r:.80} became {memory!r:.80}); return a new one"
+                yield ("remember", "mutated", text)
+                raise _Failed
+            memory = after
+            if small:
+                self.memories.append(memory)
+        if small and holds_nan(memory):
+            text = f"the memory holds nan ({memory!r:.80}), which equals nothing, itself included; use None"
+            yield ("remember", "nan", text)
+        elif small and not _same(memory, other):
+            text = f"two instances remember different things of one trace ({memory!r:.80} and {other!r:.80})"
+            text += "; nothing may be kept on self, in the class or in the module, and a memory must be comparable (==)"
+            yield ("remember", "impure", text)
+        return memory
+
+    def answer(
+        self, first: Mechanism, second: Mechanism, hook: str, view: View, question: tuple[Any, ...], small: bool
+    ) -> Iterator[Found]:
+        before, saved = content_hash(question) if small else "", _copied(view.memory) if small else None
+        try:
+            answer = _tuple(getattr(first, hook)(view, *question))
+            again = _tuple(getattr(first, hook)(view, *question)) if small else answer
+            elsewhere = _tuple(getattr(second, hook)(view, *question)) if small else answer
         except Exception as error:
-            yield ("remember", f"raised {type(error).__name__}", _raised(first, error))
-            raise _Failed from None
-        if small and not _same(saved, memory):
-            text = f"it changed the memory it was given ({saved!r:.80} became {memory!r:.80}); return a new one"
-            yield ("remember", "mutated", text)
-            raise _Failed
-        memory = after
-    if small and not _same(memory, other):
-        text = f"two instances remember different things of one trace ({memory!r:.80} and {other!r:.80})"
-        yield ("remember", "impure", f"{text}; nothing may be kept on self, and chance must come from view.rng(name)")
-    return memory
+            yield (hook, f"raised {type(error).__name__}", raised(first, error))
+            return
+        if small and content_hash(question) != before:
+            yield (hook, "mutated", "it changed its arguments; return changed copies (dataclasses.replace)")
+        if small and not _same(saved, view.memory) and not holds_nan(saved):
+            yield (hook, "mutated memory", "it changed view.memory; only remember makes a memory, and always a new one")
+        wrong = nonsense(hook, view, question, answer)
+        if wrong:
+            yield (hook, wrong, wrong + refusal_hint(wrong, answer))
+            return
+        if not _same(answer, again) or not _same(answer, elsewhere):
+            other = again if not _same(answer, again) else elsewhere
+            text = f"equal questions got different answers ({_differing(answer, other)})"
+            yield (
+                hook, "impure",
+                f"{text}; keep nothing on self, in the class or in the module, take chance from view.rng(name), and "
+                "give random_state=view.seed to what wants one",
+            )  # fmt: skip
+        if hook == "propose":
+            yield from self.proposals(view, question, answer)
+        if hook == "advise":
+            yield from _check_advice(question[0], answer)
+
+    def proposals(self, view: View, question: tuple[Any, ...], answer: tuple[Proposal, ...]) -> Iterator[Found]:
+        parent, proposals = question
+        old = {proposal.candidate.id for proposal in proposals}
+        own = [proposal for proposal in answer if proposal.candidate.id not in old and not proposal.dropped]
+        if len(own) > 2 and len({proposal.candidate.id for proposal in own}) == 1:
+            values = dict(own[0].candidate.params)
+            yield ("propose", "identical", f"its {len(own)} own proposals are one and the same: {values!r:.200}")
+        wrong = [view.space.problems(proposal.candidate, parent) for proposal in own]
+        if own and all(wrong):
+            reasons = "; ".join(wrong[0][:3])
+            names = "" if "there is no parameter" not in reasons else f" (there are: {', '.join(view.space.domains)})"
+            yield (
+                "propose", "unfit",
+                f"none of its {len(own)} own proposals may be tried: {reasons}{names}; take names from "
+                "view.space.active, and values from view.space.domains[name].at(0 to 1) or view.space.step",
+            )  # fmt: skip
+        if len(proposals) > 3 and len(view.trace) and view.space.domains:
+            kept = any(not proposal.dropped for proposal in answer)
+            reasons = next((proposal.dropped for proposal in answer if proposal.dropped), "none")
+            self.turned_back.append("" if kept else reasons)
 
 
-def _check_answer(
-    first: Mechanism,
-    second: Mechanism,
-    hook: str,
-    view: View,
-    question: tuple[Any, ...],
-    turned_back_all: list[bool],
-    small: bool,
-) -> Iterator[tuple[str, str, str]]:
-    before, saved = content_hash(question) if small else "", _copied(view.memory) if small else None
+def _hook_at(mechanism: Mechanism, line: int) -> str:
+    """The method that holds a line of a guest's text."""
+    functions = {n: f.__code__ for n, f in vars(type(mechanism)).items() if hasattr(f, "__code__")}
+    before = [(code.co_firstlineno, name) for name, code in functions.items() if code.co_firstlineno <= line]
+    return max(before)[1] if before else "a hook"
+
+
+def _check_advice(briefing: Briefing, answer: Briefing) -> Iterator[Found]:
+    new = [block for block in answer.blocks if block not in briefing.blocks]
+    for block in new:
+        found = NOT_A_NUMBER.search(block.text)
+        if found:
+            text = f"the advice says {found[0]!r} ({block.text!r:.100}); leave out what is not a number"
+            yield ("advise", "nan", text)
+
+
+def _hands_on(mechanism: Mechanism) -> bool:
+    """Whether `remember` gives back what it was given, as one does that remembers nothing on purpose."""
+    case, probe = next(case for case in cases(numeric_only=True) if len(case.trace)), ("a memory",)
     try:
-        answer = _tuple(getattr(first, hook)(view, *question))
-        again = _tuple(getattr(first, hook)(view, *question)) if small else answer
-        elsewhere = _tuple(getattr(second, hook)(view, *question)) if small else answer
-    except Exception as error:
-        yield (hook, f"raised {type(error).__name__}", _raised(first, error))
+        return mechanism.remember(probe, case.trace[0]) is probe
+    except Exception:  # it expected a memory of its own kind
+        return False
+
+
+def _quietly(hook: Callable[..., Any], *question: Any) -> None:
+    try:
+        hook(*question)
+    except Exception:  # it was told where it was tried first
         return
-    if small and content_hash(question) != before:
-        yield (hook, "mutated", "it changed its arguments; return changed copies (dataclasses.replace)")
-    if small and not _same(saved, view.memory):
-        yield (hook, "mutated memory", "it changed view.memory; only remember makes a memory, and always a new one")
-    if not _same(answer, again) or not _same(answer, elsewhere):
-        text = f"equal questions got different answers ({answer!r:.80} and {(again, elsewhere)!r:.80})"
-        yield (hook, "impure", f"{text}; keep nothing on self, and take chance from view.rng(name)")
-    wrong = _nonsense(hook, view, question, answer)
-    if wrong:
-        yield (hook, wrong, wrong)
-    elif hook == "propose":
-        yield from _check_proposals(question[1], answer)
-        if len(question[1]) > 3 and len(view.trace):
-            turned_back_all.append(not any(not proposal.dropped for proposal in answer))
 
 
-def _check_proposals(proposals: tuple[Proposal, ...], answer: tuple[Proposal, ...]) -> Iterator[tuple[str, str, str]]:
-    old = {proposal.candidate.id for proposal in proposals}
-    own = [proposal.candidate for proposal in answer if proposal.candidate.id not in old]
-    if len(own) > 2 and len({candidate.id for candidate in own}) == 1:
-        changed = dict(own[0].params)
-        yield ("propose", "identical", f"its {len(own)} own proposals are one and the same: {changed!r:.200}")
-    for proposal in answer:
-        if proposal.dropped and proposal.candidate.id in old and not isinstance(proposal.dropped, str):
-            yield ("propose", "reason", f"a reason for dropping must be a text, not {proposal.dropped!r:.80}")
-
-
-def _nonsense(hook: str, view: View, question: tuple[Any, ...], answer: Any) -> str | None:
-    """What the loop's own fold says against an answer."""
-    fold: Any = Fold([(Guest("mechanism", ""), _Echo(answer))], 1_000_000)
-    record = Record()
-    names = tuple(rung.name for rung in RUNGS)
-    match hook:
-        case "select":
-            fold.select(view, *question, record)
-        case "constrain":
-            fold.constrain(view, *question, record)
-        case "advise":
-            fold.advise(view, *question, record)
-        case "propose":
-            fold.propose(view, *question, record, lambda proposal, reason: None)
-        case "plan":
-            fold.plan(view, *question, names, record)
-        case _:
-            fold.decide(view, *question, record)
-    if record.faults:
-        return record.faults[0].message
-    if hook == "advise" and isinstance(answer, Briefing) and sum(len(b.text) for b in answer.blocks) > MOST_ADVICE:
-        return f"all advice together must be at most {MOST_ADVICE:,} characters"
-    return None
-
-
-class _Echo(Mechanism):
-    """Gives a ready-made answer in every hook, so that the fold judges an answer without asking the guest again."""
-
-    def __init__(self, answer: Any) -> None:
-        self.answer = answer
-
-    def select(self, view: View, parent: Candidate) -> Any:
-        return self.answer
-
-    def advise(self, view: View, briefing: Briefing) -> Any:
-        return self.answer
-
-    def constrain(self, view: View, space: Space) -> Any:
-        return self.answer
-
-    def propose(self, view: View, parent: Candidate, proposals: tuple[Proposal, ...]) -> Any:
-        return self.answer
-
-    def plan(self, view: View, proposal: Proposal, partial: tuple[Run, ...], steps: tuple[Step, ...]) -> Any:
-        return self.answer
-
-    def decide(self, view: View, trial: Trial) -> Any:
-        return self.answer
-
-
-def _questions(hook: str, case: Case) -> Iterator[tuple[Any, ...]]:
-    """What a hook is asked, apart from the view."""
-    proposals = tuple(Proposal(candidate, "a fresh idea", "fixture") for candidate in case.fresh)
-    steps = (Step("quick"), Step("full"))
-    ok = Run("quick", 0, Status.OK, {"loss": 0.5})
-    if hook == "select":
-        yield (case.parent,)
-    elif hook == "advise":
-        yield (Briefing(),)
-        back = TurnedBack(case.fresh[0].id, "already measured as trial 3 (score 0.5)", "fixture")
-        yield (Briefing(guidance="be bold", attempt=1, turned_back=(back,)),)
-    elif hook == "constrain":
-        yield (case.space,)
-    elif hook == "propose":
-        for some in (proposals, proposals[:1], ()):
-            yield (case.parent, some)
-    elif hook == "plan":
-        yield (proposals[0], (), steps)
-        yield (proposals[0], (ok,), steps[1:])
-        yield (proposals[0], (ok, Run("full", 0, Status.TIME_OUT)), ())
-    else:
-        number = len(case.trace)
-        for status, loss in ((Status.OK, 0.4), (Status.OUT_OF_MEMORY, None), (Status.PRUNED, None)):
-            yield (made_trial(number, case.parent, case.fresh[0], case.space, status, loss),)
-
-
-def _check_rollout(make: Callable[[], Mechanism]) -> list[str]:
-    """Put in force in a small loop: faults that only a real search brings out, and proposals that never change."""
-    spec = LoopSpec(
-        "rollout", Bowl(), Walk(), (Guest("mechanism", ""),), budget=Budget(trials=ROLLOUT), load=lambda _: make()
-    )
-    try:
-        trace = Loop(spec, Lab()).run()
-    except Exception as error:
-        mechanism = make()
-        if not _frames(mechanism, error):
-            raise  # the loop's own failure: what a guest raises in a hook is a fault
-        return [f"in a loop of {ROLLOUT} trials: {_raised(mechanism, error)}"]
-    faults: list[Fault] = [fault for trial in trace for fault in trial.faults if "view.ask" not in fault.message]
-    found = [f"{fault.hook}, in a loop of {ROLLOUT} trials: {fault.message}" for fault in faults[:3]]
-    own = [back for trial in trace for back in trial.turned_back if back.author == "mechanism"]
-    again = [back for back in own if back.reason.startswith("already measured")]
-    distinct = {back.candidate for back in again}
-    if len(again) > 3 * len(distinct):
-        found.append(
-            f"propose, in a loop of {ROLLOUT} trials: it proposed the same {len(distinct)} candidate(s) {len(again)} "
-            "times although they were measured; make the choice depend on view.trace, view.number or view.memory"
-        )
-    overruled = [trial for trial in trace if trial.overruled]
-    if 2 * len(overruled) > len(trace):
-        reasons = [back.reason for trial in overruled for back in trial.turned_back]
-        found.append(
-            f"propose, in a loop of {ROLLOUT} trials: it turned back every draft in {len(overruled)} of them, though "
-            f"all were fresh, so the host had to overrule it; for example: {reasons[0]:.200}"
-        )
-    return found
-
-
-def _raised(mechanism: Mechanism, error: Exception) -> str:
-    """What a guest raised, where, and what may mend it."""
-    frames = _frames(mechanism, error)
-    place = f" (line {frames[-1].lineno}{f': {frames[-1].line}' if frames[-1].line else ''})" if frames else ""
-    return f"it raised {said(error)}{place}{_hint(error)}"
-
-
-def _frames(mechanism: Mechanism, error: Exception) -> list[traceback.FrameSummary]:
-    """The mechanism's own frames in a traceback."""
-    own = getattr(sys.modules.get(type(mechanism).__module__), "__file__", None)
-    frames = traceback.extract_tb(error.__traceback__)
-    return [frame for frame in frames if frame.filename.startswith("<mechanism") or frame.filename == own]
-
-
-def said(error: Exception) -> str:
-    """An error as a message names it: its kind, and what it says."""
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-
-
-def _hint(error: Exception) -> str:
-    thing = getattr(error, "obj", None)
-    if isinstance(error, AttributeError) and type(thing).__module__.startswith("bilevel."):
-        names = [name for name in dir(thing) if not name.startswith("_")]
-        return f"; a {type(thing).__name__} has: {', '.join(names)}"
-    if isinstance(error, MemoryError):
-        return "; it may use about a gigabyte, Python and all packages included"
-    if isinstance(error, KeyError):
-        return "; parameters differ from task to task: ask view.space.active, or use .get"
-    if isinstance(error, ValueError | ZeroDivisionError | OverflowError):
-        return "; values and scores may be 0, equal or missing: use space.step and domain.unit, or test first"
-    if isinstance(error, TypeError):
-        return "; a score is None where a trial failed; values are numbers, texts, flags or tuples, never source text"
-    return ""
+def _differing(a: Any, b: Any) -> str:
+    """Two answers, from a little before the place where their texts part."""
+    one, other = repr(a), repr(b)
+    same = next((i for i, (x, y) in enumerate(zip(one, other, strict=False)) if x != y), min(len(one), len(other)))
+    start = max(0, same - 30)
+    dots = "..." if start else ""
+    return f"{dots}{one[start : start + 80]} and {dots}{other[start : start + 80]}"
 
 
 def _tuple(answer: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bilevel.budget import Cost
@@ -30,11 +30,18 @@ NUMERIC: Mapping[str, Domain] = {
     "pair": Choice(((0.8, 0.95), (0.9, 0.95), (0.9, 0.99))),
     "bias": Bool(),
     "edition": Int(1, 3, locked=True),
+    "shift": Float(-1.0, 1.0),
+    "warmup": Int(0, 100),
+    "decay": Float(1e-12, 0.1, log=True),
+    "heads": Choice((1, 2, 4)),
+    "device": Choice(("left", "right"), locked=True),
 }
 BASELINE = Candidate(
     {"momentum": 0.0, "rate": 0.02, "layers": 4, "width": 64, "batch": 256, "shape": "flat", "pair": (0.8, 0.95),
-     "bias": False, "edition": 1}
+     "bias": False, "edition": 1, "shift": 0.0, "warmup": 0, "decay": 1e-12, "heads": 1, "device": "left"}
 )  # fmt: skip
+SMALL: Mapping[str, Domain] = {"kind": Choice(("old", "new"))}
+NUMERIC_WAY_OUT = 'if that cannot work, declare needs = frozenset({"numeric"})'
 DERIVED: Mapping[str, Domain] = {name: Derived() for name in ("carrier", "domain", "hooks", "newest", "order")}
 
 
@@ -49,9 +56,15 @@ class Case:
     fresh: tuple[Candidate, ...]  # candidates that were never tried
     relative: bool = False
 
+    def upto(self, length: int) -> "Case":
+        """The same situation after fewer trials."""
+        trace = self.trace.upto(length)
+        return replace(self, trace=trace, parent=trace.current or self.parent)
+
 
 def cases(numeric_only: bool) -> Iterator[Case]:
-    """All situations; without `numeric_only` also an outer loop's, whose parameters cannot be set."""
+    """All situations, small ones first; without `numeric_only` also two where no parameter can be set: an outer loop's
+    and that of a task of files."""
     space = Space(NUMERIC)
     fresh = tuple(_drawn(space, f"fresh {n}") for n in range(6))
     mixed = mixed_trace(space, 40)
@@ -59,10 +72,12 @@ def cases(numeric_only: bool) -> Iterator[Case]:
     yield Case("one trial", mixed_trace(space, 1), space, BASELINE, fresh)
     yield Case("trials that all failed", _failing(space), space, BASELINE, fresh)
     yield Case("equal scores and no noise", _flat(space), space, BASELINE, fresh)
+    yield _smallest()
     yield Case("40 trials of every kind", mixed, space, mixed.current or BASELINE, fresh)
     frozen = space.freeze([name for name in space.active if name != "shape"], "a test")
     yield Case("all but one parameter frozen", mixed, frozen, mixed.current or BASELINE, fresh)
     if not numeric_only:
+        yield _files()
         yield _derived()
     long = mixed_trace(space, LONG)
     yield Case(f"{LONG:,} trials", long, space, long.current or BASELINE, fresh)
@@ -158,6 +173,30 @@ def _flat(space: Space) -> Trace:
     return trace
 
 
+def _smallest() -> Case:
+    """A task of one parameter with two values, both of which were tried."""
+    space = Space(SMALL)
+    old, new = Candidate({"kind": "old"}), Candidate({"kind": "new"})
+    trace = Trace(OBJECTIVE) + made_trial(0, old, old, space, loss=1.0, keep=True)
+    trace = trace + made_trial(1, old, new, space, loss=0.9, keep=True)
+    return Case("a task of one parameter", trace, space, new, (old,))
+
+
+def _files() -> Case:
+    """The trace of a task whose candidates are files: there is no parameter."""
+
+    def of(number: int) -> Candidate:
+        return Candidate({}, {"train.py": f"steps = {number}\n"})
+
+    trace = Trace(OBJECTIVE) + made_trial(0, of(0), of(0), Space({}), loss=1.0, keep=True)
+    for number in range(1, 5):
+        parent, loss = trace.current or of(0), None if number == 2 else 1.0 - 0.1 * number
+        status = Status.EXIT if loss is None else Status.OK
+        trace = trace + made_trial(number, parent, of(number), Space({}), status, loss, keep=number == 3)
+    name = f"a task of files, which has no parameters ({NUMERIC_WAY_OUT})"
+    return Case(name, trace, Space({}), trace.current or of(0), tuple(of(number) for number in range(20, 26)))
+
+
 def _derived() -> Case:
     """The trace of an outer level, where parameters are features of the candidate's files."""
 
@@ -177,7 +216,7 @@ def _derived() -> Case:
         status = Status.INVALID_METRIC if loss is None else Status.OK
         trace = trace + made_trial(number, parent, of(number), Space(DERIVED), status, loss, keep=number == 5)
     fresh = tuple(of(number) for number in range(20, 26))
-    name = 'an outer loop, whose parameters cannot be set (if that cannot work, declare needs = frozenset({"numeric"}))'
+    name = f"an outer loop, whose parameters cannot be set ({NUMERIC_WAY_OUT})"
     return Case(name, trace, Space(DERIVED), trace.current or of(0), fresh, relative=True)
 
 

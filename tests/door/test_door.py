@@ -23,6 +23,7 @@ def said(text: str) -> str:
 
 
 PROPOSE = "def propose(self, view, parent, proposals):\n"
+ADVISE = "def advise(self, view, briefing):\n    return briefing.with_block('rule', f'{len(str(view.memory))}')"
 FAILURES = {
     "a parameter that does not exist": (
         rule("def constrain(self, view, space):\n    return space.freeze(['TOTAL_BATCH'], 'rule')"),
@@ -96,7 +97,7 @@ FAILURES = {
             "seen = []\ndef advise(self, view, briefing):\n    self.seen.append(1)\n"
             "    return briefing.with_block('rule', str(len(self.seen)))"
         ),
-        ["advise", "equal questions got different answers", "keep nothing on self"],
+        ["line 6: self.seen.append(...) keeps state on self", "view.memory"],
     ),
     "a fallback that hides that nothing was loaded": (
         rule(
@@ -112,7 +113,7 @@ FAILURES = {
     "a memory that is mutated": (
         rule(
             "def remember(self, memory, trial):\n    memory = memory if memory is not None else []\n"
-            "    memory.append(trial.number)\n    return memory"
+            "    memory.append(trial.number)\n    return memory\n" + ADVISE
         ),
         ["remember", "it changed the memory it was given", "return a new one"],
     ),
@@ -177,7 +178,7 @@ FAILURES = {
             "    return [Proposal(parent.with_params(**{name: view.space.domains[name].at(0.5)}))]",
             HEAD + "from bilevel.trial import Proposal\n",
         ),
-        ["cannot be set", 'frozenset({"numeric"})'],
+        ["has no parameters", 'frozenset({"numeric"})', "may all be empty"],
     ),
     "advice without end": (
         rule("def advise(self, view, briefing):\n    return briefing.with_block('rule', 'x' * 30_000)"),
@@ -186,7 +187,7 @@ FAILURES = {
     "time that grows with the square of the trace": (
         rule(
             "def remember(self, memory, trial):\n"
-            "    return sorted([*(memory or []), *range(2000)], key=lambda x: -x)[:200000]"
+            "    return sorted([*(memory or []), *range(2000)], key=lambda x: -x)[:200000]\n" + ADVISE
         ),
         ["remember, with 1,000 trials", "each must take constant time"],
     ),
@@ -262,7 +263,7 @@ def test_a_mechanism_that_never_ends_is_killed(monkeypatch):
 
 
 def test_a_mechanism_that_takes_all_memory_is_stopped():
-    text = rule("def remember(self, memory, trial):\n    return [0] * (2**28)")
+    text = rule("def remember(self, memory, trial):\n    return [0] * (2**28)\n" + ADVISE)
     assert "MemoryError (line 5" in said(text)
 
 
@@ -284,7 +285,7 @@ def test_a_hook_that_ends_the_process_is_the_mechanisms_fault():
 def test_a_failure_of_the_suite_itself_is_never_a_refusal(monkeypatch, tmp_path):
     text = rule("def select(self, view, parent):\n    return parent  # judged by a broken suite")
     crash = "import sys; sys.path.insert(0, sys.argv[1]); from bilevel import admission; "
-    broken = crash + "admission.check_mechanism = lambda make: [][1]; admission.child()"
+    broken = crash + "admission.check_mechanism = lambda make, watch: [][1]; admission.child()"
     monkeypatch.setattr(admission, "CHILD", broken)
     with pytest.raises(HarnessError, match=r"conformance suite failed(.|\n)*IndexError"):
         admit(text)
