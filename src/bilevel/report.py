@@ -10,10 +10,39 @@ from bilevel.lab import Records, Traces
 from bilevel.levels import leaf, levels_of
 from bilevel.loop import LoopSpec
 from bilevel.noise import Noise
+from bilevel.shadow import AGAIN, WITHOUT, Tally, advice_of, aside_of
 from bilevel.trace import Trace
 from bilevel.trial import Count, Trial, merge
 
 Ledger = Mapping[str, Mapping[str, Count]]
+
+
+@dataclass(frozen=True)
+class AsideCost:
+    """What models were asked on the side, to see whether advice matters; part of the levels' costs.
+
+    `unpriced`: so many of the calls have no known price and are not in `money`, US dollars.
+    """
+
+    calls: int = 0
+    tokens: int = 0
+    money: float = 0.0
+    unpriced: int = 0
+
+
+@dataclass(frozen=True)
+class AdviceLedger:
+    """How often drafts differed without a mechanism's advice, and where the same text was asked again.
+
+    `chance` is that of such a difference, or a greater one, if the advice has no effect; `live`: small enough (see
+    `shadow`).
+    """
+
+    without: Tally
+    again: Tally
+    chance: float
+    live: bool
+    cost: AsideCost
 
 
 @dataclass(frozen=True)
@@ -38,6 +67,7 @@ class MechanismTrial:
     money: float | None = None
     own_calls: int = 0  # that it asked for itself while it was tried, first on this trial's branches
     own_tokens: int = 0
+    advice: AdviceLedger | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +131,8 @@ class Summary:
     mechanisms: tuple[MechanismTrial, ...]
     static: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
     curve: tuple[float, ...] = ()
+    advice: Mapping[str, AdviceLedger] = field(default_factory=dict)  # of mechanisms in force from the first trial
+    asked_aside: AsideCost = AsideCost()
 
 
 def own_trials(records: Records, level: str) -> list[tuple[str, Trial]]:
@@ -129,6 +161,7 @@ def summarise(records: Records, spec: LoopSpec, *, folder: str = "", state: str 
     gain = None if baseline is None or found is None or found.score is None else objective.gain(baseline, found.score)
     calls = records.calls()
     levels = [loop.name for loop in levels_of(spec)] + ["judge"] * any(call.level == "judge" for call in calls)
+    shadowed = [(branch.id, t) for branch in records.branches() for t in records.trials(branch.id) if t.shadows]
     root = Traces(records).trace("root", spec.task.objective) if records.branches() else Trace(spec.task.objective)
     return Summary(
         task=task.name,
@@ -154,12 +187,14 @@ def summarise(records: Records, spec: LoopSpec, *, folder: str = "", state: str 
         repetition=_repetition([trial for _, trial in inner]),
         in_force=_in_force(spec, root),
         mechanisms=tuple(
-            _mechanism_trial(branch, trial, calls)
+            _mechanism_trial(branch, trial, calls, shadowed)
             for branch, trial in own_trials(records, "mechanisms")
             if trial.number > 0
         ),
         static=_static(spec, inner),
         curve=_curve(inner, objective.minimize),
+        advice=_static_advice(spec, shadowed, calls),
+        asked_aside=_aside_cost([call for call in calls if aside_of(call.purpose)]),
     )
 
 
@@ -220,7 +255,31 @@ def _static(spec: LoopSpec, inner: list[tuple[str, Trial]]) -> dict[str, dict[st
     return {name: _numbers(hooks) for name, hooks in ledger.items() if name in names}
 
 
-def _mechanism_trial(branch: str, trial: Trial, calls: Sequence[CallSummary]) -> MechanismTrial:
+def _static_advice(
+    spec: LoopSpec, shadowed: Sequence[tuple[str, Trial]], calls: Sequence[CallSummary]
+) -> dict[str, AdviceLedger]:
+    found = {guest.name: _advice(guest.name, shadowed, calls) for guest in leaf(spec).mechanisms}
+    return {name: ledger for name, ledger in found.items() if ledger is not None}
+
+
+def _advice(name: str, shadowed: Sequence[tuple[str, Trial]], calls: Sequence[CallSummary]) -> AdviceLedger | None:
+    found = advice_of(name, [trial.shadows for _, trial in shadowed])
+    if found is None:
+        return None
+    own = {(b, trial.number) for b, trial in shadowed if any(s.mechanism == name for s in trial.shadows)}
+    kinds = (AGAIN, f"{WITHOUT} {name}")
+    cost = _aside_cost([c for c in calls if (c.branch, c.trial) in own and aside_of(c.purpose) in kinds])
+    return AdviceLedger(found.without, found.again, found.chance, found.live, cost)
+
+
+def _aside_cost(calls: Sequence[CallSummary]) -> AsideCost:
+    cost = sum((call.cost for call in calls), Cost())
+    return AsideCost(len(calls), cost.tokens, cost.money, sum(call.money is None for call in calls))
+
+
+def _mechanism_trial(
+    branch: str, trial: Trial, calls: Sequence[CallSummary], shadowed: Sequence[tuple[str, Trial]]
+) -> MechanismTrial:
     changed = trial.candidate.files_changed_from(trial.parent)
     name = changed[0] if changed else ""
     place = ("mechanisms", branch, trial.number)
@@ -249,6 +308,7 @@ def _mechanism_trial(branch: str, trial: Trial, calls: Sequence[CallSummary]) ->
         money=None if any(call.money is None for call in written) else sum(call.cost.money for call in written),
         own_calls=len(own),
         own_tokens=sum(call.cost.tokens for call in own),
+        advice=_advice(name, [(b, t) for b, t in shadowed if b.startswith(arms_of_it)], calls),
     )
 
 

@@ -17,6 +17,7 @@ from bilevel.cli.printing import (
     LEVEL_TITLES,
     console,
     jsonable,
+    print_advice,
     print_json,
     print_ledger,
     print_mechanism,
@@ -254,6 +255,10 @@ def _show_trial(trial: Trial, as_json: bool) -> None:
     for name, hooks in trial.ledger.items():
         out.print(f"ledger of {name}", markup=False)
         print_ledger(out, jsonable(hooks))
+    for shadow in trial.shadows:
+        asked = f"without the advice of {shadow.mechanism}" if shadow.mechanism else "again with the same text"
+        away = "" if shadow.distance is None else f", {shadow.distance:.2g} of the scale away"
+        out.print(f"asked {asked}: {shadow.how}{away}", highlight=False, markup=False)
 
 
 def _show_mechanism(run: Opened, name: str, as_json: bool) -> None:
@@ -263,7 +268,8 @@ def _show_mechanism(run: Opened, name: str, as_json: bool) -> None:
         known = sorted({m.name for m in summary.mechanisms} | set(summary.static)) or ["none"]
         raise InputError(f"this run has no mechanism {name!r}; it has: {', '.join(known)}")
     if as_json:
-        print_json({"trials": [jsonable(m) for m in trials], "ledger": jsonable(summary.static.get(name, {}))})
+        ledger, advice = summary.static.get(name, {}), summary.advice.get(name)
+        print_json({"trials": [jsonable(m) for m in trials], "ledger": jsonable(ledger), "advice": jsonable(advice)})
         return
     out = console()
     for mechanism in trials:
@@ -271,6 +277,8 @@ def _show_mechanism(run: Opened, name: str, as_json: bool) -> None:
     if name in summary.static:
         out.print(f"mechanism {name}, in force from the first trial, no control", markup=False)
         print_ledger(out, summary.static[name])
+        if name in summary.advice:
+            print_advice(out, name, summary.advice[name])
     faults = [f for _, t in own_trials(run.folder.store, leaf(run.spec).name) for f in t.faults if f.guest == name]
     for fault in faults[:10]:
         out.print(f"fault in {fault.hook}: {fault.message}", highlight=False, markup=False)

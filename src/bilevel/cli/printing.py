@@ -12,7 +12,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 
 from bilevel.codec import plain
-from bilevel.report import LevelCost, MechanismTrial, Summary, sparkline
+from bilevel.report import AdviceLedger, AsideCost, LevelCost, MechanismTrial, Summary, sparkline
 
 LEVEL_TITLES = {"inner": "level 1 (inner)", "settings": "level 1.5 (settings)", "mechanisms": "level 2 (mechanisms)"}
 
@@ -104,6 +104,28 @@ def print_ledger(console: Console, ledger: Mapping[str, Mapping[str, int]]) -> N
     console.print(table if ledger else "  (never called)")
 
 
+def print_advice(console: Console, name: str, advice: AdviceLedger) -> None:
+    """What asking on the side says of a mechanism's advice."""
+    without, again = advice.without, advice.again
+    away = "" if without.distance is None else f", {without.distance:.2g} of the scale away on average"
+    kinds = ", ".join(f"{how} {count}" for how, count in without.how.items())
+    failed = without.failed + again.failed
+    parts = [
+        f"advice of {name}: drafts differed in {without.differed} of {without.asks} asks without it"
+        + (f" ({kinds}{away})" if kinds else ""),
+        f"asking twice with the same text differed in {again.differed} of {again.asks}",
+        f"{'it matters' if advice.live else 'not shown to matter yet'} (p = {advice.chance:.2g})",
+        *([f"{failed} asks without a usable answer"] if failed else []),
+        _aside_text(advice.cost),
+    ]
+    console.print(f"  {'; '.join(parts)}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _aside_text(cost: AsideCost) -> str:
+    money = "price unknown" if cost.unpriced else f"{cost.money:.4f} US dollars"
+    return f"{cost.calls} calls, {cost.tokens:,} tokens, {money}"
+
+
 def _print_repetition(console: Console, summary: Summary) -> None:
     r = summary.repetition
     console.print(
@@ -119,6 +141,8 @@ def _print_mechanisms(console: Console, summary: Summary, sources: bool) -> None
             f"\n[bold]mechanism {escape(name)}[/], in force from the first trial, no control", highlight=False
         )
         print_ledger(console, ledger)
+        if name in summary.advice:
+            print_advice(console, name, summary.advice[name])
     shown: dict[str, int] = {}  # source -> the trial that it was printed with
     for mechanism in summary.mechanisms:
         before = shown.setdefault(mechanism.source, mechanism.trial)
@@ -139,6 +163,8 @@ def print_mechanism(console: Console, mechanism: MechanismTrial, unit: str, sour
     if source and mechanism.source:
         console.print(Syntax(mechanism.source, "python", background_color="default", word_wrap=True))
     print_ledger(console, mechanism.ledger)
+    if mechanism.advice is not None:
+        print_advice(console, mechanism.name, mechanism.advice)
     if mechanism.pairs:
         arms = f"challenger {_number(mechanism.challenger_best)}, control {_number(mechanism.control_best)}"
         gain = f"gain against its control {_number(mechanism.gain)} {unit}"
@@ -167,6 +193,9 @@ def _print_costs(console: Console, summary: Summary) -> None:
         table.add_row(title, count, str(cost.kept) if count else "", *own, *(_call_cost(cost) if asked else ()))
     console.print()
     console.print(table)
+    if summary.asked_aside.calls:
+        text = f"of these, asked on the side to see whether advice matters: {_aside_text(summary.asked_aside)}"
+        console.print(text, highlight=False)
     if len(summary.costs) > 1:
         console.print(
             "outer levels measure nothing of their own: a trial of theirs is trials of level 1", highlight=False
