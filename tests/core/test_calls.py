@@ -256,7 +256,7 @@ class Advises(Mechanism):
         return briefing.with_block("me", f"advice {view.number}")
 
 
-@pytest.mark.parametrize(("shadow", "calls", "decisive"), [(0.0, 3, 0), (1.0, 3, 3)])
+@pytest.mark.parametrize(("shadow", "calls", "decisive"), [(0.0, 3, 0), (1.0, 6, 3)])
 def test_advice_to_a_model_counts_where_shadow_asks_come_out_differently(shadow, calls, decisive):
     lab = lab_with(Echo())
     trace = Loop(with_mechanism(Advises, Asks(), shadow=shadow), lab).run()

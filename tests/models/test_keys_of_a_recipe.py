@@ -95,8 +95,8 @@ class Advises(Mechanism):
 """
 
 
-@pytest.mark.parametrize(("shadow", "asked"), [(0.0, 3), (1.0, 6)])
-def test_a_shadow_ask_for_each_mechanism_that_advises(run, shadow, asked):
+@pytest.mark.parametrize(("shadow", "asked"), [(0.0, 3), (1.0, 9)])
+def test_a_shadow_ask_for_each_mechanism_that_advises_and_one_for_the_noise(run, shadow, asked):
     Path("advises.py").write_text(ADVISES)
     server = run(
         inner=f'trials = 3\nlessons = false\nmechanisms = ["advises.py"]\nshadow = {shadow}', settings="redrafts = 0"
