@@ -249,7 +249,7 @@ class Home:
         self, number: int, memory: Memory | None, trials: Sequence[Trial], new: int, reply: list[Any]
     ) -> list[Any]:
         outcomes = reply[-1]
-        if type(outcomes) is not list or len(outcomes) != len(trials):
+        if type(outcomes) is not list or len(outcomes) != len(trials) or not all(map(_is_outcome, outcomes)):
             raise WireError("the sandboxed process did not say what became of each memory")
         answers: list[Any] = []
         last = max((place for place, one in enumerate(outcomes) if one == 1), default=-1)
@@ -269,6 +269,10 @@ class Home:
         self._held[number] = None
         if len(self._held) > MEMORIES * max(1, len(self._loaded)):
             self._gone.append(["memory", self._held.popitem(last=False)[0]])
+
+
+def _is_outcome(data: Any) -> bool:
+    return type(data) is str or (type(data) is int and data in (0, 1))
 
 
 class Answering:

@@ -56,7 +56,7 @@ class Sandbox:
         self.level = level
         self.limits = limits
         self.most_cells = most_cells
-        self._start = start or self._cell
+        self._start = self._cell if start is None else start
         self._lock = threading.Lock()
         self._homes: weakref.WeakValueDictionary[str, Home] = weakref.WeakValueDictionary()
         self._living: set[Home] = set()
@@ -136,7 +136,7 @@ class Sandboxed(Mechanism):
 def _kind(guest: Guest, declared: Any) -> Callable[[Home, int], Mechanism]:
     """A class for what a process says of a mechanism that it made."""
     match declared:
-        case [list(hooks), list(needs), str(domain)] if set(hooks) <= set(HOOKS) and all(type(n) is str for n in needs):
+        case [list(hooks), list(needs), str(domain)] if all(h in HOOKS for h in hooks) and _texts(needs):
             body = {hook: _HOOKS[hook] for hook in hooks} | {"needs": frozenset(needs), "domain": domain}
             return type("Sandboxed", (Sandboxed,), body | {"__module__": f"bilevel_guest_{guest.name}"})
         case [list(), None, _]:
@@ -144,6 +144,10 @@ def _kind(guest: Guest, declared: Any) -> Callable[[Home, int], Mechanism]:
         case [list(), list(), None]:
             raise GuestError(f"mechanism {guest.name!r}: domain must be a text of a word or two")
     raise GuestError(f"mechanism {guest.name!r}: the sandboxed process does not say what it made")
+
+
+def _texts(data: list[Any]) -> bool:
+    return all(type(one) is str for one in data)
 
 
 def _remember(self: Sandboxed, memory: Any, trial: Trial) -> Any:
