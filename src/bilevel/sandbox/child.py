@@ -1,4 +1,4 @@
-"""The sandboxed process itself: `python -P -s -S -B child.py`, started by `starting.py` and by nobody else.
+"""The sandboxed process itself: `python -P -s -S child.py`, started by `starting.py` and by nobody else.
 
 The first line that it reads says what to load and which walls to put up. It loads the modules, puts up the walls, says
 `ready`, and from then on answers one request after the other; guest code runs only behind the walls. Requests and

@@ -7,7 +7,8 @@ FAMILIES = {
         "numpy", "numpy.linalg", "numpy.random", "numpy.fft", "numpy.polynomial", "numpy.ma",
     ),
     "scipy": (
-        "scipy", "scipy.stats", "scipy.optimize", "scipy.linalg", "scipy.spatial", "scipy.special", "scipy.interpolate",
+        "multiprocessing", "scipy", "scipy.stats", "scipy.optimize", "scipy.linalg", "scipy.spatial",
+        "scipy.special", "scipy.interpolate",
         "scipy.cluster.hierarchy", "scipy.cluster.vq", "scipy.integrate", "scipy.signal", "scipy.ndimage",
         "scipy.sparse", "scipy.sparse.linalg", "scipy.fft", "scipy.stats.qmc",
     ),

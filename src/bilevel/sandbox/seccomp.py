@@ -3,7 +3,8 @@
 It is a list of what is allowed, so a call that a later kernel brings is refused too. What computes may use memory
 (never executable), clocks, random numbers, its own signals, and the descriptors that are open; it can open nothing,
 start no process or thread, send no signal to others, and change no limit. Source: the kernel's
-`Documentation/userspace-api/seccomp_filter.rst`; classic BPF is McCanne and Jacobson, "The BSD Packet Filter", USENIX Winter 1993.
+`Documentation/userspace-api/seccomp_filter.rst`; classic BPF is McCanne and Jacobson, "The BSD Packet Filter",
+USENIX Winter 1993.
 """
 
 from __future__ import annotations

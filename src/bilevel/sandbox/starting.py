@@ -98,7 +98,7 @@ class Started:
     def obituary(self) -> str:
         """How it died, once its pipes are closed, and its last words."""
         with contextlib.suppress(subprocess.TimeoutExpired):  # the pipes end a moment before the process does
-            self.process.wait(1.0)
+            self.process.wait(0.25)
         how = self.end() or "it closed its end of the pipe"
         return f"{how}\n{self.tail()}".strip()
 
@@ -139,7 +139,8 @@ def start(setup: Setup) -> Started:
 
 def _spawn(way: str, places: list[str]) -> Started:
     environment = ENVIRONMENT | {name: os.environ[name] for name in _LOADER if name in os.environ}
-    command = [sys.executable, "-P", "-s", "-S", "-B", str(CHILD)]
+    bytecode = ["-B"] if sys.dont_write_bytecode else []  # as the host has it: without any, scipy takes thrice as long
+    command = [sys.executable, "-P", "-s", "-S", *bytecode, str(CHILD)]  # -I would overhear PYTHONHASHSEED
     told, telling = os.pipe() if way == BUBBLEWRAP else (-1, -1)
     try:
         process = subprocess.Popen(

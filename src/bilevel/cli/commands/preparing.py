@@ -83,8 +83,8 @@ def check(target: str = "", *, baseline: bool = True, json: Json = False) -> Non
 
 @app.command
 def doctor(*, json: Json = False) -> None:
-    """Say what this machine offers (isolation, GPU, extras, file system), and the fix for what is missing."""
-    from bilevel.cli.checking import print_doctor
+    """Say what this machine offers (sandbox, GPU, packages, keys, file system), and the fix for what is missing."""
+    from bilevel.cli.doctoring import print_doctor
 
     sys.exit(print_doctor(json))
 
