@@ -9,11 +9,13 @@ memory keeps have no surface yet.
 from pathlib import Path
 
 import pytest
-from searches import FOLDER, text_of
+from searches import FOLDER, search, text_of
 
 from bilevel.admission import admit, read
 from bilevel.mechanism import Guest, load, overridden
 from bilevel.mechanisms import library
+from bilevel.researchers.random import Random
+from bilevel.sandbox.proxy import Sandbox
 from bilevel.testing import check_mechanism
 
 BEHAVIOURS = {
@@ -65,6 +67,7 @@ BEHAVIOURS = {
     "rotation through parameter families by season": ["seasons"],
     "lessons retrieved deterministically, with their ids recorded": ["earlier_lessons"],
 }  # fmt: skip
+WITH_A_RICH_MEMORY = ("islands", "stale_proposals", "factorial_wave")  # candidates, tuples as keys, None
 NAMES = [name for names in BEHAVIOURS.values() for name in names]
 THROUGH_THE_DOOR = ("lazarus", "islands", "pareto", "settled", "gaussian_process_regressor_numpy", "machine_failures")
 
@@ -96,3 +99,10 @@ def test_it_passes_the_door(name):
         pytest.importorskip("numpy")
     admission = admit(text_of(name))
     assert admission.problems == ()
+
+
+@pytest.mark.parametrize("name", WITH_A_RICH_MEMORY)
+def test_it_does_the_same_in_a_process_of_its_own(name):
+    here = search(Random(), name, trials=12)
+    there = search(Random(), name, trials=12, load=Sandbox("limits").load)
+    assert there.fingerprint() == here.fingerprint()

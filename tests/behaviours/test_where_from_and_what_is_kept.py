@@ -6,6 +6,7 @@ import pytest
 from searches import TASK, count, guest, loss, scripted
 
 from bilevel.codec import derive_seed
+from bilevel.mechanism import Guest
 from bilevel.trial import Run, Status
 
 BETTER = [{"decay": 0.4}, {"depth": 5}, {"decay": 0.3}, {"depth": 6}, {"decay": 0.2}, {"depth": 7}]
@@ -156,3 +157,28 @@ def test_a_candidate_that_was_measured_after_a_crash_is_judged_by_its_score():
     trace = scripted(replies, guest("machine_failures"), task=UNLUCKY)
     assert trace[2].decision.keep
     assert not trace[3].decision.keep, trace[3].decision.reason  # much worse than its parent
+
+
+RUN_AGAIN = """
+from bilevel.mechanism import Mechanism
+from bilevel.trial import Status, Step
+
+
+class RunAgain(Mechanism):
+    domain = "fault tolerance"
+
+    def plan(self, view, proposal, partial, steps):
+        if partial and partial[-1].status is Status.INFRASTRUCTURE and len(partial) < 3:
+            return [Step(partial[-1].rung, len(partial))]
+        return steps
+"""
+
+
+@pytest.mark.xfail(
+    reason="a trial stays lost though a mechanism had its lost run repeated on another seed", strict=True
+)
+def test_a_run_that_the_machine_lost_is_planned_again_within_the_trial():
+    trace = scripted([{"decay": 0.2}], Guest("run_again", RUN_AGAIN), task=Flaky())
+    assert [run.status for run in trace[1].runs] == [Status.INFRASTRUCTURE, Status.OK]
+    assert count(trace, "run_again", "plan").decisive == 1
+    assert trace[1].status is Status.OK and trace[1].decision.keep
