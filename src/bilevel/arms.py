@@ -1,10 +1,12 @@
 """What one arm of a fork did, and what of it is stored."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bilevel.budget import Cost
 from bilevel.evidence import spread
+from bilevel.loop import LoopSpec
+from bilevel.mechanism import Guest
 from bilevel.objective import Objective
 from bilevel.shadow import Advice, advice_of
 from bilevel.trial import Count, Shadow, Trial, merge
@@ -45,6 +47,26 @@ class Arm:
             "evaluations": self.cost.evaluations,
             "seconds": self.cost.seconds,
         }
+
+
+@dataclass(frozen=True)
+class Control:
+    """One more arm of a fork: the unchanged loop but for a guest that joins the innermost one, or, without a guest, but
+    for its random numbers: the A/A arm, which shows what chance alone does.
+
+    A guest stands for what an injection brings with it whatever is injected (a restart, or nothing at all): the
+    challenger must beat that too.
+    """
+
+    name: str
+    guest: Guest | None = None
+
+    def applied(self, spec: LoopSpec) -> LoopSpec:
+        """The innermost loop as this arm runs it."""
+        if self.guest is None:
+            return replace(spec, stream=self.name)
+        others = tuple(guest for guest in spec.mechanisms if guest.name != self.guest.name)
+        return replace(spec, mechanisms=(*others, self.guest))
 
 
 def ledger_of(trial: Trial) -> Mapping[str, Mapping[str, Count]]:

@@ -226,7 +226,7 @@ def judged(trial: Trial, trace: Trace, test: Mapping[str, Any], data: Mapping[st
         rung, outcome = "probation", "removed" if trial.decision.keep else found.word
         reason = f"{'left out for good' if trial.decision.keep else 'left out once'}: {found.sentence}"
     elif data.get("discredit"):
-        outcome, reason = "inert", str(data["discredit"])
+        outcome, reason = "inert" if data.get("inert") else "undecided", str(data["discredit"])
     else:
         outcome = "confirmed" if found.confirmed else found.word
     if not data.get("control"):

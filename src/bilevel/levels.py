@@ -6,12 +6,12 @@ LoopTask(start="fork")                  challenger and control run from the same
 LoopTask(start="continue")              as the founding paper did it: no control, biased
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
-from bilevel.arms import Arm, ledger_of, numbers_of
+from bilevel.arms import Arm, Control, ledger_of, numbers_of
 from bilevel.budget import Budget, Cost
 from bilevel.codec import content_hash, plain
 from bilevel.errors import InputError, Stopped
@@ -75,7 +75,8 @@ class LoopTask:
     challenger's best over the control's best, in the unit of the innermost objective; both start from the parent's end
     state with the same seeds, and the search goes on from the better end. With "continue" there is no control: the
     score is the gain over the start of the run, which shrinks as a search converges whatever is changed. `ladder`: the
-    rungs that stand before the live trial, of `BEFORE_THE_TRIAL`.
+    rungs that stand before the live trial, of `BEFORE_THE_TRIAL`. `controls`: further arms of a fork; the score is then
+    the gain over the best of the control and those that have a guest.
     """
 
     inner: LoopSpec
@@ -83,6 +84,7 @@ class LoopTask:
     trials: int
     start: Literal["fork", "continue"] = "fork"
     ladder: frozenset[str] = frozenset(("door",))
+    controls: tuple[Control, ...] = ()
     remembers: bool = field(default=True, init=False)
     rungs: tuple[Rung, ...] = field(default=(Rung("cycle"),), init=False)
 
@@ -116,8 +118,8 @@ class LoopTask:
 
     @property
     def evaluations(self) -> int:
-        """Both arms of a fork; its first run, which has no control, takes half."""
-        return self.trials * self.inner.task.evaluations * (2 if self.start == "fork" else 1)
+        """All arms of a fork; its first run, which has no control, takes one."""
+        return self.trials * self.inner.task.evaluations * (2 + len(self.controls) if self.start == "fork" else 1)
 
     def baseline(self) -> Candidate:
         return self.surface.read(self.inner)
@@ -168,13 +170,18 @@ class LoopTask:
         paired = self.start == "fork" and bench.state is not None and bench.parent is not None
         challenger = self._search(candidate, bench, "challenger" if paired else "only")
         if not paired or bench.parent is None:
-            return self._report(bench, challenger, None, candidate)
+            return self._report(bench, challenger, None, {}, candidate)
         control = self._search(bench.parent, bench, "control")
-        return self._report(bench, challenger, control, candidate)
+        others = {one: self._search(bench.parent, bench, one.name, one.applied) for one in self.controls}
+        return self._report(bench, challenger, control, others, candidate)
 
-    def _search(self, candidate: Candidate, bench: Bench, arm: str) -> Arm:
+    def _search(
+        self, candidate: Candidate, bench: Bench, arm: str, change: Callable[[LoopSpec], LoopSpec] | None = None
+    ) -> Arm:
         spec, lab = self.surface.write(self.inner, candidate), bench.lab
-        if arm != "control":
+        if change is not None:
+            spec = _with_leaf(spec, change)
+        if arm in ("challenger", "only"):
             spec = _watching(spec, frozenset(self._credited(candidate, bench.parent)))
         at = 0 if bench.state is None else len(lab.traces.trace(bench.state, spec.task.objective))
         branch = Branch(f"{bench.branch}/{bench.number}.{arm}", spec.name, bench.state, at)
@@ -197,27 +204,37 @@ class LoopTask:
             shadows=_shadows(lab.traces, spec, bench.state, branch.id),
         )
 
-    def _report(self, bench: Bench, challenger: Arm, control: Arm | None, candidate: Candidate) -> Run:
-        arms = [challenger] if control is None else [challenger, control]
+    def _report(
+        self, bench: Bench, challenger: Arm, control: Arm | None, others: Mapping[Control, Arm], candidate: Candidate
+    ) -> Run:
+        objective, unchanged = leaf(self.inner).task.objective, [*([control] if control else []), *others.values()]
+        arms = [challenger, *unchanged]
         cost = sum((arm.cost for arm in arms), Cost())
         if challenger.best is None:
             return Run("cycle", 0, Status.INVALID_METRIC, cost=cost, log="no trial of the inner loop has a score",
                        state=challenger.branch)  # fmt: skip
-        reference = challenger.before if control is None else control.best
-        gain = 0.0 if reference is None else leaf(self.inner).task.objective.gain(reference, challenger.best)
-        better = challenger if control is None or gain > 0 else control
+        rivals = [arm for arm in unchanged if arm.name not in [one.name for one in others if one.guest is None]]
+        gains = {arm.name: _gain(objective, arm.best, challenger.best) for arm in rivals}
+        gain = min(gains.values()) if gains else _gain(objective, challenger.before, challenger.best)
+        ends = sorted(unchanged, key=lambda arm: -_gain(objective, challenger.best, arm.best))
+        better = ends[0] if ends and _gain(objective, ends[0].best, challenger.best) <= 0 else challenger
+        again = [_gain(objective, control.best, arm.best) for one, arm in others.items() if control and not one.guest]
+        spreads = [challenger.spread(control, objective)] if control else []
         data: dict[str, object] = {
             "arms": {arm.name: arm.summary(self._credited(candidate, bench.parent)) for arm in arms},
             "margin": challenger.margin,
             "control": control is not None,
             "tests": [plain(test) for test in self._tests(candidate, bench.parent)],
-            "spread": 0.0 if control is None else challenger.spread(control, leaf(self.inner).task.objective),
+            "spread": max([*spreads, *map(abs, again)], default=0.0),
+            "gains": gains,
+            "again": again,
             "simpler": bench.parent is not None and len(candidate.files) < len(bench.parent.files),
             "ledger": {name: numbers_of(hooks) for name, hooks in challenger.ledger.items()},
         }
         inert = self._inert(challenger, candidate, bench.parent)
         unshown = self._unshown(challenger, candidate, bench.parent)
         if inert:
+            data["inert"] = inert
             data["discredit"] = f"inert: {', '.join(inert)} changed no decision, so no gain is credited"
         elif unshown:
             said = "; ".join(f"the advice of {name}: {advice}" for name, advice in unshown.items())
@@ -259,16 +276,18 @@ def nest(
     cycles: int,
     start: Literal["fork", "continue"] = "fork",
     ladder: Collection[str] = ("door",),
+    controls: Sequence[Control] = (),
 ) -> LoopSpec:
     """One more level: a loop that searches `inner` through `surface`.
 
     `trials`: trials of the inner loop per run and arm; `cycles`: runs of this loop, its baseline among them. Only the
-    outermost level may fork. `ladder`: the rungs before a mechanism's live trial.
+    outermost level may fork. `ladder`: the rungs before a mechanism's live trial. `controls`: further
+    arms of a fork.
     """
     below = [loop.task for loop in levels_of(inner)]
     if start == "fork" and any(isinstance(task, LoopTask) and task.start == "fork" for task in below):
         raise InputError("only the outermost level may fork; nest the inner one with start='continue'")
-    task = LoopTask(replace(inner, budget=Budget()), surface, trials, start, frozenset(ladder))
+    task = LoopTask(replace(inner, budget=Budget()), surface, trials, start, frozenset(ladder), tuple(controls))
     return LoopSpec(name, task, researcher, budget=Budget(trials=cycles - 1), seed=inner.seed, calibration=1)
 
 
@@ -334,6 +353,18 @@ def standing(traces: Traces, spec: LoopSpec, branch: str | None, depth: int) -> 
 def _leaf_trace(traces: Traces, spec: LoopSpec, branch: str | None) -> Trace:
     found, objective = leaf_branch(traces, spec, branch), leaf(spec).task.objective
     return Trace(objective) if found is None else traces.trace(found, objective)
+
+
+def _with_leaf(spec: LoopSpec, change: Callable[[LoopSpec], LoopSpec]) -> LoopSpec:
+    """The nesting with its innermost loop changed."""
+    if not isinstance(spec.task, LoopTask):
+        return change(spec)
+    return replace(spec, task=replace(spec.task, inner=_with_leaf(spec.task.inner, change)))
+
+
+def _gain(objective: Objective, old: float | None, new: float | None) -> float:
+    """0 where one of the two is missing."""
+    return 0.0 if old is None or new is None else objective.gain(old, new)
 
 
 def _watching(spec: LoopSpec, names: frozenset[str]) -> LoopSpec:

@@ -39,7 +39,8 @@ class LoopSpec:
     on how many seeds the baseline is measured, to know the noise. `lessons_every`: after so many trials a researcher
     that learns is asked for lessons (0 is never). `shadow`: in which share of the trials a researcher that costs
     something is asked once more per mechanism that gives advice, to see whether the advice mattered; for the mechanisms
-    that are `watched`, those on trial, it is in all of them.
+    that are `watched`, those on trial, it is in all of them. `stream`: another one gives guests other random numbers
+    with the same evaluation seeds.
     """
 
     name: str
@@ -53,6 +54,7 @@ class LoopSpec:
     calibration: int = 3
     lessons_every: int = 0
     shadow: float = 0.0
+    stream: str = ""
     watched: frozenset[str] = frozenset()
     load: Callable[[Guest], Mechanism] = load
 
@@ -383,7 +385,7 @@ def view_for(
     limit, words = spec.budget.trials, {**trace.told, **told}
     return View(
         number=number,
-        seed=spec.seed,
+        seed=derive_seed(spec.seed, "stream", spec.stream) if spec.stream else spec.seed,
         brief=words.get("brief", ""),
         objective=spec.task.objective,
         space=space,

@@ -65,8 +65,10 @@ class Outer(Part):
     baseline among them. `mechanisms` are in force on this loop itself. `redrafts`: how often a proposal that was turned
     back (at the door, say) may be mended in the same trial; `repairs`: how often in a row a mechanism that proved inert
     goes back to the model that wrote it. `domains`: fields of knowledge that a mechanism session is pointed at.
-    `ladder`: the rungs that stand before a mechanism's live trial. `proof_share`: the share of this level's trials that
-    may go to forks without a mechanism that is in force, so that evidence on it goes on growing; 0 is no probation.
+    `controls`: further arms of each fork, beside the unchanged loop: it with a restart, with a placebo, or again with
+    other random numbers (A/A). `ladder`: the rungs that stand before a mechanism's live trial. `proof_share`: the share
+    of this level's trials that may go to forks without a mechanism that is in force, so that evidence on it goes on
+    growing; 0 is no probation.
     """
 
     level: Literal["settings", "mechanisms"]
@@ -82,6 +84,7 @@ class Outer(Part):
     repairs: int = Field(1, ge=0, le=8)
     domains: tuple[str, ...] = ()
     ladder: tuple[Literal["door", "replay"], ...] = ("door", "replay")
+    controls: tuple[Literal["restart", "placebo", "again"], ...] = ()
     proof_share: float = Field(0.25, ge=0, le=1)
 
 
@@ -302,6 +305,8 @@ def unread(recipe: Recipe) -> list[str]:
         found += [
             f"outer.{depth}.{key}: level {level.level!r} does not read it" for key in others & level.model_fields_set
         ]
+        if level.controls and level.start != "fork":
+            found.append(f"outer.{depth}.controls: only a level with start = 'fork' reads it")
         if "cycles" in level.model_fields_set and level is not recipe.outer[-1]:
             found.append(f"outer.{depth}.cycles: nothing reads it; the level above says how many trials a cycle has")
     levels: dict[str, str] = {"inner": recipe.inner.researcher}

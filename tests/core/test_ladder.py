@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import pytest
 from tiny import Sources, TinyTask, guest, spec_of
 
+from bilevel.arms import Control
 from bilevel.codec import content_hash
 from bilevel.evidence import Fork, forks_of, verdict
 from bilevel.lab import Lab, MemoryStore
@@ -195,3 +196,57 @@ def test_an_ablation_counts_with_the_sign_turned_round():
     trial = trace[1]
     (fork,) = forks_of([trial], "m0", content_hash(HARMFUL))
     assert fork == Fork(-trial.score, trial.runs[-1].data["spread"])
+
+
+# ---- further controls ----
+
+RESTART = guest("x", "def select(self, view, parent):\n    return view.trace.baseline.candidate").source
+
+
+def with_controls(*names, cycles=4, sources=(STEPS,)):
+    guests = {"restart": Guest("restart", RESTART), "placebo": Guest("placebo", PLACEBO)}
+    spec = outer(sources, cycles=cycles)
+    return replace(spec, task=replace(spec.task, controls=tuple(Control(name, guests.get(name)) for name in names)))
+
+
+def test_each_further_control_is_an_arm_from_the_same_state_and_is_paid_for():
+    spec = with_controls("restart", "placebo", "again")
+    trace, lab = ran(spec)
+    for trial in trace[1:]:
+        arms = trial.runs[-1].data["arms"]
+        assert set(arms) == {"challenger", "control", "restart", "placebo", "again"}
+        assert len({lab.store.branch(arm["branch"]).parent for arm in arms.values()}) == 1
+        assert trial.cost.evaluations == spec.task.evaluations == 5 * 3
+
+
+def test_the_gain_is_over_the_best_of_the_controls_that_have_a_guest():
+    trace, _ = ran(with_controls("restart", "placebo", "again", cycles=6))
+    for trial in trace[1:]:
+        data = trial.runs[-1].data
+        bests = {name: arm["best"] for name, arm in data["arms"].items()}
+        rivals = [bests[name] for name in ("control", "restart", "placebo")]
+        assert trial.score == pytest.approx(min(rivals) - bests["challenger"])
+        assert data["gains"]["placebo"] == data["gains"]["control"]  # a placebo is the control by another name
+    assert any(
+        trial.runs[-1].data["gains"]["restart"] != trial.runs[-1].data["gains"]["control"] for trial in trace[1:]
+    )
+
+
+def test_the_same_loop_again_with_other_random_numbers_shows_what_chance_does_and_widens_the_spread():
+    plain, _ = ran(with_controls(cycles=6))
+    again, _ = ran(with_controls("again", cycles=6))
+    assert any(trial.runs[-1].data["again"][0] != 0.0 for trial in again[1:])
+    first = again[1].runs[-1].data
+    assert first["spread"] == max(plain[1].runs[-1].data["spread"], abs(first["again"][0]))
+    assert first["arms"]["challenger"]["best"] == plain[1].runs[-1].data["arms"]["challenger"]["best"]
+
+
+def test_the_search_goes_on_from_the_best_end_of_all_arms():
+    trace, _ = ran(with_controls("restart", "again", cycles=6))
+    for trial in trace[1:]:
+        arms = trial.runs[-1].data["arms"]
+        best = min(arm["best"] for arm in arms.values())
+        end = next(arm for arm in arms.values() if arm["branch"] == trial.state)
+        assert end["best"] == best
+        if arms["control"]["best"] == best:
+            assert trial.state == arms["control"]["branch"]
