@@ -6,6 +6,7 @@ import pytest
 from proxied import ASKER, BELOW, FILES, STATEFUL, TABU, Channels, FileBowl, Model, guest
 
 from bilevel.budget import Budget
+from bilevel.conformance import check_mechanism
 from bilevel.errors import GuestError, ModelUnavailable, Stopped
 from bilevel.lab import Lab
 from bilevel.levels import nest
@@ -408,3 +409,7 @@ def test_spaces_that_change_with_each_call_do_not_pile_up(near):
         space = Space(view.space.domains, weights={"rate": float(number)})
         assert made.constrain(replace(view, space=space), space).weights == {"rate": float(number)}
     assert len(near.channels[0].side.known.slots) <= 256
+
+
+def test_a_proxy_passes_the_suite_that_its_guest_passes(near):
+    assert check_mechanism(lambda: near.load(TABU)) == check_mechanism(lambda: load(TABU)) == []

@@ -290,7 +290,7 @@ def test_a_lie_is_a_guests_error_and_nothing_else(answer):
     "question",
     [
         None, [], ["file"], ["file", 3], ["file", "0" * 64], ["file", ["a"]], ["id", "unknown"], ["id", [{}, {"a": 1}]],
-        ["id", [{"x": {"{}": {"()": 1}}}, {}]], ["call", [], "p", 0], ["call", None, 3, 0], ["call", [[], None, 1, None]],
+        ["id", [{"x": {"{}": {"()": 1}}}, {}]], ["call", [], "p", 0], ["call", None, 3, 0], ["call", []],
         {"file": 1},
     ],
 )  # fmt: skip

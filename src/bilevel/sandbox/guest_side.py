@@ -25,6 +25,7 @@ from bilevel.view import Briefing, View
 
 Ask = Callable[[Any], Any]
 MOST_ANSWERS = 1_000  # proposals or steps of one answer; the fold takes far fewer
+MOST_SAID = 300  # characters of an error; a stored fault has room for 500, and the line must be among them
 ERRORS = {kind.__name__: kind for kind in (GuestError, ContextOverflow, UnusableReply)}
 
 
@@ -197,7 +198,7 @@ def said(guest: Guest, error: BaseException) -> str:
         text = f"(it cannot be printed: {type(failure).__name__})"
     if not isinstance(error, BilevelError):
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return f"{text[:2000]}{_place(guest, error)}"
+    return f"{text if len(text) <= MOST_SAID else f'{text[:MOST_SAID]} …'}{_place(guest, error)}"
 
 
 def _place(guest: Guest, error: BaseException | None) -> str:
@@ -211,7 +212,7 @@ def _place(guest: Guest, error: BaseException | None) -> str:
         return ""
     lines = guest.source.splitlines()
     text = lines[line - 1].strip() if line <= len(lines) else ""
-    return f" (line {line}{f': {text[:200]}' if text else ''})"
+    return f" (line {line}{f': {text[:120]}' if text else ''})"
 
 
 def _declared(mechanism: Any) -> list[Any]:

@@ -70,6 +70,11 @@ class Lost(Exception):
 class Home:
     """A source's process, shared by all loops that have the source in force. One caller at a time."""
 
+    __slots__ = (
+        "__weakref__", "_cell", "_epoch", "_fresh", "_gone", "_held", "_loaded", "_lock", "_names", "_numbers", "_open",
+        "known", "source", "used",
+    )  # fmt: skip
+
     def __init__(self, source: str, open_cell: Callable[["Home"], Channel]) -> None:
         self.source = source
         self.known = Known(self._send_news)
