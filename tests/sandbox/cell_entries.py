@@ -2,6 +2,8 @@
 
 import os
 
+CWD = os.getcwd()  # asked before the walls close
+
 
 def echo(request, ask):
     return request
@@ -18,7 +20,7 @@ def hostile(request, ask):
 
 
 def environment(request, ask):
-    return {"environ": dict(os.environ), "cwd": os.getcwd(), "hash": hash("a text")}
+    return {"environ": dict(os.environ), "cwd": CWD, "hash": hash("a text")}
 
 
 def question(request, ask):

@@ -111,7 +111,7 @@ def describe(level: str) -> str:
 
 def setup(level: str, entry: str, preload: tuple[str, ...], memory_bytes: int, cpu_seconds: int) -> Setup:
     """How a process of a level is started here. Raises HarnessError where that level cannot be had."""
-    found = probe(level) if len(WAYS[level]) > 1 else Probe(level)  # without a choice, the start itself shows it
+    found = probe(level)
     if found.obstacle:
         raise HarnessError(f"the sandbox cannot be {level!r} here: {found.obstacle}")
     return Setup(entry, WALLS[level], found.way, expanded(preload), memory_bytes, cpu_seconds)

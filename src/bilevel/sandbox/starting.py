@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -175,9 +176,12 @@ def _bubblewrap(places: list[str], telling: int) -> list[str]:
     for place in sorted({os.path.abspath(place) for place in needed if os.path.exists(place)}):
         if not any(place.startswith(f"{above}/") for above in kept):
             kept.append(place)
+    program = shutil.which("bwrap")
+    if program is None:
+        raise HarnessError("bwrap is not installed")
     binds = [word for place in kept for word in ("--ro-bind", place, place)]
     return [
-        "bwrap", "--unshare-all", "--die-with-parent", "--as-pid-1", "--info-fd", str(telling), *binds,
+        program, "--unshare-all", "--die-with-parent", "--as-pid-1", "--info-fd", str(telling), *binds,
         "--dev", "/dev", "--proc", "/proc", "--chdir", "/", "--",
     ]  # fmt: skip
 
