@@ -16,4 +16,4 @@ except ImportError:  # without the extra llm
     pass
 else:
     serve, bilevel, bilevel_json = _models.serve, _models.bilevel, _models.bilevel_json
-    alone = _models.alone
+    alone, process = _models.alone, _models.process
