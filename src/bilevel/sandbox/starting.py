@@ -149,7 +149,9 @@ def _spawn(way: str, places: list[str]) -> Started:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
             cwd="/", env=environment, start_new_session=True, pass_fds=(telling,) if way == BUBBLEWRAP else (),
         )  # fmt: skip
-    except OSError as error:
+    except (OSError, HarnessError) as error:
+        if told >= 0:
+            os.close(told)
         raise HarnessError(f"cannot start a sandboxed process: {error}") from error
     finally:
         if telling >= 0:
