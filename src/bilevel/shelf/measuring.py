@@ -1,0 +1,247 @@
+"""What a run says of a mechanism: its source, its author, and its forks put together into evidence.
+
+A fork is a trial of an outer loop in which challenger and control searched from the same state, and the mechanism is
+what made the difference between them. Searches without a control are no evidence, whatever they came to.
+"""
+
+import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bilevel.codec import content_hash
+from bilevel.errors import InputError
+from bilevel.evidence import Fork, Verdict, spread, verdict
+from bilevel.lab import Records, Traces
+from bilevel.levels import LoopTask, leaf, levels_of
+from bilevel.loop import LoopSpec
+from bilevel.objective import Objective
+from bilevel.report import own_trials
+from bilevel.shelf.found import Found
+from bilevel.shelf.record import Control, Measurement, Origin, Preconditions, Record
+from bilevel.trial import Trial
+
+
+@dataclass(frozen=True)
+class Tested:
+    """One fork in which a mechanism was tried, or (sign -1) left out: `gain` is that of the arm with it over the one
+    without. `inert`: it changed no decision, so nothing is credited."""
+
+    level: str
+    branch: str
+    trial: int
+    source: str  # hash
+    control: Control
+    sign: int
+    gain: float
+    spread: float
+    challenger: float | None
+    against: float | None
+    evaluations: int
+    inert: bool
+    arms: str  # a hash of what both arms measured
+
+    @property
+    def fork(self) -> Fork:
+        return Fork(self.gain, self.spread)
+
+
+@dataclass(frozen=True)
+class Version:
+    """A source that had the name in a run, and where it came from. `trial` is None for one of the recipe."""
+
+    source: str
+    level: str
+    branch: str = ""
+    trial: int | None = None
+    author: str = ""
+    why: str = ""
+    calls: tuple[int, ...] = ()
+
+
+def family(task: str) -> str:
+    """A task's name without its options and remarks: what measurements are put together by."""
+    return task.partition(":")[0].partition(" (")[0]
+
+
+def mechanism_levels(spec: LoopSpec) -> list[LoopSpec]:
+    """The loops of a nesting that search mechanisms."""
+    return [s for s in levels_of(spec) if isinstance(s.task, LoopTask) and s.task.surface.name == "mechanisms"]
+
+
+def versions(records: Records, spec: LoopSpec, name: str) -> list[Version]:
+    """The sources that had a name in a run, those of the recipe first, then in the order in which they were tried."""
+    found = [
+        Version(guest.source, loop.name) for loop in levels_of(spec) for guest in loop.mechanisms if guest.name == name
+    ]
+    calls = records.calls()
+    for loop in mechanism_levels(spec):
+        for branch, trial in own_trials(records, loop.name):
+            if name in trial.candidate.files_changed_from(trial.parent) and name in trial.candidate.files:
+                place = (loop.name, branch, trial.number)
+                numbers = tuple(call.number for call in calls if (call.level, call.branch, call.trial) == place)
+                by, why = trial.proposal.author, trial.proposal.why
+                found.append(Version(trial.candidate.files[name], *place, by, why, numbers))
+    return found
+
+
+def in_force(records: Records, spec: LoopSpec, name: str) -> list[tuple[str, str]]:
+    """Where a mechanism is in force at the end of what is recorded: (level, source)."""
+    now = {loop.name: {guest.name: guest.source for guest in loop.mechanisms} for loop in levels_of(spec)}
+    traces, branch, loop = Traces(records), ("root" if records.branches() else None), spec
+    while branch is not None and isinstance(loop.task, LoopTask):
+        trace = traces.trace(branch, loop.task.objective)
+        if loop in mechanism_levels(spec) and trace.current is not None:
+            below = _below(loop.task)
+            now[below.name] = {str(n): trace.current.files[str(n)] for n in _order(trace.current.params)}
+        branch, loop = trace.state, loop.task.inner
+    return [(level, guests[name]) for level, guests in now.items() if name in guests]
+
+
+def _below(task: LoopTask) -> LoopSpec:
+    """The loop whose mechanisms a surface writes: the next one, or one deeper for each `Inside`."""
+    surface, loop = task.surface, task.inner
+    while hasattr(surface, "surface") and isinstance(loop.task, LoopTask):
+        surface, loop = surface.surface, loop.task.inner
+    return loop
+
+
+def _order(params: Mapping[str, Any]) -> tuple[Any, ...]:
+    order = params.get("order")
+    return order if isinstance(order, tuple) else ()
+
+
+def tested(records: Records, spec: LoopSpec, name: str) -> list[Tested]:
+    """All forks of a run that tested a mechanism of that name, whatever its source was."""
+    objective = leaf(spec).task.objective
+    return [
+        fork
+        for loop in mechanism_levels(spec)
+        for branch, trial in own_trials(records, loop.name)
+        for fork in _forks(loop.name, branch, trial, name, objective)
+    ]
+
+
+def _forks(level: str, branch: str, trial: Trial, name: str, objective: Objective) -> Iterator[Tested]:
+    run = trial.runs[-1] if trial.runs else None
+    if run is None or run.metrics is None or not run.data.get("control"):
+        return
+    arms = run.data["arms"]
+    challenger, against = arms["challenger"], arms["control"]
+    gain = float(run.metrics["gain"])
+    scores = [[one["score"] for one in arm.get("trials", ())] for arm in (challenger, against)]
+    by_chance = run.data.get("spread")
+    chance = spread(objective, challenger["before"], *scores) if by_chance is None else float(by_chance)
+    made = content_hash([[arm["before"], arm["best"], list(map(dict, arm.get("trials", ())))] for arm in arms.values()])
+    idle = str(run.data.get("discredit", "")).startswith("inert")
+    for source, sign, control in _tests(trial, name, run.data.get("tests")):
+        yield Tested(
+            level, branch, trial.number, source, control, sign, gain * sign, chance, challenger["best"],
+            against["best"], run.cost.evaluations, idle and sign > 0, made,
+        )  # fmt: skip
+
+
+def _tests(trial: Trial, name: str, told: Sequence[Mapping[str, Any]] | None) -> list[tuple[str, int, Control]]:
+    """(source hash, sign, control): what a fork tested of a mechanism; -1 where the challenger is without it."""
+    new, old = trial.candidate.files.get(name), trial.parent.files.get(name)
+    if told is not None:
+        return [
+            (
+                str(one["source"]),
+                int(one["sign"]),
+                "its earlier version" if None not in (new, old) and new != old and one["sign"] > 0 else "without it",
+            )
+            for one in told
+            if one["mechanism"] == name
+        ]
+    if new == old:
+        return []
+    if new is None:
+        return [(content_hash(old), -1, "without it")]
+    return [(content_hash(new), 1, "without it" if old is None else "its earlier version")]
+
+
+def judged(forks: Sequence[Tested]) -> Verdict:
+    """What forks say together; those in which the mechanism was inert say nothing."""
+    return verdict(fork.fork for fork in forks if not fork.inert)
+
+
+def measurements(
+    forks: Sequence[Tested], source: str, spec: LoopSpec, *, run: str, date: datetime.date
+) -> tuple[Measurement, ...]:
+    """The forks that tested one source (its hash), put together for each control."""
+    task, found = leaf(spec).task, []
+    controls: tuple[Control, ...] = ("without it", "its earlier version")
+    for control in controls:
+        mine = [fork for fork in forks if fork.source == source and fork.control == control]
+        alive = [fork for fork in mine if not fork.inert]
+        if not mine:
+            continue
+        said = judged(mine)
+        found.append(
+            Measurement(
+                family=family(task.name), task=task.name, harness=task.harness, unit=task.objective.unit,
+                control=control, effect=said.effect, low=said.low if said.forks else None,
+                high=said.high if said.forks else None, forks=len(alive), told=said.forks,
+                inert=len(mine) - len(alive), verdict=said.word, e_value=said.e_value,
+                confirmed=said.confirmed, evaluations=sum(fork.evaluations for fork in mine), date=date, run=run,
+                gains=tuple(fork.gain for fork in alive), spreads=tuple(fork.spread for fork in alive),
+                arms=tuple(sorted(fork.arms for fork in mine)),
+            )
+        )  # fmt: skip
+    return tuple(found)
+
+
+def preconditions(found: Found, kinds: Sequence[str]) -> Preconditions:
+    advice = "advice" in found.needs or "advise" in found.hooks
+    return Preconditions(needs=tuple(sorted(found.needs)), advice=advice, kinds=tuple(kinds))
+
+
+def taken_out(
+    records: Records, spec: LoopSpec, name: str, *, run: Path, recipe: str, trial: int | None = None
+) -> tuple[str, Record]:
+    """A mechanism out of a run: its source, and a record with what the run's forks say of that very source.
+
+    It is the version in force at the end, else the one tried last; or that of one trial. Raises InputError where the
+    run has none of that name.
+    """
+    there = versions(records, spec, name)
+    chosen = [version for version in there if trial is None or version.trial == trial]
+    if not chosen:
+        at = "" if trial is None else f" that was proposed in trial {trial}"
+        raise InputError(f"run {str(run)!r} has no mechanism {name!r}{at}; it has: {', '.join(names(records, spec))}")
+    now = [source for _, source in in_force(records, spec, name)]
+    version = next((v for v in reversed(chosen) if not now or v.source in now), chosen[-1])
+    first = next(v for v in there if v.source == version.source)
+    found = Found(name, "file", version.source, str(run))
+    store = run / "run.sqlite3"
+    date = datetime.datetime.fromtimestamp(store.stat().st_mtime, datetime.UTC).date()
+    inner = leaf(spec)
+    record = Record(
+        source_hash=found.source_hash,
+        title=found.title[:500],
+        author=(first.author or "the recipe")[:500],
+        created=date,
+        origin=Origin(
+            run=run.resolve().name, recipe=recipe, task=inner.task.name, seed=spec.seed, level=first.level,
+            branch=first.branch, trial=first.trial, calls=first.calls,
+        ),
+        preconditions=preconditions(found, sorted({type(d).__name__ for d in inner.task.space.domains.values()})),
+        parameters={key: repr(value)[:500] for key, value in found.parameters.items()},
+        evidence=measurements(
+            tested(records, spec, name), found.source_hash, spec, run=run.resolve().name, date=date
+        ),
+    )  # fmt: skip
+    return version.source, record
+
+
+def names(records: Records, spec: LoopSpec) -> list[str]:
+    """The mechanisms that a run speaks of: of its recipe, tried, or only climbing."""
+    found = {guest.name for loop in levels_of(spec) for guest in loop.mechanisms}
+    for loop in levels_of(spec):
+        for _, trial in own_trials(records, loop.name):
+            found |= {climb.mechanism for climb in trial.climbs}
+            if loop in mechanism_levels(spec):
+                found |= set(trial.candidate.files) | set(trial.parent.files)
+    return sorted(found)

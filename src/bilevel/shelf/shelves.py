@@ -1,0 +1,137 @@
+"""The places where mechanisms lie, and how one is found by its name.
+
+    shipped:NAME    with the program
+    project:NAME    in the folder `mechanisms` of the current folder
+    user:NAME       in the user library (`places.user_folder`)
+    package:NAME    brought by an installed Python package (`packages`); package:DISTRIBUTION/NAME where two bring one
+    ./FILE.py       a file
+
+A plain NAME is the shipped one where there is one: so what a shipped recipe names means the same everywhere. Else it is
+the one that has this name; where several have, a qualified name is needed. Nothing is imported or run to find it.
+"""
+
+from collections import Counter
+from pathlib import Path
+
+from bilevel import mechanisms
+from bilevel.errors import InputError
+from bilevel.shelf.found import ORIGINS, Found
+from bilevel.shelf.packages import brought
+from bilevel.shelf.places import project_folder, user_folder
+from bilevel.shelf.record import Record, parsed, text_of
+
+SEARCHED = {  # place -> what it is called in a sentence
+    "project": "the project's folder",
+    "user": "the user library",
+    "package": "the installed packages",
+}
+
+
+def find(name: str) -> Found:
+    """The mechanism of that name, qualified or plain, or the one in a .py file. Raises InputError where there is none,
+    where several are meant, or where it cannot be read."""
+    found = _file(Path(name)) if name.endswith(".py") else _named(name)
+    if found.problem:
+        raise InputError(f"mechanism {name!r} ({found.place}) cannot be used: {found.problem}")
+    return found
+
+
+def every() -> dict[str, Found]:
+    """All mechanisms that there are, those that cannot be used too, by the shortest name that means them."""
+    found = [one for origin in ORIGINS for one in on(origin)]
+    plain = Counter(one.name for one in found if one.origin != "shipped")
+    ships = set(mechanisms.library())
+    return {_label(one, plain[one.name] > 1 or one.name in ships, found): one for one in found}
+
+
+def on(origin: str) -> list[Found]:
+    """What lies in one of the four places, by name."""
+    if origin == "shipped":
+        return [_shipped(name) for name in mechanisms.library()]
+    if origin == "package":
+        return brought()
+    return in_folder(project_folder() if origin == "project" else user_folder(), origin)
+
+
+def in_folder(folder: Path, origin: str) -> list[Found]:
+    """The mechanisms in a folder: each NAME.py, but for names with a leading underscore, with its NAME.toml."""
+    try:
+        paths = sorted(path for path in folder.glob("*.py") if path.is_file() and not path.name.startswith("_"))
+    except OSError as error:
+        raise InputError(f"folder {str(folder)!r} cannot be read: {error.strerror or error}") from error
+    return [at(path, origin) for path in paths]
+
+
+def at(path: Path, origin: str) -> Found:
+    """The mechanism in a file, with the record beside it."""
+    try:
+        source = text_of(path)
+    except InputError as error:
+        return Found(path.stem, origin, "", str(path), problem=str(error))
+    try:
+        record, note = record_of(path), ""
+    except InputError as error:
+        record, note = None, str(error)
+    found = Found(path.stem, origin, source, str(path), record=record, note=note)
+    problem = found.reading.problem if origin != "file" else ""  # a file that is named is judged at the door
+    return found if not problem else Found(path.stem, origin, source, str(path), record=record, problem=problem)
+
+
+def record_of(source: Path) -> Record | None:
+    """The record beside a source file; None where there is none. Raises InputError where it cannot be used."""
+    path = source.with_suffix(".toml")
+    return parsed(text_of(path), path.name) if path.is_file() else None
+
+
+def plain(name: str) -> str:
+    """The name under which a mechanism that a recipe names is in force: user:mine is mine, ./file.py is file."""
+    return Path(name).stem if name.endswith(".py") else name.rpartition(":")[2].rpartition("/")[2]
+
+
+def _file(path: Path) -> Found:
+    if not path.is_file():
+        raise InputError(f"there is no mechanism file {str(path)!r}")
+    return at(path, "file")
+
+
+def _named(name: str) -> Found:
+    origin, colon, rest = name.partition(":")
+    if not colon:
+        return _plain(name)
+    if origin not in ORIGINS:
+        raise InputError(f"mechanism {name!r}: there is no place {origin!r}; the places are: {', '.join(ORIGINS)}")
+    if origin == "package":
+        by, _, wanted = rest.rpartition("/")
+        return _one(name, [one for one in on(origin) if one.name == wanted and by in ("", one.by)])
+    return _one(name, [one for one in on(origin) if one.name == rest])
+
+
+def _plain(name: str) -> Found:
+    if name in mechanisms.library():
+        return _shipped(name)
+    return _one(name, [one for origin in SEARCHED for one in on(origin) if one.name == name])
+
+
+def _one(name: str, found: list[Found]) -> Found:
+    if len(found) == 1:
+        return found[0]
+    if found:
+        several = ", ".join(f"{_label(one, True, found)} ({one.place})" for one in found)
+        raise InputError(f"{len(found)} mechanisms have the name {name!r}; name one of: {several}")
+    others = [label for label, one in every().items() if one.origin != "shipped"]
+    more = f"; beside it there are: {', '.join(others)}" if others else ""
+    raise InputError(
+        f"there is no mechanism {name!r}; the library has: {', '.join(mechanisms.library())}{more}. It was looked for "
+        f"in {', '.join(SEARCHED.values())}; a file is named by its path, as in ./{plain(name) or 'mine'}.py"
+    )
+
+
+def _shipped(name: str) -> Found:
+    return Found(name, "shipped", mechanisms.library()[name].source, "bilevel.mechanisms", by="bilevel")
+
+
+def _label(one: Found, twice: bool, among: list[Found]) -> str:
+    if one.origin == "shipped" or not twice:
+        return one.name
+    same = [other for other in among if (other.origin, other.name) == (one.origin, one.name)]
+    return one.qualified if len(same) == 1 else f"{one.origin}:{one.by}/{one.name}"
