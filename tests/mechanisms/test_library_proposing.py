@@ -31,10 +31,10 @@ def test_another_direction_size_or_parameter_is_another_idea(other):
 
 
 def test_what_was_kept_may_be_done_again_and_what_failed_elsewhere_too():
-    trace = search([{"decay": 0.4}, {"decay": 0.3}, {"decay": 0.9}, {"decay": 0.2}], "semantic_duplicate", 4)
-    assert [trial.candidate.params["decay"] for trial in trace] == [0.5, 0.4, 0.3, 0.9, 0.2]
+    trace = search([{"decay": 0.45}, {"decay": 0.4}, {"decay": 0.35}], "semantic_duplicate", 3)
+    assert [trial.candidate.params["decay"] for trial in trace] == [0.5, 0.45, 0.4, 0.35]
     moved = search([{"decay": 0.75}, {"decay": 0.1}, {"decay": 0.35}], "semantic_duplicate", 3)
-    assert moved[3].candidate.params["decay"] == 0.35  # a large step up again, but from 0.1
+    assert moved[3].candidate.params["decay"] == 0.35 and not moved[3].turned_back  # a large step up, but from 0.1
 
 
 def test_the_same_option_is_the_same_idea_and_an_idea_in_flight_counts():
@@ -133,6 +133,14 @@ def test_a_knock_out_sets_one_parameter_back_and_tells_what_it_is_worth():
     assert count(trace, "knock_out", "propose").decisive == 1
     assert "decay = 0.2 instead of 0.5: worth 0.15" in researcher.told[4] and "trial 3" in researcher.told[4]
     assert [researcher.told[number] for number in (1, 2, 3)] == ["", "", ""]
+
+
+def test_what_was_never_knocked_out_comes_before_what_was():
+    replies = ({"decay": 0.2, "depth": 6}, {"bias": True}, {"shape": "round"}, {"bias": True})
+    trace = search(replies, "knock_out", 4, every=2, patience=0)
+    assert [trial.decision.keep for trial in trace] == [True, True, False, True, False]
+    assert trace[2].proposal.notes["knock out"] == "decay"
+    assert trace[4].proposal.notes["knock out"] == "depth"  # from the new place decay would be a fresh candidate too
 
 
 def test_a_useless_setting_goes_back_and_that_it_was_worth_nothing_is_told():
