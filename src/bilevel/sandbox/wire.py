@@ -11,7 +11,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -224,18 +224,26 @@ def _dataclass_unpacker(kind: Any, fields: list[tuple[str, Coder]]) -> Coder:
     def unpack(data: Any) -> Any:
         if type(data) is not list or len(data) != len(coders):
             return _wrong(f"a {kind.__name__}", data)
-        values = []
         try:
-            for coder, item in zip(coders, data, strict=True):
-                values.append(coder(item))
-        except WireError as error:
-            raise WireError(f"{kind.__name__}.{names[len(values)]}: {error}") from None
+            values = [coder(item) for coder, item in zip(coders, data, strict=True)]
+        except WireError:
+            _name_the_field(kind, zip(names, coders, data, strict=True))
+            raise
         try:
             return kind(*values)
         except (BilevelError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise WireError(f"a {kind.__name__} cannot be made: {error}") from None
 
     return unpack
+
+
+def _name_the_field(kind: Any, fields: Iterable[tuple[str, Coder, Any]]) -> None:
+    """Raise again what is wrong with a dataclass, with the field's name."""
+    for name, coder, item in fields:
+        try:
+            coder(item)
+        except WireError as error:
+            raise WireError(f"{kind.__name__}.{name}: {error}") from None
 
 
 def _union_packer(packers: Mapping[Any, Coder]) -> Coder:
@@ -282,7 +290,7 @@ def _tuple_unpacker(inner: Coder) -> Coder:
 
 def _mapping_packer(inner: Coder) -> Coder:
     def pack(value: Any) -> Any:
-        if not isinstance(value, Mapping):
+        if type(value) is not MappingProxyType and not isinstance(value, Mapping):
             raise WireError(f"a mapping is needed here, not {_shown(value)}")
         return {_key(key): inner(item) for key, item in value.items()}
 
