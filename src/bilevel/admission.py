@@ -13,6 +13,7 @@ was interrupted does not depend on how fast the machine is when it goes on.
 """
 
 import contextlib
+import importlib
 import io
 import json
 import linecache
@@ -32,7 +33,7 @@ from bilevel.codec import content_hash
 from bilevel.conformance import check_mechanism
 from bilevel.errors import GuestError, HarnessError
 from bilevel.mechanism import Guest, load
-from bilevel.reading import allowed, read
+from bilevel.reading import allowed, numerical, read
 from bilevel.watch import Watch, timer_works
 
 __all__ = ["Admission", "Door", "admit", "allowed", "door", "handle", "read", "source_key"]
@@ -224,6 +225,9 @@ def handle(request: Any, ask: Callable[[Any], Any]) -> dict[str, object]:
     """
     source = request["source"]
     linecache.cache[FILE] = (len(source), None, source.splitlines(keepends=True), FILE)
+    for name in numerical(source):  # the machine's time, not the guest's
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
     watch = Watch(lambda what: ask({"trying": what}), "timer" if timer_works() else "trace")
     try:
         with contextlib.redirect_stdout(_Nowhere()), contextlib.redirect_stderr(_Nowhere()):

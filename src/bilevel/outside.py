@@ -50,7 +50,7 @@ def state_of(mechanism: Mechanism) -> dict[str, str]:
             named = {f"{other.__name__}.{name}": v for name, v in vars(other).items() if _is_data(name, v)}
             places |= named
     places |= {f"self.{name}": value for name, value in vars(mechanism).items()}
-    return {place: _picture(value) for place, value in places.items()}
+    return {place: picture(value) for place, value in places.items()}
 
 
 def kept_state(mechanism: Mechanism, before: Mapping[str, str]) -> list[str]:
@@ -70,16 +70,16 @@ def _is_data(name: str, value: object) -> bool:
     return not own and not isinstance(value, code) and not hasattr(value, "__wrapped__")
 
 
-def _picture(value: Any, depth: int = DEEPEST) -> str:
+def picture(value: Any, depth: int = DEEPEST) -> str:
     """A text that is another when a value was changed in place."""
     if depth == 0 or isinstance(value, PLAIN):
         return f"{value!r:.10000}"
     if isinstance(value, Mapping):
-        return "{" + ",".join(f"{k!r}:{_picture(v, depth - 1)}" for k, v in value.items()) + "}"
+        return "{" + ",".join(f"{k!r}:{picture(v, depth - 1)}" for k, v in value.items()) + "}"
     if isinstance(value, list | set):
-        return "[" + ",".join(_picture(item, depth - 1) for item in value) + "]"
+        return "[" + ",".join(picture(item, depth - 1) for item in value) + "]"
     if isinstance(value, random.Random):
         return repr(value.getstate())
     state = getattr(getattr(value, "bit_generator", None), "state", None)
     fields = getattr(value, "__dict__", None)
-    return repr(state) if state is not None else f"{value!r:.10000}{_picture(fields, depth - 1) if fields else ''}"
+    return repr(state) if state is not None else f"{value!r:.10000}{picture(fields, depth - 1) if fields else ''}"

@@ -78,13 +78,29 @@ def read(source: str) -> list[str]:
         *_imports(tree), *_names(tree), *_attributes(tree), *_texts(tree), *_guesses(tree), *_chance(tree),
         *_swallowed(tree), *shape_problems(tree),
     ]  # fmt: skip
-    return list(dict.fromkeys(found))[:MOST_PROBLEMS]
+    return _in_order(found)[:MOST_PROBLEMS]
+
+
+def _in_order(found: list[str]) -> list[str]:
+    """Each problem once, by lines; what may be imported is listed with the first import that may not."""
+    by_line = sorted(dict.fromkeys(found), key=lambda text: int(m[1]) if (m := re.match(r"line (\d+):", text)) else 0)
+    listed, ordered = f"; allowed are: {allowed()}", list[str]()
+    for text in by_line:
+        again = text.endswith(listed) and any(other.endswith(listed) for other in ordered)
+        ordered.append(text.removesuffix(listed) if again else text)
+    return ordered
 
 
 def allowed() -> str:
     """What a mechanism may import, in a sentence for authors."""
     here = sorted(name for name in NUMERICAL if importlib.util.find_spec(name))
     return f"{', '.join(sorted(STANDARD))}; {', '.join(sorted(OURS))}; installed here: {', '.join(here) or 'none'}"
+
+
+def numerical(source: str) -> tuple[str, ...]:
+    """The modules of numpy, scipy and sklearn that a text imports by name."""
+    names = {name for node in ast.walk(ast.parse(source)) for name in _modules(node)}
+    return tuple(sorted(name for name in names if name.split(".")[0] in NUMERICAL))
 
 
 def _deeper_than(tree: ast.AST, most: int) -> bool:
@@ -207,10 +223,13 @@ def _guesses(tree: ast.Module) -> Iterator[str]:
     """Defaults that hide that the host has no such attribute: getattr(view, "history", [])."""
     known = {name for kind in HOST_TYPES for name in (*dir(kind), *getattr(kind, "__dataclass_fields__", ()))}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute):
-            known.add(node.attr) if isinstance(node.ctx, ast.Store) else None
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            known.add(node.attr)
         elif isinstance(node, ast.FunctionDef | ast.ClassDef):
-            known |= {node.name, *(name.id for name in ast.walk(node) if isinstance(name, ast.Name))}
+            known.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            named = (inner for part in node.body if not isinstance(part, ast.FunctionDef) for inner in ast.walk(part))
+            known |= {inner.id for inner in named if isinstance(inner, ast.Name)}
     for node in ast.walk(tree):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and len(node.args) > 1):
             continue

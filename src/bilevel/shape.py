@@ -217,7 +217,7 @@ def _unused(tree: ast.Module, kind: ast.ClassDef) -> Iterator[str]:
         if not used:
             yield (
                 f"line {node.lineno}: class {node.name} is never used: {kind.name} is what the loop calls, so put the "
-                f"logic into its hooks, or make a {node.name} there"
+                f"logic into its hooks, or make an object of {node.name} there"
             )
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and node.name in HOOKS:

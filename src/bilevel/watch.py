@@ -18,11 +18,13 @@ from typing import Any
 
 REFERENCE = 0.004  # CPU seconds of one stretch where the limits were set: CPython 3.11, two cores of a virtual machine
 AGAIN = 0.25  # seconds after which a guest that did not end is told again
+TRACED = 5  # so many times slower is a guest that is traced
 PATIENCE = 40  # so often it may be another's code that runs when the time is over
 
 
 class StillRunning(BaseException):
-    """A guest did not end in its time; `line` is where it was, 0 if that is unknown. No guest may catch it."""
+    """A guest did not end in its time, in seconds of the reference machine; `line` is where it was, 0 if that is
+    unknown. No guest may catch it."""
 
     def __init__(self, seconds: float, line: int) -> None:
         super().__init__(f"it did not end within {seconds:g} s")
@@ -61,15 +63,21 @@ class Watch:
         self.how = how if threading.current_thread() is threading.main_thread() else ""
 
     @contextlib.contextmanager
-    def over(self, what: str, seconds: float) -> Iterator[None]:
-        """Let a block run for so many seconds of the reference machine. Raises StillRunning in it after that."""
+    def over(self, what: str, seconds: float, timed: bool = False) -> Iterator[None]:
+        """Let a block run for so many seconds of the reference machine. Raises StillRunning in it after that.
+
+        A block that is `timed` by itself is not traced, since that slows it down.
+        """
         self.tell(what)
-        if not self.how:
+        if not self.how or (timed and self.how == "trace"):
             yield
             return
-        limit = seconds * max(first_pace(), 0.5)
-        with (_timer if self.how == "timer" else _tracer)(limit):
-            yield
+        limit = seconds * max(first_pace(), 0.5) * (TRACED if self.how == "trace" else 1)
+        try:
+            with (_timer if self.how == "timer" else _tracer)(limit):
+                yield
+        except StillRunning as error:
+            raise StillRunning(seconds, error.line) from None
 
 
 @contextlib.contextmanager
