@@ -15,15 +15,15 @@ from bilevel.view import Below, Briefing, View
 
 AUTHOR = "library (selected by rules from a library, not invented)"
 ANSWERS: Mapping[str, tuple[str, ...]] = {
-    "repetition": ("orthogonal", "bandit", "tabu", "restart"),
-    "refusals": ("bandit", "orthogonal", "tabu"),
-    "fixation": ("orthogonal", "bandit", "tabu"),
-    "one direction": ("bandit", "orthogonal", "trust_region"),
+    "repetition": ("orthogonal", "bandit", "surrogate", "tabu", "semantic_duplicate", "restart"),
+    "refusals": ("bandit", "orthogonal", "surrogate", "tabu"),
+    "fixation": ("orthogonal", "bandit", "surrogate", "tabu", "plateau"),
+    "one direction": ("bandit", "orthogonal", "trust_region", "semantic_duplicate"),
     "crashes": ("crash_memory", "trust_region", "revert"),
-    "plateau": ("orthogonal", "bandit", "restart", "trust_region"),
-    "astray": ("revert", "trust_region"),
-    "noise": ("orthogonal", "trust_region", "bandit"),
-    "none": ("bandit", "orthogonal", "trust_region"),
+    "plateau": ("orthogonal", "bandit", "surrogate", "annealing", "restart", "trust_region", "elite", "crossover"),
+    "astray": ("revert", "trust_region", "elite"),
+    "noise": ("noise_aware", "orthogonal", "trust_region", "bandit", "remeasure"),
+    "none": ("bandit", "orthogonal", "trust_region", "surrogate", "knock_out", "momentum"),
 }
 INERT_CALLS = 8  # so many calls without one decision changed make a mechanism in force inert
 
@@ -157,6 +157,11 @@ def _fits(
         "bandit": {"patience": min(2 if diagnosis.refused > 0.1 or wide else 4, patient)},
         "trust_region": {"radius": round(min(max(diagnosis.step, 0.1), 0.3), 3)},
         "crash_memory": {"times": 1},
+        "surrogate": {"patience": min(2 if wide else 3, patient)},
+        "elite": {"patience": min(4, patient)},
+        "crossover": {"patience": min(3, patient)},
+        "knock_out": {"patience": min(4, patient)},
+        "plateau": {"patience": min(5, patient), "further": min(4, patient)},
     }
     fit = {key: value for key, value in fitted.get(name, {}).items() if key in parameters}
     if not again:
@@ -168,7 +173,8 @@ def _fits(
 
 
 def _can(entry: Offer, below: Below) -> bool:
-    return "advice" not in entry.needs or below.reads_advice
+    names_no_rung = entry.parameters.get("rung") == "" or entry.parameters.get("rungs") == ()
+    return not names_no_rung and ("advice" not in entry.needs or below.reads_advice)
 
 
 def _order(candidate: Candidate) -> tuple[Any, ...]:
