@@ -76,7 +76,8 @@ def _table(task_name: str, task: FunctionTask, researcher: str, names: list[str]
     none = [_search(task, researcher, (), trials, seed) for seed in seeds]
     alone = statistics.mean(outcome.gain for outcome in none)
     print(
-        f"{task_name}, researcher {researcher}, {trials} trials, seeds {seeds[0]} to {seeds[-1]}; gain without any {alone:.4f}"
+        f"{task_name}, researcher {researcher}, {trials} trials, seeds {seeds[0]} to {seeds[-1]}; "
+        f"gain without any {alone:.4f}"
     )
     print(f"{'mechanism':20}{'gain - none [95 %]':>30}{'ratio':>8}{'runs':>7}{'refused':>9}{'decisive':>10}")
     _row("none", none, none)
