@@ -133,7 +133,8 @@ class Drafting:
             def dropped(proposal: Proposal, reason: str) -> None:
                 turned_back.append(TurnedBack(proposal.candidate.id, reason, proposal.author))
 
-            proposals = fold.propose(replace(view, space=space), parent, answers, record, dropped, without)
+            seen = replace(view, space=space, turned_back=tuple(turned_back))
+            proposals = fold.propose(seen, parent, answers, record, dropped, without)
             for proposal in proposals:
                 problem = self._problem(proposal, parent, space)
                 if problem is None:

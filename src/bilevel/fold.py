@@ -5,10 +5,10 @@ fold is run again without that hook, and the final projection is another. A hook
 skipped and its fault recorded; after `settings.max_faults` faults on one branch a mechanism is retired.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from bilevel.call import Ask, Reply, Request
 from bilevel.codec import canonical
@@ -52,6 +52,16 @@ class Member:
     name: str
     mechanism: Mechanism
     hooks: tuple[str, ...]
+
+
+@runtime_checkable
+class Batched(Protocol):
+    """A mechanism that lives elsewhere, where one message for many trials is cheaper than one for each."""
+
+    def remember_all(self, memory: Any, trials: Sequence[Trial]) -> list[Any]:
+        """The memory after each of several trials, as `remember` would give them one by one. Where that would raise, a
+        GuestError stands in the list and the memory stays as it was."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -104,14 +114,30 @@ class Fold:
             memories = self._memories[member.name]
             # Trials that are counted are gone through again where they were only looked at before.
             start = _longest(memories, min(len(trace), new_from))
-            memory = memories[start]
+            memory, given = memories[start], self._given(member, memories[start], trace[start:])
             for number in range(start, len(trace)):
                 counted = record if number >= new_from else Record()
-                memory = self._remember_one(member, memory, trace[number], counted)
+                memory = self._remember_one(member, memory, trace[number], counted, next(given, NOTHING))
             _put(memories, len(trace), memory)
 
-    def _remember_one(self, member: Member, memory: Any, trial: Trial, record: Record) -> Any:
-        after = _answer(member, "remember", record, lambda: member.mechanism.remember(memory, trial))
+    def _given(self, member: Member, memory: Any, trials: list[Trial]) -> Iterator[Any]:
+        """The memories after several trials in one go, from a mechanism that can tell them so; see `remember_all`."""
+        if not isinstance(member.mechanism, Batched) or len(trials) < 2:
+            return iter(())
+        try:
+            return iter(member.mechanism.remember_all(memory, trials))
+        except GuestError:
+            return iter(())  # then one by one, so that the fault lies where it belongs
+
+    def _remember_one(
+        self, member: Member, memory: Any, trial: Trial, record: Record, given: Any = NOTHING
+    ) -> Any:  # fmt: skip
+        def remembered() -> Any:
+            if isinstance(given, GuestError):
+                raise given
+            return member.mechanism.remember(memory, trial) if given is NOTHING else given
+
+        after = _answer(member, "remember", record, remembered)
         if after is NOTHING:
             return memory
         record.add(member.name, "remember", Count(calls=1, touched=int(not _same(after, memory))))

@@ -304,7 +304,9 @@ class Loop:
     def _status(self, pending: Pending, runs: tuple[Run, ...]) -> tuple[Status, str]:
         if pending.refused is not None:
             return Status.REFUSED, pending.refused
-        failed = next((run for run in runs if run.status is not Status.OK), None)
+        measured = {run.rung for run in runs if run.status is Status.OK}
+        lost = [run for run in runs if run.status is Status.INFRASTRUCTURE and run.rung in measured]  # and made up for
+        failed = next((run for run in runs if run.status is not Status.OK and run not in lost), None)
         if failed is not None:
             return failed.status, failure_reason(failed)
         if not any(run.rung == self.spec.top for run in runs):
@@ -312,7 +314,7 @@ class Loop:
         return Status.OK, ""
 
     def _score(self, runs: tuple[Run, ...]) -> float:
-        scores = [self.spec.task.evaluate(run) for run in runs if run.rung == self.spec.top]
+        scores = [self.spec.task.evaluate(run) for run in runs if run.rung == self.spec.top and run.status is Status.OK]
         return sum(scores) / len(scores)
 
     # ---- all of it ----

@@ -11,11 +11,13 @@ from pathlib import Path
 from bilevel.budget import Cost
 from bilevel.call import Event, Reply, Request, Watch
 from bilevel.errors import Diverged, Stopped
+from bilevel.hosting import Hosting
 from bilevel.lab import Bench, Branch, Lab, MemoryStore
 from bilevel.levels import LoopTask, leaf
 from bilevel.loop import Loop, LoopSpec
 from bilevel.models import names_of
-from bilevel.run import recorded
+from bilevel.recipe import Recipe, resolve
+from bilevel.run import recorded, verdicts_of
 from bilevel.space import Candidate
 from bilevel.store.folder import RunFolder
 from bilevel.store.reader import Reader
@@ -48,7 +50,15 @@ def replay(path: Path) -> Replayed:
 
 
 def _replay(folder: RunFolder[Reader]) -> Replayed:
-    recipe, spec = recorded(folder.config)
+    recipe = resolve(folder.config["recipe"])
+    hosting = Hosting(recipe.sandbox, verdicts_of(folder))
+    try:
+        return _again(folder, *recorded(folder.config, hosting))
+    finally:
+        hosting.close()
+
+
+def _again(folder: RunFolder[Reader], recipe: Recipe, spec: LoopSpec) -> Replayed:
     record = Record(folder.store)
     harness = folder.meta("harness")
     if harness is not None and harness != leaf(spec).task.harness:
@@ -143,7 +153,7 @@ class Verifying(MemoryStore):
 
     def add_trial(self, branch_id: str, trial: Trial) -> None:
         old = self.record.trial(branch_id, trial.number)
-        if dump_record(old) != dump_record(trial):
+        if dump_record(_here(old)) != dump_record(_here(trial)):
             raise Diverged(f"trial {trial.number} of branch {branch_id!r} differs: {_difference(old, trial)}")
         super().add_trial(branch_id, trial)
         self.left -= 1
@@ -176,6 +186,11 @@ class Measured(Delegating):
             self._failed.add(place)  # the machine's failure is tried twice, and the record holds the cost of both
             return replace(found, cost=Cost())
         return found
+
+
+def _here(trial: Trial) -> Trial:
+    """A trial without what belongs to the machine that ran it: its isolation, and how long the ladder took."""
+    return replace(trial, isolation="", climbs=tuple(replace(climb, seconds=0.0) for climb in trial.climbs))
 
 
 def _with_task(spec: LoopSpec, task: Task) -> LoopSpec:

@@ -12,17 +12,20 @@ from pathlib import Path
 from types import FrameType, MappingProxyType, TracebackType
 from typing import Any
 
-from bilevel import __version__
+from bilevel import __version__, codec
+from bilevel.admission import Admission
 from bilevel.budget import Limits
 from bilevel.codec import content_hash
 from bilevel.errors import BilevelError, LimitReached, Stopped, StoreError
 from bilevel.execution.process import CONTAINMENT
+from bilevel.hosting import Hosting, takes_mechanisms
 from bilevel.lab import Lab
 from bilevel.levels import LoopTask, leaf, levels_of
 from bilevel.loop import Loop, LoopSpec
 from bilevel.models import check_prices, connected
 from bilevel.named import PREFIX
 from bilevel.recipe import Recipe, resolve
+from bilevel.sandbox.levels import AUTO, describe
 from bilevel.store.folder import RunFolder
 from bilevel.store.sqlite import SqliteStore
 from bilevel.task import Task
@@ -37,7 +40,7 @@ OWN_PROCESSES = (
     if CONTAINMENT == "tree"
     else "runs have their own process group with limits and a bare environment; on this system only the group is ended"
 )
-NO_SANDBOX = "no sandbox; mechanisms that passed the door run in this process"
+VERDICTS = "door"  # the fact of a run folder that keeps what the door said of each source
 
 
 @dataclass
@@ -48,6 +51,7 @@ class RunSession:
     recipe: Recipe
     spec: LoopSpec
     lab: Lab
+    hosting: Hosting
     ended: str = ""  # which limit ended it, and the way out
 
     @property
@@ -89,13 +93,15 @@ class RunSession:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.hosting.close()
         self.folder.close()
 
 
 def start(recipe: Recipe, path: Path) -> RunSession:
     """A new run in a new folder. Everything that can be wrong with the recipe is found before the folder is made."""
-    prompts = prompts_for(recipe)
-    spec = build(recipe, Texts(prompts=prompts))
+    prompts, verdicts = prompts_for(recipe), dict[str, Admission]()
+    hosting = Hosting(recipe.sandbox, keep=verdicts.__setitem__)
+    spec = build(recipe, Texts(prompts=prompts), hosting)
     task = leaf(spec).task
     if isinstance(task, FolderTask) and task.folder == Path(recipe.task).resolve():
         recipe = recipe.model_copy(update={"task": str(task.folder)})  # a resume may start from another folder
@@ -112,10 +118,14 @@ def start(recipe: Recipe, path: Path) -> RunSession:
         "bilevel": __version__,
     }
     folder = RunFolder.create(path, facts)
-    folder.set_meta("environment", environment(task))
+    walls = isolation(task, recipe, hosting)
+    folder.set_meta("environment", environment(walls))
     folder.set_meta("harness", task.harness)
-    lab = Lab(folder.store, workers=recipe.workers, models=models, redact=redact, limits=limits)
-    return RunSession(folder, recipe, spec, lab)
+    _keep_verdicts(hosting, folder, verdicts)
+    lab = Lab(
+        folder.store, workers=recipe.workers, models=models, redact=redact, limits=limits, isolation=in_short(walls)
+    )
+    return RunSession(folder, recipe, spec, lab, hosting)
 
 
 def resume(path: Path, limits: Mapping[str, float | None] = MappingProxyType({})) -> RunSession:
@@ -125,8 +135,13 @@ def resume(path: Path, limits: Mapping[str, float | None] = MappingProxyType({})
     """
     folder = RunFolder.open(path)
     try:
-        recipe, spec = recorded(folder.config)
+        recipe = resolve(folder.config["recipe"])
+        verdicts = verdicts_of(folder)
+        hosting = Hosting(recipe.sandbox, verdicts)
+        _, spec = recorded(folder.config, hosting)
         _check_harness(folder, spec)
+        walls = isolation(leaf(spec).task, recipe, hosting)
+        _keep_verdicts(hosting, folder, verdicts)
         models, redact = connected(recipe, spec)
         given = {name: value for name, value in limits.items() if value is not None}
         in_force = {**recipe.limits.model_dump(), **(folder.meta("limits") or {}), **given}
@@ -138,19 +153,37 @@ def resume(path: Path, limits: Mapping[str, float | None] = MappingProxyType({})
         raise
     elapsed = float(folder.store.get_meta("elapsed") or 0.0)
     lab = Lab(
-        folder.store, workers=recipe.workers, models=models, redact=redact, limits=Limits(**in_force), elapsed=elapsed
-    )
+        folder.store, workers=recipe.workers, models=models, redact=redact, limits=Limits(**in_force), elapsed=elapsed,
+        isolation=in_short(walls),
+    )  # fmt: skip
     for branch in folder.store.branches():
         if branch.level == leaf(spec).name:
             for trial in folder.store.trials(branch.id):
                 lab.meter.charge(trial.cost)
-    return RunSession(folder, recipe, spec, lab)
+    return RunSession(folder, recipe, spec, lab, hosting)
 
 
-def recorded(config: Mapping[str, Any]) -> tuple[Recipe, LoopSpec]:
+def recorded(config: Mapping[str, Any], hosting: Hosting | None = None) -> tuple[Recipe, LoopSpec]:
     """The recipe that a run folder keeps, and its loops with the mechanisms as they were at the start."""
     recipe = resolve(config["recipe"])
-    return recipe, build(recipe, Texts(config.get("sources", {}), config.get("prompts", {})))
+    return recipe, build(recipe, Texts(config.get("sources", {}), config.get("prompts", {})), hosting)
+
+
+def verdicts_of(folder: RunFolder[Any]) -> dict[str, Admission]:
+    """What the door said in this run so far, by source: it says the same again, however slow the machine is now."""
+    return {key: codec.build(Admission, data) for key, data in (folder.meta(VERDICTS) or {}).items()}
+
+
+def _keep_verdicts(hosting: Hosting, folder: RunFolder[SqliteStore], verdicts: dict[str, Admission]) -> None:
+    """Store what the door has said, and from now on whatever it says."""
+
+    def keep(key: str, admission: Admission) -> None:
+        verdicts[key] = admission
+        folder.set_meta(VERDICTS, {known: codec.plain(verdict) for known, verdict in verdicts.items()})
+
+    hosting.keep = keep
+    for key, admission in list(verdicts.items()):
+        keep(key, admission)
 
 
 def _located(recipe: Recipe) -> Recipe:
@@ -192,18 +225,44 @@ def planned_evaluations(spec: LoopSpec) -> int | None:
     return min(x for x in (total, limit) if x is not None) if total or limit else None
 
 
-def isolation(task: Task) -> str:
-    """What stands between this process and the code of a task's candidates, in a line."""
+@dataclass(frozen=True)
+class Isolation:
+    """What stands between this process and other people's code: that of a task's candidates, and of mechanisms."""
+
+    runs: str
+    mechanisms: str
+
+    def __str__(self) -> str:
+        return f"{self.runs}; {self.mechanisms}"
+
+
+def isolation(task: Task, recipe: Recipe, hosting: Hosting) -> Isolation:
+    """What is in force in a run of this task. Raises InputError where the recipe asks for more than there is."""
+    where = "this process" if not recipe.sandbox.shipped else "the sandbox too"
+    mechanisms = f"mechanisms that come with the package run in {where}"
+    if takes_mechanisms(recipe) or recipe.sandbox.isolation != AUTO:
+        mechanisms = f"mechanisms in a sandbox, {describe(hosting.level)}; those that come with the package in {where}"
+    return Isolation(_of_runs(task), mechanisms)
+
+
+def _of_runs(task: Task) -> str:
     if isinstance(task, External | ExternalFolder):
-        return f"none here: whoever drives the run measures; {NO_SANDBOX}"
+        return "none for runs here: whoever drives the run measures"
     if isinstance(task, WorkerTask):
-        return f"{OWN_PROCESSES}; network on; {NO_SANDBOX}"
+        return f"{OWN_PROCESSES}; network on"
     if not isinstance(task, FolderTask):
-        return f"none for runs: the task is a function in this process; {NO_SANDBOX}"
-    return f"{OWN_PROCESSES}; network {task.network}; {NO_SANDBOX}"
+        return "none for runs: the task is a function in this process"
+    return f"{OWN_PROCESSES}; network {task.network}"
 
 
-def environment(task: Task) -> dict[str, object]:
+def in_short(walls: Isolation) -> str:
+    """The same in a few words, for each trial's record."""
+    runs = "runs: none" if walls.runs.startswith("none") else f"runs: {CONTAINMENT}, {walls.runs.rpartition('; ')[2]}"
+    level = walls.mechanisms.partition("in a sandbox, ")[2].partition(":")[0]
+    return f"{runs}; mechanisms: {level or 'none but shipped ones'}"
+
+
+def environment(walls: Isolation) -> dict[str, object]:
     """What the measurements were made on: scores of different fingerprints are not compared silently."""
     facts: dict[str, object] = {
         "python": platform.python_version(),
@@ -211,7 +270,7 @@ def environment(task: Task) -> dict[str, object]:
         "machine": platform.machine(),
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "isolation": isolation(task),
+        "isolation": str(walls),
     }
     return {**facts, "fingerprint": content_hash(facts)[:12]}
 

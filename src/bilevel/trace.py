@@ -143,9 +143,9 @@ class Trace:
         return tuple(self._all[number].trial for number in numbers if number < self._length)
 
     def of(self, candidate_id: str) -> Trial | None:
-        """The first trial that measured a candidate, or None."""
+        """The first trial that gave a candidate a score, else the first that measured it; None where none did."""
         found = self.measured(candidate_id)
-        return found[0] if found else None
+        return next((trial for trial in found if trial.score is not None), found[0] if found else None)
 
     def gain_of(self, trial: Trial) -> float | None:
         """A trial's gain over its parent: the mean over the seeds that both were measured on, or the gain of the mean

@@ -61,6 +61,7 @@ class View:
     """A pinned look at a search. `number` is the trial that is being asked for; `trials_left` counts it.
 
     `brief` is the task's, `told` what a person wrote meanwhile (guidance.md). `lessons` are those of the trials before.
+    `turned_back`: the drafts of this trial that were not let through so far, and why, where it is asked for again.
     `below` is set where the task is itself a loop. `memory` is what the guest's own `remember` made of the trace.
     Nothing here depends on time, and a model's answers are recorded, so a guest that is a function of its view replays
     exactly.
@@ -79,6 +80,7 @@ class View:
     below: Below | None = None
     told: str = ""
     lessons: tuple[Lesson, ...] = ()
+    turned_back: tuple[TurnedBack, ...] = ()
     asks: Ask | None = None
 
     def rng(self, name: str) -> random.Random:

@@ -4,16 +4,18 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
+from bilevel.arms import Control
 from bilevel.budget import Budget
 from bilevel.errors import InputError
+from bilevel.hosting import Hosting
 from bilevel.levels import Inside, leaf, levels_of, lift, nest
 from bilevel.loop import LoopSpec
 from bilevel.mechanism import Guest
 from bilevel.named import PREFIX
-from bilevel.recipe import Outer, Recipe, text_of
+from bilevel.probation import OnProbation
+from bilevel.recipe import Outer, Recipe
 from bilevel.researcher import Researcher
 from bilevel.settings import Settings
 from bilevel.surfaces import MechanismSurface, SettingsSurface, Surface, mechanism_set
@@ -29,6 +31,7 @@ LOOP_SOURCES = {  # what a mechanism session reads: the functions that decide, b
     "keep": ("keep_by_default", "_verdict"),
     "trace": ("Trace.gain_of",),
 }
+ONLY = "library:only:"  # a researcher that always proposes the one mechanism whose name follows
 LOOP, IMPORTS = "loop-source", "imports"  # the names, under the prompts, of these and of what an author may import
 
 
@@ -67,19 +70,34 @@ def uses_models(recipe: Recipe) -> bool:
 
 def sources(recipe: Recipe, spec: LoopSpec) -> dict[str, str]:
     """The texts of the mechanisms that a recipe names, as they were when `spec` was built from it."""
+    from bilevel.shelf import plain
+
     named = [recipe.inner.mechanisms, *(level.mechanisms for level in recipe.outer)]
     pairs = [
         pair
         for names, loop in zip(named, levels_of(spec), strict=True)
         for pair in zip(names, loop.mechanisms, strict=True)
     ]
-    return {name: guest.source for name, guest in pairs}
+    found = {name: guest.source for name, guest in pairs}
+    for level, loop in zip(recipe.outer, levels_of(spec)[1:], strict=True):
+        if level.researcher.startswith(ONLY):
+            name = level.researcher.removeprefix(ONLY)
+            found[name] = _inmost(loop.researcher).sources(plain(name))
+    return found
 
 
-def build(recipe: Recipe, stored: Texts | None = None) -> LoopSpec:
+def _inmost(researcher: Any) -> Any:
+    """A researcher without those that stand around it."""
+    while hasattr(researcher, "researcher"):
+        researcher = researcher.researcher
+    return researcher
+
+
+def build(recipe: Recipe, stored: Texts | None = None, hosting: Hosting | None = None) -> LoopSpec:
     """The loops of a recipe, wired to the task, the researchers and the mechanisms that it names.
 
-    `stored` holds the texts that a run folder keeps; without it they are read. Raises InputError for names that do not
+    `stored` holds the texts that a run folder keeps; without it they are read. `hosting` is where mechanisms run, by
+    default one of its own. Raises InputError for names that do not
     exist and for extras that are not installed.
     """
     from bilevel.tasks.catalog import find as find_task
@@ -90,17 +108,17 @@ def build(recipe: Recipe, stored: Texts | None = None) -> LoopSpec:
         raise InputError(
             f"recipe {recipe.name!r} has two levels {twice!r}; the upper one would undo the lower one's work"
         )
-    texts = stored or Texts(prompts=prompts_for(recipe))
-    spec = _inner(recipe, find_task(recipe.task), texts)
+    texts, hosting = stored or Texts(prompts=prompts_for(recipe)), hosting or Hosting(recipe.sandbox)
+    spec = _inner(recipe, find_task(recipe.task), texts, hosting)
     for depth, level in enumerate(recipe.outer):
-        spec = _outer(recipe, spec, level, depth, texts)
+        spec = _outer(recipe, spec, level, depth, texts, hosting)
     if recipe.evaluations is not None:
         limit = Budget(spec.budget.trials, recipe.evaluations + leaf(spec).calibration)
         spec = replace(spec, budget=limit)
     return spec
 
 
-def _inner(recipe: Recipe, task: Task, texts: Texts) -> LoopSpec:
+def _inner(recipe: Recipe, task: Task, texts: Texts, hosting: Hosting) -> LoopSpec:
     inner = recipe.inner
     names = [rung.name for rung in task.rungs]
     if inner.rung and inner.rung not in names:
@@ -122,31 +140,48 @@ def _inner(recipe: Recipe, task: Task, texts: Texts) -> LoopSpec:
         calibration=inner.calibration,
         lessons_every=cycle if inner.lessons else 0,
         shadow=inner.shadow,
+        load=hosting.load,
     )
-    return _with_mechanisms(spec, inner.mechanisms, texts)
+    return _with_mechanisms(spec, inner.mechanisms, texts, hosting)
 
 
-def _outer(recipe: Recipe, inner: LoopSpec, level: Outer, depth: int, texts: Texts) -> LoopSpec:
-    from bilevel.admission import door
-
+def _outer(
+    recipe: Recipe, inner: LoopSpec, level: Outer, depth: int, texts: Texts, hosting: Hosting
+) -> LoopSpec:  # fmt: skip
     surface: Surface
     if level.level == "settings":
         surface = SettingsSurface(level.least_active, level.most_changed)
     else:
-        surface = MechanismSurface(door, level.most_mechanisms)
+        surface = MechanismSurface(hosting.door.door, level.most_mechanisms)
     for _ in range(depth):
         surface = Inside(surface)
+    researcher = _outer_researcher(recipe, level, texts, hosting)
+    if level.level == "mechanisms" and level.start == "fork" and level.proof_share > 0:
+        researcher = OnProbation(researcher, level.proof_share)
     spec = nest(
         inner,
         surface,
-        _outer_researcher(recipe, level, texts),
+        researcher,
         name=level.level,
         trials=level.trials,
         cycles=level.cycles,
         start=level.start,
+        ladder=level.ladder,
+        controls=_controls(level) if level.start == "fork" else (),
     )
-    spec = replace(spec, settings=Settings(redrafts=level.redrafts, repairs=level.repairs))
-    return _with_mechanisms(spec, level.mechanisms, texts)
+    spec = replace(spec, settings=Settings(redrafts=level.redrafts, repairs=level.repairs), load=hosting.load)
+    return _with_mechanisms(spec, level.mechanisms, texts, hosting)
+
+
+def _controls(level: Outer) -> list[Control]:
+    """The further arms of a fork that a recipe asks for. The restart is one at the start of the cycle."""
+    from bilevel import mechanisms
+
+    guests = {
+        "restart": Guest("restart", mechanisms.source("restart", every=level.trials, patience=0)),
+        "placebo": Guest("placebo", mechanisms.source("placebo")),
+    }
+    return [Control(name, guests.get(name)) for name in dict.fromkeys(level.controls)]
 
 
 def _inner_researcher(recipe: Recipe, task: Task, texts: Texts) -> Researcher:
@@ -167,9 +202,9 @@ def _inner_researcher(recipe: Recipe, task: Task, texts: Texts) -> Researcher:
     return researchers.make(name, "1", prompts=texts.prompts, **options)
 
 
-def _outer_researcher(recipe: Recipe, level: Outer, texts: Texts) -> Researcher:
+def _outer_researcher(recipe: Recipe, level: Outer, texts: Texts, hosting: Hosting) -> Researcher:
     """A researcher by name; `library:random` and `library:only:NAME` are modes of `library`."""
-    from bilevel import mechanisms, researchers
+    from bilevel import researchers
 
     name, number = level.researcher, LEVELS[level.level]
     _check_level(name, number)
@@ -190,23 +225,43 @@ def _outer_researcher(recipe: Recipe, level: Outer, texts: Texts) -> Researcher:
         )
     if name == "settings_rules":
         return researchers.make(name, number, least_active=level.least_active, most_changed=level.most_changed)
-    base, _, mode = name.partition(":")
+    base = name.partition(":")[0]
     if base != "library":
         return researchers.make(name, number)
-    if mode not in ("", "diagnose", "random", *(f"only:{known}" for known in mechanisms.library())):
-        known = ", ".join(mechanisms.library())
-        raise InputError(
-            f"there is no researcher {name!r}; write library, library:random, or library:only:NAME with one of: {known}"
-        )
     return researchers.make(
-        base,
-        number,
-        compose=mechanism_set,
-        sources=mechanisms.source,
-        entries=mechanisms.library(),
-        mode=mode or "diagnose",
-        most=level.most_mechanisms,
+        base, number, compose=mechanism_set, most=level.most_mechanisms, **_offers(name, texts, hosting)
     )
+
+
+def _offers(name: str, texts: Texts, hosting: Hosting) -> dict[str, Any]:
+    """What researcher `library` has to choose from: what is shipped; and the one that it is told to propose always."""
+    from bilevel import mechanisms, shelf
+
+    entries, mode = mechanisms.library(), name.partition(":")[2]
+    if not name.startswith(ONLY):
+        if mode not in ("", "diagnose", "random"):
+            raise InputError(
+                f"there is no researcher {name!r}; write library, library:random, or library:only:NAME with one of: "
+                f"{', '.join(entries)}; or a name that `bilevel mechanisms list` shows"
+            )
+        return {"sources": mechanisms.source, "entries": entries, "mode": mode or "diagnose"}
+    wanted = name.removeprefix(ONLY)
+    try:
+        guest = (
+            Guest(shelf.plain(wanted), texts.mechanisms[wanted])
+            if wanted in texts.mechanisms
+            else _guest(wanted, hosting)
+        )
+    except InputError as error:
+        raise InputError(f"researcher {name!r}: {error}") from None
+
+    def source(asked: str, **parameters: Any) -> str:
+        if asked != guest.name:
+            return mechanisms.source(asked, **parameters)
+        return mechanisms.rewrite(guest.source, parameters, asked) if parameters else guest.source
+
+    offer = shelf.Found(guest.name, "file", guest.source, wanted)
+    return {"sources": source, "entries": {**entries, guest.name: offer}, "mode": f"only:{guest.name}"}
 
 
 def _model_options(recipe: Recipe, level: str) -> dict[str, Any]:
@@ -258,23 +313,22 @@ def _check_level(name: str, level: str) -> None:
         raise InputError(f"{said}; level {level} has: {', '.join(fit)}; or python:MODULE:CLASS")
 
 
-def _with_mechanisms(spec: LoopSpec, names: tuple[str, ...], texts: Texts) -> LoopSpec:
+def _with_mechanisms(spec: LoopSpec, names: tuple[str, ...], texts: Texts, hosting: Hosting) -> LoopSpec:
+    from bilevel.shelf import plain
+
     stored = texts.mechanisms
     for name in names:
-        spec = lift(Guest(Path(name).stem, stored[name]) if name in stored else _guest(name), spec)
+        spec = lift(Guest(plain(name), stored[name]) if name in stored else _guest(name, hosting), spec)
     return spec
 
 
-def _guest(name: str) -> Guest:
-    """A mechanism of the library, or the one in a .py file, which must pass the door."""
-    from bilevel import mechanisms
-    from bilevel.admission import door
+def _guest(name: str, hosting: Hosting) -> Guest:
+    """A mechanism by its name in a library, or the one in a .py file; what is not shipped must pass the door."""
+    from bilevel import shelf
 
-    path = Path(name)
-    if path.suffix != ".py":
-        return Guest(name, mechanisms.source(name))
-    guest = Guest(path.stem, text_of(path, "mechanism"))
-    refusal = door(guest)
+    found = shelf.find(name)
+    guest = Guest(found.name, found.source)
+    refusal = None if found.origin == "shipped" else hosting.door.door(guest)
     if refusal is not None:
-        raise InputError(f"mechanism file {name!r} was refused at the door: {refusal}")
+        raise InputError(f"mechanism {name!r} ({found.place}) was refused at the door: {refusal}")
     return guest

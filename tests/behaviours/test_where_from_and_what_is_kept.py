@@ -149,9 +149,6 @@ def test_what_the_host_calls_infrastructure_is_tried_again_too():
     assert count(trace, "machine_failures", "propose").decisive == 1
 
 
-@pytest.mark.xfail(
-    reason="a trace answers with the first trial that measured a candidate, though it crashed", strict=True
-)
 def test_a_candidate_that_was_measured_after_a_crash_is_judged_by_its_score():
     replies = [*CRASHES[:2], {"decay": 0.9}]
     trace = scripted(replies, guest("machine_failures"), task=UNLUCKY)
@@ -174,9 +171,6 @@ class RunAgain(Mechanism):
 """
 
 
-@pytest.mark.xfail(
-    reason="a trial stays lost though a mechanism had its lost run repeated on another seed", strict=True
-)
 def test_a_run_that_the_machine_lost_is_planned_again_within_the_trial():
     trace = scripted([{"decay": 0.2}], Guest("run_again", RUN_AGAIN), task=Flaky())
     assert [run.status for run in trace[1].runs] == [Status.INFRASTRUCTURE, Status.OK]

@@ -91,7 +91,7 @@ def test_a_parameter_is_rewritten_and_everything_else_stays_as_it_was():
         ("tabu", {"tenur": 3}, "no parameter 'tenur'; its parameters are: tenure, distance"),
         ("tabu", {"tenure": "3"}, "'tenure' of mechanism 'tabu' is int, so '3' does not fit"),
         ("tabu", {"distance": float("nan")}, "finite number"),
-        ("taboo", {}, "no mechanism 'taboo'; the library has: bandit"),
+        ("taboo", {}, "no mechanism 'taboo'; the library has: annealing"),
     ],
 )
 def test_a_wrong_parameter_is_refused_with_those_there_are(name, parameters, said):

@@ -84,7 +84,7 @@ def _announce(out: Console, session: RunSession) -> None:
         f"{' (self-reported)' if inner.task.self_reported else ''} · researcher {inner.researcher.name} · "
         f"seed {session.spec.seed} · at most {planned if planned is not None else '?'} measurements · "
         f"{session.lab.workers} at once\n"
-        f"isolation: {isolation(inner.task)}\n"
+        f"isolation: {isolation(inner.task, session.recipe, session.hosting)}\n"
         f"{_models_line(session, planned)}"
         f"run folder: {session.folder.path}",
         highlight=False,

@@ -18,7 +18,7 @@ from bilevel.sandbox.wire import Coder, Wire, WireError, packed
 from bilevel.settings import Settings
 from bilevel.space import Candidate, Space, Value
 from bilevel.trace import Trace
-from bilevel.trial import Lesson, Pending, Trial
+from bilevel.trial import Lesson, Pending, Trial, TurnedBack
 from bilevel.view import Below, View
 
 SLOTS = 256  # spaces, settings, objectives and texts that are known at a time; the one used longest ago makes room
@@ -114,6 +114,7 @@ class Known:
             None if view.below is None else self._below(view.below),
             self._slot("text", view.told, view.told),
             self._slot("lessons", view.lessons, view.lessons),
+            [self.wire.pack(TurnedBack)(one) for one in view.turned_back],
             view.asks is not None,
         ]
 
@@ -212,7 +213,9 @@ class Mirrored:
 
     def view(self, data: list[Any], memory: Any, asks: Any) -> View:
         """The view that the host named."""
-        number, seed, brief, objective, space, settings, trace, pending, left, below, told, lessons, may_ask = data
+        number, seed, brief, objective, space, settings, trace, pending, left, below, told, lessons, back, may_ask = (
+            data
+        )
         return View(
             number=number,
             seed=seed,
@@ -227,6 +230,7 @@ class Mirrored:
             below=None if below is None else self._below(*below),
             told=self.slots[told],
             lessons=self.slots[lessons],
+            turned_back=tuple([self.wire.unpack(TurnedBack)(one) for one in back]),
             asks=asks if may_ask else None,
         )
 

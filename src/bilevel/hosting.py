@@ -1,0 +1,59 @@
+"""Where mechanisms run and who lets them in: what comes with the package in this process, everything else in a sandbox.
+
+A recipe's [sandbox] table decides. Nothing is started before a mechanism is tried or loaded.
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from bilevel import mechanisms
+from bilevel.admission import Admission
+from bilevel.doors import sandboxed_door
+from bilevel.mechanism import Guest, Mechanism, load
+from bilevel.recipe import Recipe, SandboxTable
+from bilevel.sandbox.cell import CellLimits
+from bilevel.sandbox.proxy import Sandbox
+
+
+class Hosting:
+    """The sandbox of one run and the door in front of it.
+
+    `known` are verdicts of the door that the run gave before it was interrupted, `keep` is told of each new one."""
+
+    def __init__(
+        self,
+        table: SandboxTable,
+        known: Mapping[str, Admission] = MappingProxyType({}),
+        keep: Callable[[str, Admission], object] = lambda key, admission: None,
+    ) -> None:
+        limits = CellLimits(
+            call_cpu_seconds=table.call_seconds,
+            call_wall_seconds=table.wall_seconds,
+            memory_bytes=table.memory_bytes,
+        )
+        self.shipped_inside = table.shipped
+        self.sandbox = Sandbox(table.isolation, limits)
+        self.keep = keep
+        self.door = sandboxed_door(self.sandbox, known, lambda key, admission: self.keep(key, admission))
+
+    def load(self, guest: Guest) -> Mechanism:
+        """A mechanism to put in force; fits `LoopSpec.load`. Raises GuestError with the reason."""
+        if not self.shipped_inside and mechanisms.is_shipped(guest.source):
+            return load(guest)
+        return self.sandbox.load(guest)
+
+    @property
+    def level(self) -> str:
+        """The level of the sandbox that is in force. Raises InputError where the machine has not the one it names."""
+        return self.sandbox.in_force
+
+    def close(self) -> None:
+        """End the processes; a later call would start them again."""
+        self.sandbox.close()
+
+
+def takes_mechanisms(recipe: Recipe) -> bool:
+    """Whether mechanisms can run in the sandbox in a run of this recipe."""
+    named = [*recipe.inner.mechanisms, *(name for level in recipe.outer for name in level.mechanisms)]
+    foreign = [name for name in named if name not in mechanisms.library()]
+    return bool(foreign) or recipe.sandbox.shipped or any(level.level == "mechanisms" for level in recipe.outer)
