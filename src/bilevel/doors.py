@@ -15,7 +15,7 @@ from bilevel.sandbox.cell import Cell, CellFault, CellLimits
 from bilevel.sandbox.proxy import Sandbox, preloaded
 
 ENTRY = "bilevel.admission:handle"
-LIMITS = CellLimits(call_cpu_seconds=60.0, call_wall_seconds=240.0, purse_seconds=60.0)
+LIMITS = CellLimits(call_cpu_seconds=40.0, call_wall_seconds=240.0, purse_seconds=40.0)
 """The last resort for the whole suite, which ends a hook long before by a limit that knows the machine's pace."""
 
 
