@@ -173,7 +173,7 @@ def test_in_a_fork_with_a_moody_model_the_gain_is_not_credited_to_advice(ran, bi
     assert "not shown to matter yet" in done.out
 
 
-@pytest.mark.parametrize("number", [2, 3])
+@pytest.mark.parametrize("number", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_a_run_killed_while_it_asks_on_the_side_asks_only_that_again(serve, bilevel, process, number):
     server = serve(says={"draft": pointed}, faults={number: {"hang": True, "body": ""}})
     running = process(*one_level(trials=2))
