@@ -1,0 +1,1 @@
+raise ImportError("bilevel reads the sources in here; it imports nothing")
