@@ -26,10 +26,15 @@ class Stored:
 
 
 def refusals(source: str) -> tuple[str, ...]:
-    """Why the door refuses a source text; empty where it lets it in."""
-    from bilevel.admission import admit
+    """Why the door refuses a source text; empty where it lets it in. It is tried in the best sandbox that there is."""
+    from bilevel.hosting import Hosting
+    from bilevel.recipe import SandboxTable
 
-    return tuple(admit(source).problems)
+    hosting = Hosting(SandboxTable())
+    try:
+        return tuple(hosting.door.admit(source).problems)
+    finally:
+        hosting.close()
 
 
 def store(path: Path, source: str, record: Record, *, force: bool = False) -> Stored:
