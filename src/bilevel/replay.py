@@ -26,7 +26,7 @@ from bilevel.task import Task
 from bilevel.tasks.delegating import Delegating
 from bilevel.trial import Pending, Run, Status, Trial
 
-ASKED_FOR = ("parent", "proposal", "turned_back", "told", "learned")  # of a trial, before it runs
+ASKED_FOR = ("parent", "proposal", "turned_back", "told", "learned", "shadows")  # of a trial, before it runs
 CAME_OF_IT = ("status", "score", "decision", "runs", "ledger", "faults")
 
 

@@ -12,7 +12,7 @@ def test_every_recipe_runs_on_sphere(bilevel_json, recipe):
     summary = bilevel_json("run", recipe, "--task", "sphere", "--folder", "run", "--seed", "1")
     assert summary["state"] == "finished"
     assert summary["best"] <= summary["baseline"]
-    assert summary["repetition"]["trials"] >= 20
+    assert summary["repetition"]["trials"] >= (10 if recipe in NESTED else 20)  # a refused mechanism costs none
     assert summary["noise"]["n"] == 3
 
 

@@ -64,5 +64,5 @@ def test_a_mechanism_that_is_refused_at_the_door_is_told_why(said, tmp_path):
     (tmp_path / "bad.py").write_text("import os\n")
     done = said("check", "bad.py")
     assert done.code == 4 and "line 1: 'os' may not be imported" in done.out
-    assert "Mechanism" in said("check", "bad.py", "--json").data["problems"][-1]
+    assert any("Mechanism" in problem for problem in said("check", "bad.py", "--json").data["problems"])
     assert said("check", "missing.py").code == 4

@@ -34,7 +34,7 @@ def test_the_calls_of_all_levels_are_estimated(serve, bilevel):
     done = bilevel("run", "c", *args, "--folder", "run")
     assert done.code == 0, done.err
     calls, _, cost = estimated(done.out)
-    assert len(server.bodies) <= calls <= 1.3 * len(server.bodies) and cost == "price unknown"
+    assert 0.8 * len(server.bodies) <= calls <= 1.3 * len(server.bodies) and cost == "price unknown"
 
 
 def test_prices_of_ones_own_are_in_the_estimate(serve, bilevel, recipe):

@@ -134,7 +134,16 @@ class Waits(Mechanism):
 def test_how_often_an_inert_mechanism_goes_back(run, repairs):
     turns = iter(range(500, 599))
     says = {role: lambda prompt: WAITS.format(next(turns)) for role in ("generate", "inert", "repair")}
-    assert run(outer=f"cycles = 3\nrepairs = {repairs}", says=says).roles.count("inert") == repairs
+    live = f'cycles = 3\nrepairs = {repairs}\nladder = ["door"]'  # the replay would send it back before its trial
+    assert run(outer=live, says=says).roles.count("inert") == repairs
+
+
+def test_a_mechanism_that_the_replay_finds_inert_is_mended_before_its_trial(run):
+    turns = iter(range(500, 599))
+    says = {role: lambda prompt: WAITS.format(next(turns)) for role in ("generate", "inert", "repair")}
+    server = run(outer="cycles = 2\nredrafts = 2", says=says)
+    assert (server.roles.count("generate"), server.roles.count("repair"), server.roles.count("inert")) == (1, 2, 0)
+    assert "no decision would have been another" in server.prompts("repair")[0]
 
 
 def test_how_a_model_is_asked():
