@@ -385,6 +385,7 @@ def view_for(
 ) -> View:  # fmt: skip
     """What guests of a loop may know of trial `number` after `trace`."""
     limit, words = spec.budget.trials, {**trace.told, **told}
+    rungs = tuple(rung.name for rung in spec.task.rungs)
     return View(
         number=number,
         seed=derive_seed(spec.seed, "stream", spec.stream) if spec.stream else spec.seed,
@@ -398,6 +399,7 @@ def view_for(
         told=words.get("guidance", ""),
         lessons=trace.lessons,
         asks=asks,
+        rungs=rungs[: rungs.index(spec.top) + 1],
     )
 
 

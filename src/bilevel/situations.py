@@ -100,6 +100,7 @@ def view_of(case: Case, memory: Any) -> View:
         memory=memory,
         below=below,
         asks=lambda request, purpose, seed, repeat: Reply("an answer without any meaning", "none:none"),
+        rungs=tuple(rung.name for rung in RUNGS),
     )
 
 

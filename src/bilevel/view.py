@@ -62,6 +62,7 @@ class View:
 
     `brief` is the task's, `told` what a person wrote meanwhile (guidance.md). `lessons` are those of the trials before.
     `turned_back`: the drafts of this trial that were not let through so far, and why, where it is asked for again.
+    `rungs` are the names of the task's rungs, the cheapest first, up to the one that scores.
     `below` is set where the task is itself a loop. `memory` is what the guest's own `remember` made of the trace.
     Nothing here depends on time, and a model's answers are recorded, so a guest that is a function of its view replays
     exactly.
@@ -82,6 +83,7 @@ class View:
     lessons: tuple[Lesson, ...] = ()
     turned_back: tuple[TurnedBack, ...] = ()
     asks: Ask | None = None
+    rungs: tuple[str, ...] = ()
 
     def rng(self, name: str) -> random.Random:
         """A generator of random numbers that depends on (seed, trial number, name) only."""

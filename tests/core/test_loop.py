@@ -411,6 +411,13 @@ def test_scores_come_from_the_top_rung_only():
     assert trace[2].score == trace[2].runs[1].metrics["loss"]
 
 
+def test_guests_see_the_rungs_up_to_the_one_that_scores():
+    task = TinyTask(rungs=(Rung("least"), Rung("quick"), Rung("full")))
+    for rung, seen in (("", ("least", "quick", "full")), ("quick", ("least", "quick")), ("least", ("least",))):
+        loop = Loop(spec_of(task, rung=rung), Lab())
+        assert loop.view(1, loop.trace).rungs == seen
+
+
 def test_an_unknown_rung_is_the_users_error():
     with pytest.raises(InputError, match="has no rung 'nonsense'"):
         Loop(spec_of(rung="nonsense"), Lab())

@@ -100,7 +100,7 @@ def test_relative_scores_are_never_compared(name):
     assert mechanism.propose(view, BASELINE, ()) == ()
 
 
-PARAMETERS = {"halving": {"rungs": ("quick",)}, "smoke_run": {"rung": "quick"}, "remeasure": {"every": 3}} | EAGER
+PARAMETERS = {"remeasure": {"every": 3}} | EAGER
 DECISIVE = {
     "surrogate": "propose", "crossover": "propose", "knock_out": "propose", "semantic_duplicate": "propose",
     "remeasure": "propose", "elite": "select", "annealing": "decide", "noise_aware": "plan", "smoke_run": "plan",

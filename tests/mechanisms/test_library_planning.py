@@ -8,6 +8,7 @@ from bilevel.loop import Loop, LoopSpec
 from bilevel.mechanism import Guest, load
 from bilevel.mechanisms import source
 from bilevel.researchers import make
+from bilevel.task import Rung
 from bilevel.tasks.sphere import sphere
 from bilevel.testing import admit, check_mechanism
 from bilevel.trial import Status
@@ -52,6 +53,14 @@ def test_hopeless_is_said_of_nothing_while_few_were_seen_or_if_it_is_not_far_off
     assert rungs_of(near[9]) == ["quick", "full"]
 
 
+def test_without_a_name_a_smoke_run_takes_the_cheapest_rung():
+    named = search([*GOOD, FAR, FAR, {"bias": True}], "smoke_run", 10, rungs=TWO_RUNGS, rung="quick")
+    found = search([*GOOD, FAR, FAR, {"bias": True}], "smoke_run", 10, rungs=TWO_RUNGS)
+    assert [(rungs_of(trial), trial.status) for trial in found] == [(rungs_of(trial), trial.status) for trial in named]
+    assert found[9].status is Status.PRUNED and "stopped on rung quick in trial 9" in found[10].turned_back[0].reason
+    assert count(found, "smoke_run", "plan").decisive > 0
+
+
 def test_without_a_short_rung_a_smoke_run_changes_nothing():
     for trace in (search(GOOD, "smoke_run", 8), search(GOOD, "smoke_run", 8, rung="full")):
         assert count(trace, "smoke_run", "plan").touched == count(trace, "smoke_run", "propose").touched == 0
@@ -76,7 +85,17 @@ def test_what_was_stopped_is_turned_back_instead_of_being_run_again():
     assert "stopped below the top rung in trial 2" in trace[3].turned_back[0].reason
 
 
-def test_without_rungs_halving_changes_nothing():
+def test_without_names_halving_takes_all_rungs_below_the_one_that_scores():
+    replies = [{"decay": decay} for decay in (0.3, 0.35, 0.36, 0.37, 0.25, 0.26, 0.15)]
+    three = (Rung("least", {"quick": True}), *TWO_RUNGS)
+    for rungs, names in ((TWO_RUNGS, ("quick",)), (three, ("least", "quick"))):
+        named = search(replies, "halving", 6, rungs=rungs, rungs_=names)
+        found = search(replies, "halving", 6, rungs=rungs)
+        assert [rungs_of(trial) for trial in found] == [rungs_of(trial) for trial in named]
+        assert rungs_of(found[1]) == [*names, "full"] and count(found, "halving", "plan").decisive > 0
+
+
+def test_with_one_rung_halving_changes_nothing():
     trace = search(GOOD, "halving", 8)
     assert count(trace, "halving", "plan").touched == count(trace, "halving", "propose").touched == 0
 
@@ -90,7 +109,7 @@ def test_halving_saves_runs_on_the_long_rung_in_a_real_search():
         assert not any(trial.faults for trial in trace)
         return sum(run.rung == "full" for trial in trace for run in trial.runs), trace
 
-    saved, trace = full_runs(Guest("halving", source("halving", rungs=("quick",))))
+    saved, trace = full_runs(Guest("halving", source("halving")))
     usual, _ = full_runs()
     assert saved < 0.7 * usual and trace.ledger()["halving"]["plan"].decisive > 10
 

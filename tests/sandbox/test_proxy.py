@@ -75,6 +75,13 @@ def test_a_shipped_mechanism_searches_the_same_in_a_sandbox(near, shipped):
     same_search(near, shipped, seed=3)
 
 
+@pytest.mark.parametrize("name", ["smoke_run", "halving"])
+def test_a_mechanism_in_a_sandbox_sees_the_rungs_of_the_task(near, name):
+    trace = same_search(near, Guest(name, source(name)))
+    assert trace.ledger()[name]["plan"].decisive > 0
+    assert {run.rung for trial in trace for run in trial.runs} == {"quick", "full"}
+
+
 @pytest.mark.parametrize("rule", STATEFUL, ids=lambda guest: guest.name)
 @pytest.mark.parametrize("workers", [1, 3])
 def test_a_mechanism_with_a_memory_searches_the_same_in_a_sandbox(near, rule, workers):

@@ -20,11 +20,11 @@ NOTHING: Memory = ({}, {})
 class Halving(Mechanism):
     """Climb `rungs` one after the other, and stop below the top unless the score is in the best 1/`eta` of this rung.
 
-    `rungs` are names of the task's rungs, cheapest first, the one that scores left out; empty, the default, changes
-    nothing. The share is taken over the newest `window` scores of the rung, this one included; while there are fewer
-    than `eta` of them the best goes on. Scores of different rungs are never compared. A trial that was stopped is
-    pruned: it has no score and counts as not measured, so its candidate is turned back here when it is drafted again. A
-    repeat on purpose is not stopped.
+    `rungs` are names of the task's rungs, cheapest first, the one that scores left out; empty, the default, means all
+    that the task has. With one rung nothing changes. The share is taken over the newest `window` scores of the rung,
+    this one included; while there are fewer than `eta` of them the best goes on. Scores of different rungs are never
+    compared. A trial that was stopped is pruned: it has no score and counts as not measured, so its candidate is turned
+    back here when it is drafted again. A repeat on purpose is not stopped.
     """
 
     domain = "successive halving"
@@ -33,9 +33,9 @@ class Halving(Mechanism):
     window = 60
 
     def remember(self, memory: Any, trial: Trial) -> Memory:
-        """Per rung below the top its newest ok runs, and which trials stopped which candidates."""
+        """Per rung its newest ok runs, and which trials stopped which candidates."""
         seen, stopped = memory or NOTHING
-        mine = [run for run in trial.runs if run.rung in self.rungs and run.status is Status.OK]
+        mine = [run for run in trial.runs if run.rung in (self.rungs or (run.rung,)) and run.status is Status.OK]
         for run in mine:
             seen = {**seen, run.rung: (*seen.get(run.rung, ()), run)[-self.window :]}
         if mine and trial.status is Status.PRUNED:
@@ -54,14 +54,15 @@ class Halving(Mechanism):
     def plan(
         self, view: View, proposal: Proposal, partial: tuple[Run, ...], steps: tuple[Step, ...]
     ) -> tuple[Step, ...]:
-        if not self.rungs or proposal.repeats:
+        rungs = self.rungs or view.rungs[:-1]
+        if not rungs or proposal.repeats:
             return steps
         if not partial:
             planned = [step.rung for step in steps]
-            below = tuple(Step(rung, 0) for rung in self.rungs if rung not in planned)
+            below = tuple(Step(rung, 0) for rung in rungs if rung not in planned)
             return (*below, *steps)
         last = partial[-1]
-        if last.rung not in self.rungs or not steps or last.status is not Status.OK:
+        if last.rung not in rungs or not steps or last.status is not Status.OK:
             return steps
         return steps if self._promoted(view, last, (view.memory or NOTHING)[0].get(last.rung, ())) else ()
 

@@ -14,15 +14,15 @@ from bilevel.trial import Proposal, Run, Status, Step, Trial
 from bilevel.view import View
 
 REMEMBERED = 200  # candidates that were stopped
-Memory: TypeAlias = tuple[tuple[Run, ...], str, dict[str, int]]
-NOTHING: Memory = ((), "", {})
+Memory: TypeAlias = tuple[dict[str, tuple[Run, ...]], dict[str, int]]
+NOTHING: Memory = ({}, {})
 
 
 class SmokeRun(Mechanism):
-    """Run each candidate on `rung` first, and stop there if it fails or its score lies outside the fence.
+    """Run each candidate on a short rung first, and stop there if it fails or its score lies outside the fence.
 
-    `rung` is the name of a short rung of the task; empty, the default, changes nothing, and so does that of the rung
-    that scores. A failure ends a trial anyway, now at the price of the short rung. The fence is `fence` times the
+    `rung` is the name of that rung; empty, the default, means the task's cheapest. Where that is the rung that scores,
+    nothing changes. A failure ends a trial anyway, now at the price of the short rung. The fence is `fence` times the
     interquartile range beyond the worse quartile of the newest `window` scores on that rung; with fewer than `least` of
     them nothing is hopeless. A draft that was stopped here before is turned back: the host counts a pruned trial as not
     measured.
@@ -35,19 +35,21 @@ class SmokeRun(Mechanism):
     window = 40
 
     def remember(self, memory: Any, trial: Trial) -> Memory:
-        """The newest ok runs on the short rung, the rung that scores, and which trials stopped which candidates."""
-        runs, top, stopped = memory or NOTHING
-        if trial.number == 0 and trial.runs:
-            top = trial.runs[-1].rung
-        mine = tuple(run for run in trial.runs if run.rung == self.rung and run.status is Status.OK)
+        """Per rung its newest ok runs, and which trials stopped which candidates."""
+        seen, stopped = memory or NOTHING
+        mine = [run for run in trial.runs if run.rung == (self.rung or run.rung) and run.status is Status.OK]
+        for run in mine:
+            seen = {**seen, run.rung: (*seen.get(run.rung, ()), run)[-self.window :]}
         if mine and trial.status is Status.PRUNED:
             stopped = {**stopped, trial.candidate.id: trial.number}
-        return (*runs, *mine)[-self.window :], top, dict([*stopped.items()][-REMEMBERED:])
+        return seen, dict([*stopped.items()][-REMEMBERED:])
 
     def propose(self, view: View, parent: Candidate, proposals: tuple[Proposal, ...]) -> tuple[Proposal, ...]:
-        stopped = (view.memory or NOTHING)[2]
+        stopped = (view.memory or NOTHING)[1]
         return tuple(
-            p.drop(f"stopped on rung {self.rung} in trial {stopped[p.candidate.id]}: its score there was hopeless")
+            p.drop(
+                f"stopped on rung {self._short(view)} in trial {stopped[p.candidate.id]}: its score there was hopeless"
+            )
             if p.candidate.id in stopped and not p.repeats and not p.dropped
             else p
             for p in proposals
@@ -56,15 +58,21 @@ class SmokeRun(Mechanism):
     def plan(
         self, view: View, proposal: Proposal, partial: tuple[Run, ...], steps: tuple[Step, ...]
     ) -> tuple[Step, ...]:
-        runs, top, _ = view.memory or NOTHING
-        if not self.rung or self.rung == top or proposal.repeats:
+        rung = self._short(view)
+        if not rung or proposal.repeats:
             return steps
         if not partial:
-            short = Step(self.rung, 0)
+            short = Step(rung, 0)
             return steps if short in steps else (short, *steps)
-        if len(partial) == 1 and partial[0].rung == self.rung and self._hopeless(view, partial[0], runs):
+        runs = (view.memory or NOTHING)[0].get(rung, ())
+        if len(partial) == 1 and partial[0].rung == rung and self._hopeless(view, partial[0], runs):
             return ()
         return steps
+
+    def _short(self, view: View) -> str:
+        """The name of the short rung; empty where the task has none below the one that scores."""
+        rung = self.rung or (view.rungs or ("",))[0]
+        return "" if rung in view.rungs[-1:] else rung
 
     def _hopeless(self, view: View, run: Run, runs: tuple[Run, ...]) -> bool:
         losses = [loss for loss in (self._loss(view, other) for other in runs) if loss is not None]

@@ -173,8 +173,7 @@ def _fits(
 
 
 def _can(entry: Offer, below: Below) -> bool:
-    names_no_rung = entry.parameters.get("rung") == "" or entry.parameters.get("rungs") == ()
-    return not names_no_rung and ("advice" not in entry.needs or below.reads_advice)
+    return "advice" not in entry.needs or below.reads_advice
 
 
 def _order(candidate: Candidate) -> tuple[Any, ...]:

@@ -32,6 +32,7 @@ KINDS: dict[str, Any] = {
     "settings": Settings,
     "text": str,
     "lessons": tuple[Lesson, ...],
+    "rungs": tuple[str, ...],
 }
 
 
@@ -116,6 +117,7 @@ class Known:
             self._slot("lessons", view.lessons, view.lessons),
             [self.wire.pack(TurnedBack)(one) for one in view.turned_back],
             view.asks is not None,
+            self._slot("rungs", view.rungs, view.rungs),
         ]
 
     def space(self, space: Space) -> int:
@@ -213,9 +215,10 @@ class Mirrored:
 
     def view(self, data: list[Any], memory: Any, asks: Any) -> View:
         """The view that the host named."""
-        number, seed, brief, objective, space, settings, trace, pending, left, below, told, lessons, back, may_ask = (
-            data
-        )
+        (
+            number, seed, brief, objective, space, settings, trace, pending, left, below, told, lessons, back, may_ask,
+            rungs,
+        ) = data  # fmt: skip
         return View(
             number=number,
             seed=seed,
@@ -232,6 +235,7 @@ class Mirrored:
             lessons=self.slots[lessons],
             turned_back=tuple([self.wire.unpack(TurnedBack)(one) for one in back]),
             asks=asks if may_ask else None,
+            rungs=self.slots[rungs],
         )
 
     def _below(self, trace: int, space: int, reads: bool, objective: int, brief: int, trials: int) -> Below:
