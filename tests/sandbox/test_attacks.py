@@ -111,6 +111,11 @@ ATTACKS = [
            "def burn(*_):\n    while True: pass\n"
            "_signal.signal(14, burn); must(libc.ualarm(20000, 0)); result = 'later'",
            ("host: CPU of the next call, purse", fault("cpu")), BY_SECCOMP, then="while True: pass"),
+    Attack("go on after the answer, by a timer of CPU time",
+           "def burn(*_):\n    while True: pass\n"
+           "_signal.signal(27, burn); _signal.setitimer(2, 0.02); result = 'later'",
+           **everywhere("host: CPU of the next call", fault("cpu")),
+           then="import time\nend = time.process_time() + 0.1\nwhile time.process_time() < end: pass"),
     Attack("os._exit", "os._exit(7)", **everywhere("host: fresh process", DEATH)),
     Attack("sys.exit", "sys.exit(7)", **everywhere("host: fresh process", fault("raised"))),
     Attack("crash the interpreter", "ctypes.string_at(1)", **everywhere("host: fresh process", DEATH)),

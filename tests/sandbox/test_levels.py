@@ -1,6 +1,7 @@
 """Levels are found by trying them; a level that is named is had or refused."""
 
 import errno
+import signal
 import sys
 
 import pytest
@@ -65,6 +66,9 @@ def test_the_filter_allows_computing_and_refuses_the_rest(architecture):
     (signals,) = seccomp.TO_ITSELF.values()
     assert judged(architecture, signals[column], 7) == seccomp.ALLOW
     assert judged(architecture, signals[column], 8) == REFUSED
+    (timer,) = seccomp.ON_ITS_OWN_TIME.values()
+    assert judged(architecture, timer[column], signal.ITIMER_PROF) == seccomp.ALLOW
+    assert judged(architecture, timer[column], signal.ITIMER_REAL) == REFUSED
 
 
 def test_calls_of_another_architecture_are_deadly():

@@ -1,9 +1,9 @@
 """A seccomp filter: the few system calls that computing needs, and EPERM for all others.
 
 It is a list of what is allowed, so a call that a later kernel brings is refused too. What computes may use memory
-(never executable), clocks, random numbers, its own signals, and the descriptors that are open; it can open nothing,
-start no process or thread, send no signal to others, and change no limit. Source: the kernel's
-`Documentation/userspace-api/seccomp_filter.rst`; classic BPF is McCanne and Jacobson, "The BSD Packet Filter",
+(never executable), clocks, random numbers, its own signals, a timer of its own CPU time, and the descriptors that are
+open; it can open nothing, start no process or thread, send no signal to others, and change no limit. Source: the
+kernel's `Documentation/userspace-api/seccomp_filter.rst`; classic BPF is McCanne and Jacobson, "The BSD Packet Filter",
 USENIX Winter 1993.
 """
 
@@ -34,9 +34,12 @@ NOT_EXECUTABLE = {"mmap": (9, 222), "mprotect": (10, 226)}
 """Allowed without PROT_EXEC, which is in the third argument."""
 TO_ITSELF = {"tgkill": (234, 131)}
 """Allowed where the first argument is the process itself: `abort` is such a signal."""
+ON_ITS_OWN_TIME = {"setitimer": (38, 103)}
+"""Allowed where the first argument is ITIMER_PROF: a timer that stands still while the process waits for a request."""
 UNKNOWN = {"clone3": (435, 435)}
 """Answered with ENOSYS, upon which the C library takes the older call."""
 PROT_EXEC = 4
+ITIMER_PROF = 2
 TSYNC = 1
 SET_MODE_FILTER = 1
 LOAD, EQUAL, ANY_BIT, RETURN = 0x20, 0x15, 0x45, 0x06
@@ -69,14 +72,15 @@ def program(name: str, pid: int) -> list[tuple[int, int, int, int]]:
             (RETURN, 0, 0, ERRNO | errno.EPERM),
             (RETURN, 0, 0, ALLOW),
         ]
-    for numbers in TO_ITSELF.values():
-        steps += [
-            (EQUAL, 0, 4, numbers[column]),
-            (LOAD, 0, 0, ARGUMENTS_AT),
-            (EQUAL, 0, 1, pid),
-            (RETURN, 0, 0, ALLOW),
-            (RETURN, 0, 0, ERRNO | errno.EPERM),
-        ]
+    for table, first in ((TO_ITSELF, pid), (ON_ITS_OWN_TIME, ITIMER_PROF)):
+        for numbers in table.values():
+            steps += [
+                (EQUAL, 0, 4, numbers[column]),
+                (LOAD, 0, 0, ARGUMENTS_AT),
+                (EQUAL, 0, 1, first),
+                (RETURN, 0, 0, ALLOW),
+                (RETURN, 0, 0, ERRNO | errno.EPERM),
+            ]
     for numbers in UNKNOWN.values():
         steps += [(EQUAL, 0, 1, numbers[column]), (RETURN, 0, 0, ERRNO | errno.ENOSYS)]
     return [*steps, (RETURN, 0, 0, ERRNO | errno.EPERM)]
