@@ -1,7 +1,12 @@
 """Where mechanisms come from, which one a name means, and what is said of each."""
 
+import sys
+
 import pytest
 from mechanism_files import GOOD, declare, install, refused
+
+from bilevel.errors import InputError
+from bilevel.shelf import every, find
 
 
 def put(folder, name="mine", text=GOOD):
@@ -54,18 +59,20 @@ def test_nothing_of_a_package_is_imported_to_list_show_or_check_it(bilevel, bile
         ("broken.binary", "UTF-8"),
     ],
 )
-def test_a_package_that_cannot_be_read_is_listed_with_the_reason(bilevel, bilevel_json, home, value, words):
-    folder = home / "site" / "broken"
+def test_a_package_that_cannot_be_read_is_listed_with_the_reason(tmp_path, monkeypatch, value, words):
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = tmp_path / "broken"
     folder.mkdir()
     (folder / "module.py").write_text("TEXT = 'a' + input()\n")
     (folder / "syntax.py").write_text("def (")
     (folder / "nothing.py").write_text("x = 1\n")
     (folder / "long.py").write_text("#" * 300_000)
     (folder / "binary.py").write_bytes(b"\xff\xfe\x00")
-    declare(home / "site", "broken", f"theirs = {value}")
-    row = listed(bilevel_json)["theirs"]
-    assert words in row["problem"] and row["from"] == "package"
-    refused(bilevel("mechanisms", "show", "package:theirs"), "package:theirs", words)
+    declare(tmp_path, "broken", f"theirs = {value}")
+    found = every()["theirs"]
+    assert words in found.problem and found.origin == "package" and "broken" not in sys.modules
+    with pytest.raises(InputError, match=f"package:theirs.*{words}"):
+        find("package:theirs")
 
 
 def test_a_shipped_name_means_the_shipped_one_and_the_other_is_named_with_its_place(bilevel_json, work):
@@ -104,8 +111,11 @@ def test_two_packages_with_one_name_are_told_apart_by_their_distribution(bilevel
         ("./none.py", ("no mechanism file", "none.py")),
     ],
 )
-def test_a_name_that_nothing_has_is_explained(bilevel, name, words):
-    refused(bilevel("mechanisms", "show", name), *words)
+def test_a_name_that_nothing_has_is_explained(tmp_path, monkeypatch, name, words):
+    monkeypatch.setenv("BILEVEL_DATA", str(tmp_path))
+    with pytest.raises(InputError) as error:
+        find(name)
+    assert all(word in str(error.value) for word in words)
 
 
 def test_a_file_that_is_no_mechanism_does_not_hide_the_others(bilevel, bilevel_json, work):

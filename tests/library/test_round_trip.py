@@ -1,5 +1,6 @@
 """A mechanism out of a run, into the library, into another run: with its evidence, and only as much as there is."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -17,18 +18,21 @@ def run(bilevel, *args):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A run in which level 2 tried mechanisms against a control; made once."""
+    """A run in which level 2 tried mechanisms against a control, and the last one that it kept; made once."""
     folder = tmp_path_factory.mktemp("finished") / "run"
+    command = [sys.executable, "-m", "bilevel"]
     options = ["--task", "sphere", "--researcher", "stuck", "--folder", str(folder)]
-    subprocess.run([sys.executable, "-m", "bilevel", "run", "d", *options], check=True, capture_output=True)
-    return folder
+    subprocess.run([*command, "run", "d", *options], check=True, capture_output=True)
+    status = subprocess.run([*command, "status", str(folder), "--json"], check=True, capture_output=True)
+    return folder, json.loads(status.stdout)["in_force"][-1]
 
 
 @pytest.fixture
-def searched(finished, work, bilevel_json):
-    """That run as the folder `run`, and the name of a mechanism that it kept."""
-    shutil.copytree(finished, work / "run")
-    return bilevel_json("status", "run")["in_force"][-1]
+def searched(finished, work):
+    """That run as the folder `run`; the name of the mechanism."""
+    folder, name = finished
+    shutil.copytree(folder, work / "run")
+    return name
 
 
 def recipe(work, text, name="mine"):

@@ -9,13 +9,10 @@ from rich.markup import escape
 from rich.syntax import Syntax
 from rich.table import Table
 
-from bilevel.cli.inspecting import opened
-from bilevel.cli.lives import print_life
 from bilevel.cli.printing import console, jsonable, print_json
 from bilevel.errors import InputError
 from bilevel.shelf import every, find
 from bilevel.shelf.found import Found
-from bilevel.shelf.measuring import taken_out
 from bilevel.shelf.places import project_folder, user_folder
 from bilevel.shelf.record import Measurement
 from bilevel.shelf.storing import Stored, refusals, remove, store, take_over
@@ -79,6 +76,9 @@ def facts(one: Found, family: str = "") -> dict[str, Any]:
 def print_show(name: str, run: Path | None, as_json: bool) -> None:
     """One mechanism of the library; or its whole life in a run."""
     if run is not None:
+        from bilevel.cli.inspecting import opened
+        from bilevel.cli.lives import print_life
+
         with opened(run) as there:
             print_life(there, name, as_json)
         return
@@ -162,6 +162,9 @@ def print_export(
     run: Path, name: str, to: Path | None, library: bool, trial: int | None, force: bool, as_json: bool
 ) -> None:
     """Take a mechanism out of a run, with what the run's forks say of it."""
+    from bilevel.cli.inspecting import opened
+    from bilevel.shelf.measuring import taken_out
+
     if to is not None and library:
         raise InputError("give --to FILE or --library, not both")
     with opened(run) as there:
