@@ -1,18 +1,21 @@
 """What a run came to: numbers read from its store, nothing computed that is not recorded there."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from bilevel.budget import Cost
 from bilevel.calls import CallSummary
+from bilevel.evidence import Verdict
 from bilevel.lab import Records, Traces
-from bilevel.levels import leaf, levels_of
+from bilevel.levels import leaf, levels_of, standing
 from bilevel.loop import LoopSpec
 from bilevel.noise import Noise
 from bilevel.shadow import AGAIN, WITHOUT, Tally, advice_of, aside_of
+from bilevel.standings import Ladder, Retired, attempts, is_ablation, ladder_of, retirements, verdict_in
 from bilevel.trace import Trace
-from bilevel.trial import Count, Trial, merge
+from bilevel.trial import Climb, Count, Trial, merge
 
 Ledger = Mapping[str, Mapping[str, Count]]
 
@@ -47,7 +50,13 @@ class AdviceLedger:
 
 @dataclass(frozen=True)
 class MechanismTrial:
-    """One trial of a mechanism at level 2: its source, ledger, gain against its control, and what was decided."""
+    """One trial of a mechanism at level 2: its source, ledger, gain against its control, and what was decided.
+
+    `change` is add, replace or remove; "leave out" where probation took one away that is in force. `climbs`: the rungs
+    of the one that ran; `refused`: for each draft before it, and for all where none `ran`, the rung that it failed.
+    `verdict` over all forks so far, `said` in a sentence. `gains`: over each control; `again`: by how much the same
+    loop differed with other random numbers. `isolation`: of this trial.
+    """
 
     trial: int
     change: str
@@ -68,6 +77,15 @@ class MechanismTrial:
     own_calls: int = 0  # that it asked for itself while it was tried, first on this trial's branches
     own_tokens: int = 0
     advice: AdviceLedger | None = None
+    branch: str = "root"
+    ran: bool = True
+    climbs: tuple[Climb, ...] = ()
+    refused: tuple[Climb, ...] = ()
+    verdict: Verdict | None = None
+    said: str = ""
+    gains: Mapping[str, float] = field(default_factory=dict)
+    again: tuple[float, ...] = ()
+    isolation: str = ""
 
 
 @dataclass(frozen=True)
@@ -133,6 +151,9 @@ class Summary:
     curve: tuple[float, ...] = ()
     advice: Mapping[str, AdviceLedger] = field(default_factory=dict)  # of mechanisms in force from the first trial
     asked_aside: AsideCost = AsideCost()
+    ladder: Ladder | None = None  # of a run with level 2
+    retired: tuple[Retired, ...] = ()
+    isolation: Mapping[str, int] = field(default_factory=dict)  # what was in force -> in how many innermost trials
 
 
 def own_trials(records: Records, level: str) -> list[tuple[str, Trial]]:
@@ -162,7 +183,6 @@ def summarise(records: Records, spec: LoopSpec, *, folder: str = "", state: str 
     calls = records.calls()
     levels = [loop.name for loop in levels_of(spec)] + ["judge"] * any(call.level == "judge" for call in calls)
     shadowed = [(branch.id, t) for branch in records.branches() for t in records.trials(branch.id) if t.shadows]
-    root = Traces(records).trace("root", spec.task.objective) if records.branches() else Trace(spec.task.objective)
     return Summary(
         task=task.name,
         objective=objective.name,
@@ -185,7 +205,7 @@ def summarise(records: Records, spec: LoopSpec, *, folder: str = "", state: str 
         charged=sum(trial.cost.evaluations for _, trial in inner),
         costs=tuple(_level_cost(records, level, calls) for level in levels),
         repetition=_repetition([trial for _, trial in inner]),
-        in_force=_in_force(spec, root),
+        in_force=_in_force(records, spec),
         mechanisms=tuple(
             _mechanism_trial(branch, trial, calls, shadowed)
             for branch, trial in own_trials(records, "mechanisms")
@@ -195,6 +215,9 @@ def summarise(records: Records, spec: LoopSpec, *, folder: str = "", state: str 
         curve=_curve(inner, objective.minimize),
         advice=_static_advice(spec, shadowed, calls),
         asked_aside=_aside_cost([call for call in calls if aside_of(call.purpose)]),
+        ladder=ladder_of(records, spec),
+        retired=retirements(records, spec),
+        isolation=Counter(trial.isolation for _, trial in inner if trial.isolation),
     )
 
 
@@ -241,11 +264,11 @@ def _repetition(trials: list[Trial]) -> Repetition:
     )
 
 
-def _in_force(spec: LoopSpec, root: Trace) -> tuple[str, ...]:
-    if spec.name == "mechanisms" and root.current is not None:
-        order = root.current.params["order"]
-        return tuple(map(str, order)) if isinstance(order, tuple) else ()
-    return tuple(guest.name for guest in leaf(spec).mechanisms)
+def _in_force(records: Records, spec: LoopSpec) -> tuple[str, ...]:
+    """The innermost loop's mechanisms, as the levels above have set them by now."""
+    branch = "root" if records.branches() else None
+    inmost, _ = standing(Traces(records), spec, branch, len(levels_of(spec)) - 1)
+    return tuple(guest.name for guest in inmost.mechanisms)
 
 
 def _static(spec: LoopSpec, inner: list[tuple[str, Trial]]) -> dict[str, dict[str, dict[str, int]]]:
@@ -289,9 +312,11 @@ def _mechanism_trial(
     data = trial.runs[-1].data if trial.runs else {}
     arms = data.get("arms", {})
     hooks = {hook: Count(*numbers) for hook, numbers in data.get("ledger", {}).get(name, {}).items()}
+    climbs, refused = _climbs(trial, name)
+    verdict = verdict_in(climbs)
     return MechanismTrial(
         trial=trial.number,
-        change=_kind_of_change(name, trial),
+        change="leave out" if is_ablation(trial) else _kind_of_change(name, trial),
         name=name,
         why=trial.proposal.why,
         author=trial.proposal.author,
@@ -309,7 +334,24 @@ def _mechanism_trial(
         own_calls=len(own),
         own_tokens=sum(call.cost.tokens for call in own),
         advice=_advice(name, [(b, t) for b, t in shadowed if b.startswith(arms_of_it)], calls),
+        branch=branch,
+        ran=bool(trial.runs),
+        climbs=climbs,
+        refused=refused,
+        verdict=verdict,
+        said="" if verdict is None else verdict.sentence,
+        gains=data.get("gains", {}),
+        again=tuple(data.get("again", ())),
+        isolation=trial.isolation,
     )
+
+
+def _climbs(trial: Trial, name: str) -> tuple[tuple[Climb, ...], tuple[Climb, ...]]:
+    """The rungs of the mechanism that ran, and the rung that each other draft of the trial failed."""
+    tried = attempts(trial.climbs)
+    ran = [one for one in tried if trial.runs and one.mechanism == name and not one.failed]
+    failed = tuple(one.failed for one in tried if one.failed)
+    return ran[-1].climbs if ran else (), failed
 
 
 def _kind_of_change(name: str, trial: Trial) -> str:

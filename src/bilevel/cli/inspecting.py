@@ -12,6 +12,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from bilevel.cli.ladders import explained, print_retired, print_whole_climb, verdict_words
 from bilevel.cli.live import change_text
 from bilevel.cli.printing import (
     LEVEL_TITLES,
@@ -248,7 +249,16 @@ def _show_trial(trial: Trial, as_json: bool) -> None:
         out.print(f"run on {run.rung}, seed {run.seed}: {run.status.value} {metrics}", highlight=False, markup=False)
         if run.log.strip() and run.metrics is None:
             out.print(run.log.strip(), highlight=False, markup=False)
+    if trial.isolation:
+        out.print(f"isolation in force: {trial.isolation}", highlight=False, markup=False)
+    for climb in trial.climbs:
+        print_whole_climb(out, climb)
+    for line in explained(verdict_words(trial.climbs)):
+        out.print(f"  {line}", highlight=False, markup=False)
+    told = [climb.reason for climb in trial.climbs]
     for back in trial.turned_back:
+        if any(reason in back.reason for reason in told):
+            continue  # it is one of the rungs above
         out.print(f"turned back a draft of {back.author}: {back.reason}", highlight=False, markup=False)
     for fault in trial.faults:
         out.print(f"fault of {fault.guest} in {fault.hook}: {fault.message}", highlight=False, markup=False)
@@ -279,6 +289,7 @@ def _show_mechanism(run: Opened, name: str, as_json: bool) -> None:
         print_ledger(out, summary.static[name])
         if name in summary.advice:
             print_advice(out, name, summary.advice[name])
+    print_retired(out, [one for one in summary.retired if one.mechanism == name])
     faults = [f for _, t in own_trials(run.folder.store, leaf(run.spec).name) for f in t.faults if f.guest == name]
     for fault in faults[:10]:
         out.print(f"fault in {fault.hook}: {fault.message}", highlight=False, markup=False)

@@ -11,10 +11,12 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from bilevel.cli.ladders import explained, rungs_text, verdict_words
 from bilevel.cli.printing import LEVEL_TITLES, visible
 from bilevel.levels import leaf, levels_of
 from bilevel.loop import LoopSpec
 from bilevel.report import sparkline
+from bilevel.standings import attempts, is_ablation
 from bilevel.store.reader import Reader
 from bilevel.trial import Trial
 
@@ -87,6 +89,7 @@ class Progress:
         self._seen: dict[str, int] = {}
         self._events = 0
         self._beat = 0.0
+        self._words: set[str] = set()
         self._first = True
 
     def update(self, reader: Reader) -> list[str]:
@@ -101,6 +104,7 @@ class Progress:
                     self.measured += trial.cost.evaluations
                     self._note(trial)
                 lines.append(self._line(branch.id, branch.level, trial))
+                lines += self._explained(trial)
         if self._first:
             self.before, self._first = self.measured, False
         return lines
@@ -172,7 +176,13 @@ class Progress:
         verdict = "keep" if trial.decision.keep else "discard"
         where = f" [{arm}]" if arm else ""
         said = f"{_score(trial)} · {verdict}: {trial.decision.reason}{best}"
-        return f"{title}{where} {trial.number}: {change_text(trial)} · {said}"
+        return f"{title}{where} {trial.number}: {change_text(trial)} · {said}{_ladder(trial)}"
+
+    def _explained(self, trial: Trial) -> list[str]:
+        """What the verdicts mean that stand in a line for the first time."""
+        new = verdict_words(trial.climbs) - self._words
+        self._words |= new
+        return [f"  {line}" for line in explained(new)]
 
 
 def change_text(trial: Trial) -> str:
@@ -180,12 +190,21 @@ def change_text(trial: Trial) -> str:
     if trial.number == 0:
         return "baseline"
     if "newest" in trial.candidate.params:
-        changed = trial.candidate.files_changed_from(trial.parent)
-        return ", ".join(changed) or "nothing"
+        changed = ", ".join(trial.candidate.files_changed_from(trial.parent))
+        return f"{changed} left out" if is_ablation(trial) else changed or "nothing"
     shown = [f"{name} {change.old!r} -> {change.new!r}" for name, change in trial.changes.items()]
     shown += [f"{name} edited" for name in trial.candidate.files_changed_from(trial.parent)]
     more = f" and {len(shown) - MOST_SHOWN} more" if len(shown) > MOST_SHOWN else ""
     return ", ".join(shown[:MOST_SHOWN]) + more or "no change"
+
+
+def _ladder(trial: Trial) -> str:
+    """The rungs that the drafts of an outer trial climbed, the last one of them in full."""
+    tried = attempts(trial.climbs)
+    if not tried:
+        return ""
+    before = f"after {len(tried) - 1} turned back, " if len(tried) > 1 else ""
+    return f" · ladder: {before}{rungs_text(tried[-1].climbs)}"
 
 
 def _score(trial: Trial) -> str:

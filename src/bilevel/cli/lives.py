@@ -6,9 +6,11 @@ from rich.syntax import Syntax
 from rich.table import Table
 
 from bilevel.cli.inspecting import Opened
+from bilevel.cli.ladders import explained, print_retired, verdict_words
 from bilevel.cli.printing import LEVEL_TITLES, console, jsonable, print_json, print_ledger
 from bilevel.levels import leaf
 from bilevel.shelf.lives import Life, life
+from bilevel.standings import Retired, retirements
 
 MOST_FAULTS = 10
 
@@ -16,15 +18,16 @@ MOST_FAULTS = 10
 def print_life(run: Opened, name: str, as_json: bool) -> None:
     """Proposals, ladder, ledger, forks and where it is in force, in this order."""
     found = life(run.folder.store, run.spec, name, str(run.folder.path))
+    retired = [one for one in retirements(run.folder.store, run.spec) if one.mechanism == name]
     if as_json:
         standing = [{**jsonable(s), "sentence": s.said.sentence} for s in found.standing]
-        print_json({**jsonable(found), "standing": standing})
+        print_json({**jsonable(found), "standing": standing, "retired": jsonable(retired)})
         return
     out = console()
     out.print(f"[bold]{escape(name)}[/] in {escape(str(run.folder.path))} ({run.state})", highlight=False)
     _print_changes(out, found)
     _print_ladder(out, found)
-    _print_actions(out, found)
+    _print_actions(out, found, retired)
     _print_forks(out, found, leaf(run.spec).task.objective.unit)
     where = [f"{_level(level)}, source {_short(source)}" for level, source in found.in_force]
     _heading(out, "in force now")
@@ -65,9 +68,11 @@ def _print_ladder(out: Console, found: Life) -> None:
         cells = (str(climbed.trial), _short(climb.source), climb.rung, climb.outcome, cost, climb.reason)
         table.add_row(*map(escape, cells))
     out.print(table)
+    for line in explained(verdict_words(climbed.climb for climbed in found.climbs)):
+        _text(out, line)
 
 
-def _print_actions(out: Console, found: Life) -> None:
+def _print_actions(out: Console, found: Life, retired: list[Retired]) -> None:
     _heading(out, "what it did, summed over all branches where it was in force")
     print_ledger(out, jsonable(found.ledger))
     for acted in found.acted:
@@ -77,6 +82,7 @@ def _print_actions(out: Console, found: Life) -> None:
         _text(out, f"fault in {fault.hook}: {fault.message}")
     if len(found.faults) > MOST_FAULTS:
         _text(out, f"and {len(found.faults) - MOST_FAULTS} more faults")
+    print_retired(out, retired)
 
 
 def _print_forks(out: Console, found: Life, unit: str) -> None:

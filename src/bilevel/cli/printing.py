@@ -11,6 +11,16 @@ from rich.segment import Segment
 from rich.syntax import Syntax
 from rich.table import Table
 
+from bilevel.cli.ladders import (
+    decided,
+    heading,
+    number,
+    print_climbs,
+    print_gains,
+    print_ladder,
+    print_meanings,
+    print_retired,
+)
 from bilevel.codec import plain
 from bilevel.report import AdviceLedger, AsideCost, LevelCost, MechanismTrial, Summary, sparkline
 
@@ -59,9 +69,9 @@ def print_summary(console: Console, summary: Summary, *, sources: bool = True) -
     unit = f" {escape(summary.unit)}" if summary.unit else ""
     reported = " (self-reported)" if summary.self_reported else ""
     console.print(f"{summary.objective}{reported}, {summary.direction}", highlight=False, markup=False)
-    console.print(f"  baseline  {_number(summary.baseline)}{unit}   {_noise(summary)}", highlight=False)
+    console.print(f"  baseline  {number(summary.baseline)}{unit}   {_noise(summary)}", highlight=False)
     gain = "" if summary.gain is None else f"   gain {summary.gain:+.4g}, best seen of {summary.charged} measurements"
-    console.print(f"  best      [bold]{_number(summary.best)}[/]{unit}{gain}", highlight=False)
+    console.print(f"  best      [bold]{number(summary.best)}[/]{unit}{gain}", highlight=False)
     line = sparkline(summary.curve, summary.direction == "minimize")
     console.print(f"  best so far  {line}", highlight=False)
     for name, (old, new) in summary.changes.items():
@@ -70,7 +80,9 @@ def print_summary(console: Console, summary: Summary, *, sources: bool = True) -
         console.print(f"  {name}: edited (see bilevel diff)", highlight=False, markup=False)
     _print_repetition(console, summary)
     _print_mechanisms(console, summary, sources)
+    print_ladder(console, summary)
     _print_costs(console, summary)
+    console.print(f"isolation in force: {_isolation(summary)}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"run folder: {summary.folder}", highlight=False, markup=False)
 
 
@@ -85,8 +97,8 @@ def print_comparison(console: Console, stuck: Summary, unstuck: Summary) -> None
         ("distinct candidates measured", stuck.repetition.distinct, unstuck.repetition.distinct),
         ("drafts turned back", stuck.repetition.turned_back, unstuck.repetition.turned_back),
         ("longest streak of one draft", stuck.repetition.longest_streak, unstuck.repetition.longest_streak),
-        ("best " + stuck.objective, _number(stuck.best), _number(unstuck.best)),
-        ("gain over the baseline", _number(stuck.gain), _number(unstuck.gain)),
+        ("best " + stuck.objective, number(stuck.best), number(unstuck.best)),
+        ("gain over the baseline", number(stuck.gain), number(unstuck.gain)),
     ):
         table.add_row(title, str(a), str(b))
     console.print(table)
@@ -143,10 +155,14 @@ def _print_mechanisms(console: Console, summary: Summary, sources: bool) -> None
         print_ledger(console, ledger)
         if name in summary.advice:
             print_advice(console, name, summary.advice[name])
+    print_meanings(console, summary)
     shown: dict[str, int] = {}  # source -> the trial that it was printed with
     for mechanism in summary.mechanisms:
         before = shown.setdefault(mechanism.source, mechanism.trial)
         print_mechanism(console, mechanism, summary.unit, sources and before == mechanism.trial)
+        arms = f"{mechanism.branch}/{mechanism.trial}."
+        on_it = [one for one in summary.retired if one.branch.startswith(arms) and one.mechanism == mechanism.name]
+        print_retired(console, on_it)
         if sources and mechanism.source and before != mechanism.trial:
             console.print(f"  its source is that of trial {before}", highlight=False)
     if summary.mechanisms:
@@ -156,20 +172,17 @@ def _print_mechanisms(console: Console, summary: Summary, sources: bool) -> None
 
 def print_mechanism(console: Console, mechanism: MechanismTrial, unit: str, source: bool) -> None:
     """One trial of a mechanism."""
-    verdict = "[green]kept[/], provisional" if mechanism.kept else "[yellow]discarded[/]"
-    title = f"{mechanism.change} {mechanism.name}" if mechanism.name else mechanism.change
-    console.print(f"\n[bold]level 2, trial {mechanism.trial}: {escape(title)}[/]", highlight=False)
+    console.print(f"\n[bold]level 2, trial {mechanism.trial}: {escape(heading(mechanism))}[/]", highlight=False)
     console.print(f"  {mechanism.author}\n  {mechanism.why}", highlight=False, markup=False)
     if source and mechanism.source:
         console.print(Syntax(mechanism.source, "python", background_color="default", word_wrap=True))
-    print_ledger(console, mechanism.ledger)
+    print_climbs(console, mechanism)
+    if mechanism.ran and mechanism.name and mechanism.change not in ("leave out", "remove"):
+        print_ledger(console, mechanism.ledger)
     if mechanism.advice is not None:
         print_advice(console, mechanism.name, mechanism.advice)
-    if mechanism.pairs:
-        arms = f"challenger {_number(mechanism.challenger_best)}, control {_number(mechanism.control_best)}"
-        gain = f"gain against its control {_number(mechanism.gain)} {unit}"
-        console.print(f"  {gain} ({arms}; n = {mechanism.pairs} pair: not evidence)", highlight=False, markup=False)
-    console.print(f"  {verdict}: {escape(mechanism.reason)}", highlight=False)
+    print_gains(console, mechanism, unit)
+    console.print(f"  {decided(mechanism)}: {escape(mechanism.reason)}", highlight=False)
     if mechanism.calls:
         price = "price unknown" if mechanism.money is None else f"{mechanism.money:.4f} US dollars"
         console.print(f"  written in {mechanism.calls} calls, {mechanism.tokens:,} tokens, {price}", highlight=False)
@@ -207,11 +220,14 @@ def _call_cost(cost: LevelCost) -> tuple[str, str, str, str]:
     return str(cost.calls), f"{cost.tokens:,}", money if cost.calls else "", f"{cost.call_seconds:.1f}"
 
 
+def _isolation(summary: Summary) -> str:
+    """What the innermost trials ran behind; with numbers of trials where it has changed."""
+    if len(summary.isolation) < 2:
+        return next(iter(summary.isolation), "not recorded")
+    return "; ".join(f"{walls} ({count} trials)" for walls, count in summary.isolation.items())
+
+
 def _noise(summary: Summary) -> str:
     if summary.noise.n < 2:
         return ""
     return f"noise: sd {summary.noise.sd:.2g} over {summary.noise.n} seeds, keep margin {summary.noise.margin:.2g}"
-
-
-def _number(value: float | None) -> str:
-    return "none" if value is None else f"{value:.6g}"

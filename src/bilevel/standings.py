@@ -1,0 +1,244 @@
+"""Where the mechanisms of a run stand on the ladder, and which rungs that run has: read from its records."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from bilevel.climbing import FAILED
+from bilevel.codec import build, content_hash
+from bilevel.evidence import Verdict
+from bilevel.lab import Records, Traces
+from bilevel.ladder import BEFORE_THE_TRIAL
+from bilevel.levels import LoopTask, levels_of
+from bilevel.loop import LoopSpec
+from bilevel.probation import AUTHOR, OnProbation
+from bilevel.trial import LADDER, Climb, Trial
+
+MECHANISMS = "mechanisms"  # the level that searches them
+STARTS = LADDER[0]  # every climb begins there, also where that rung is off
+LIVE = ("trial", "probation")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One source on its way up within a trial: its rungs in the order in which it climbed them."""
+
+    mechanism: str
+    source: str
+    climbs: tuple[Climb, ...]
+
+    @property
+    def failed(self) -> Climb | None:
+        """The rung that it failed, if any."""
+        return next((climb for climb in self.climbs if climb.rung not in LIVE and climb.outcome in FAILED), None)
+
+
+@dataclass(frozen=True)
+class Retired:
+    """A mechanism that a branch asks no more: in this trial of it came the last of too many faults."""
+
+    mechanism: str
+    level: str
+    branch: str
+    trial: int
+    faults: int
+    last: str
+
+    def __str__(self) -> str:
+        times = f"{self.faults} fault{'s' if self.faults > 1 else ''}"
+        return f"retired after {times} in trial {self.trial} of branch {self.branch}: {self.last}"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One source of a mechanism: the last rung that it reached, what its forks say, and where it is now.
+
+    `since`: the trial of the outer loop from which on it is in force, 0 for one of the recipe; None if it is not.
+    `ended`: why not.
+    """
+
+    mechanism: str
+    source: str
+    rung: str = ""
+    outcome: str = ""
+    forks: int = 0
+    said: str = ""
+    since: int | None = None
+    ended: str = ""
+
+    def __str__(self) -> str:
+        reached = f"{self.rung} {self.outcome}" if self.rung else "climbed no rung: the recipe put it in force"
+        force = "" if self.since is None else f"in force since trial {self.since}"
+        parts = [reached, "" if self.outcome in FAILED else self.said, force or self.ended]
+        if self.said.startswith(self.outcome) and parts[1]:
+            parts[0] = self.rung
+        return " · ".join(part for part in parts if part)
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """The ladder of a run: rungs that are off, each with the reason; whether live trials have a control; what climbed.
+
+    `notes` says the first two in sentences.
+    """
+
+    off: Mapping[str, str]
+    control: bool
+    standings: tuple[Standing, ...]
+    notes: tuple[str, ...] = ()
+
+
+def ladder_of(records: Records, spec: LoopSpec) -> Ladder | None:
+    """The ladder of a run; None where no level searches mechanisms."""
+    loop = next((one for one in levels_of(spec) if one.name == MECHANISMS), None)
+    if loop is None or not isinstance(loop.task, LoopTask):
+        return None
+    off, control = _off(loop, loop.task), loop.task.start == "fork"
+    notes = ["off in this run: " + "; ".join(f"{rung} ({why})" for rung, why in off.items())] if off else []
+    if not control:
+        notes.append("no live trial has a control: gains prove nothing")
+    return Ladder(off, control, tuple(_standings(records, _line(records, spec))), tuple(notes))
+
+
+def _off(loop: LoopSpec, task: LoopTask) -> dict[str, str]:
+    off = {rung: "the recipe leaves it out" for rung in BEFORE_THE_TRIAL if rung not in task.ladder}
+    if "rehearsal" not in BEFORE_THE_TRIAL:
+        off["rehearsal"] = "there is none yet"
+    if task.start != "fork":
+        off["probation"] = "it needs forks"
+    elif not isinstance(loop.researcher, OnProbation):
+        off["probation"] = "proof_share is 0"
+    return dict(sorted(off.items(), key=lambda pair: LADDER.index(pair[0])))
+
+
+# ---- one trial ----
+
+
+def attempts(climbs: Iterable[Climb]) -> list[Attempt]:
+    """The climbs of one trial, source by source; a live rung belongs to the last attempt of that source."""
+    found: list[Attempt] = []
+    for climb in climbs:
+        key = (climb.mechanism, climb.source)
+        mine = [n for n, one in enumerate(found) if (one.mechanism, one.source) == key]
+        if climb.rung == STARTS or not mine:
+            found.append(Attempt(*key, (climb,)))
+        else:
+            old = found[mine[-1]]
+            found[mine[-1]] = Attempt(*key, (*old.climbs, climb))
+    return found
+
+
+def verdict_in(climbs: Iterable[Climb]) -> Verdict | None:
+    """What all forks said of a mechanism when the last of these live rungs was told; None where none has a verdict."""
+    told = [climb.evidence for climb in climbs if climb.rung in LIVE and climb.evidence.get("control")]
+    return _verdict(told[-1]) if told else None
+
+
+def _verdict(evidence: Mapping[str, object]) -> Verdict:
+    found: Verdict = build(Verdict, evidence)
+    return found
+
+
+def is_ablation(trial: Trial) -> bool:
+    """Whether a mechanism in force was left out in this trial, because it is on probation."""
+    return bool(trial.proposal.notes.get(AUTHOR))
+
+
+# ---- a whole run ----
+
+
+@dataclass
+class _Story:
+    """What is known of a source while the trials of an outer loop are gone through."""
+
+    mechanism: str
+    source: str
+    climbs: list[Climb] = field(default_factory=list)
+    since: int | None = None
+    ended: str = ""
+
+    def told(self) -> Standing:
+        last, verdict = (self.climbs[-1] if self.climbs else None), verdict_in(self.climbs)
+        said = "" if verdict is None else verdict.sentence
+        ended = self.ended.replace(said, "").rstrip(" :;") if said else self.ended
+        if last is None:
+            return Standing(self.mechanism, self.source, since=self.since, ended=ended)
+        forks = 0 if verdict is None else verdict.forks
+        return Standing(self.mechanism, self.source, last.rung, last.outcome, forks, said, self.since, ended)
+
+
+def _standings(records: Records, line: Collection[tuple[str, int]]) -> Iterator[Standing]:
+    stories: dict[tuple[str, str], _Story] = {}
+
+    def story(name: str, source: str | None) -> _Story | None:
+        return None if source is None else stories.setdefault((name, source), _Story(name, source))
+
+    for branch in records.branches():
+        for trial in records.trials(branch.id) if branch.level == MECHANISMS else ():
+            for climb in trial.climbs:
+                key = (climb.mechanism, climb.source)
+                one = stories.setdefault(key, _Story(*key))
+                one.climbs.append(climb)
+                if climb.outcome in FAILED and climb.rung not in LIVE:
+                    one.ended = f"{climb.outcome} in trial {trial.number}: {climb.reason}"
+            old, new = _sources(trial.parent.files), _sources(trial.candidate.files)
+            old = {} if trial.number == 0 else old
+            for name in sorted(old | new):
+                if old.get(name) != new.get(name):
+                    held = (branch.id, trial.number) in line
+                    _changed(trial, story(name, old.get(name)), story(name, new.get(name)), held)
+    yield from (one.told() for one in stories.values())
+
+
+def _line(records: Records, spec: LoopSpec) -> set[tuple[str, int]]:
+    """The trials, as (branch, number), of the level that searches mechanisms on which the search stands now."""
+    traces, branch = Traces(records), ("root" if records.branches() else None)
+    while branch is not None and spec.name != MECHANISMS and isinstance(spec.task, LoopTask):
+        branch, spec = traces.trace(branch, spec.task.objective).state, spec.task.inner
+    found: set[tuple[str, int]] = set()
+    end: int | None = None
+    while branch is not None:
+        owner = records.branch(branch)
+        found |= {(branch, t.number) for t in records.trials(branch) if end is None or t.number < end}
+        branch, end = owner.parent, owner.at
+    return found
+
+
+def _changed(trial: Trial, old: _Story | None, new: _Story | None, held: bool) -> None:
+    """Takes in what a trial came to that put one source in the place of another, or of none. `held`: the search stands
+    on it, not on another arm's branch."""
+    reason = f"in trial {trial.number}: {trial.decision.reason}"
+    if trial.decision.keep and not held:
+        if new is not None and new.since is None:
+            new.ended = f"kept {reason}; the search went on from another arm"
+    elif trial.decision.keep:
+        if old is not None:
+            old.since, old.ended = None, f"{'removed' if new is None else 'replaced'} {reason}"
+        if new is not None:
+            new.since, new.ended = trial.number, ""
+    elif new is not None and trial.runs:
+        new.ended = f"discarded {reason}"
+
+
+def _sources(files: Mapping[str, str]) -> dict[str, str]:
+    return {name: content_hash(text) for name, text in files.items()}
+
+
+def retirements(records: Records, spec: LoopSpec) -> tuple[Retired, ...]:
+    """The mechanisms that were asked no more on some branch, since they had failed too often on it."""
+    most = {loop.name: loop.settings.max_faults for loop in levels_of(spec)}
+    return tuple(
+        retired
+        for branch in records.branches()
+        if branch.level in most
+        for retired in _retired(branch.id, branch.level, records.trials(branch.id), most[branch.level])
+    )
+
+
+def _retired(branch: str, level: str, trials: Iterable[Trial], most: int) -> Iterator[Retired]:
+    counts = Counter[str]()
+    for trial in trials:
+        for fault in trial.faults:
+            counts[fault.guest] += 1
+            if counts[fault.guest] == most and not fault.guest.startswith("researcher "):
+                yield Retired(fault.guest, level, branch, trial.number, most, f"{fault.hook}: {fault.message}")
