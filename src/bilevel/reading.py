@@ -14,17 +14,9 @@ import re
 from collections.abc import Iterator
 
 from bilevel import budget, call, errors, objective, settings, space, trace, trial, view
+from bilevel.imports import NUMERICAL, OURS, STANDARD
 from bilevel.shape import known_private, root_of, shape_problems
 
-STANDARD = frozenset({
-    "abc", "bisect", "collections", "copy", "dataclasses", "decimal", "enum", "fractions", "functools", "heapq",
-    "itertools", "json", "math", "numbers", "operator", "random", "re", "statistics", "string", "typing",
-})  # fmt: skip
-OURS = frozenset(
-    f"bilevel.{name}"
-    for name in ("codec", "errors", "mechanism", "noise", "objective", "settings", "space", "trace", "trial", "view")
-)
-NUMERICAL = frozenset({"numpy", "scipy", "sklearn"})
 NO_CODE = "a mechanism has no files, input or code but its own"
 NO_REACH = "may not be used: it reaches for what was not given"
 FORBIDDEN_NAMES = {

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from bilevel.errors import GuestError
+from bilevel.imports import NUMERICAL, STANDARD
 from bilevel.mechanism import HOOKS, Guest, Mechanism
 from bilevel.sandbox.cell import Cell, CellLimits
 from bilevel.sandbox.home import Channel, Home, Memory
@@ -30,11 +31,6 @@ from bilevel.view import Briefing, View
 
 ENTRY = "bilevel.sandbox.guest_side:handle"
 MOST_CELLS = 16  # processes that live at a time
-STANDARD = frozenset({
-    "abc", "bisect", "collections", "copy", "dataclasses", "decimal", "enum", "fractions", "functools", "heapq",
-    "itertools", "json", "math", "numbers", "operator", "random", "re", "statistics", "string", "typing",
-})  # fmt: skip
-NUMERICAL = frozenset({"numpy", "scipy", "sklearn"})
 DEFAULTS = CellLimits()
 Start: TypeAlias = Callable[[tuple[str, ...]], Channel]
 
