@@ -133,6 +133,8 @@ def forks_of(trials: Iterable[Trial], name: str, source: str) -> list[Fork]:
     found = []
     for trial in trials:
         data = trial.runs[-1].data if trial.runs else {}
+        if data.get("inert"):  # it changed no decision, so the arms say nothing of it
+            continue
         for test in data.get("tests", ()) if data.get("control") else ():
             if (test["mechanism"], test["source"]) == (name, source) and trial.score is not None:
                 gain = float((trial.runs[-1].metrics or {}).get("gain", 0.0))

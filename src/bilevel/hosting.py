@@ -55,5 +55,5 @@ class Hosting:
 def takes_mechanisms(recipe: Recipe) -> bool:
     """Whether mechanisms can run in the sandbox in a run of this recipe."""
     named = [*recipe.inner.mechanisms, *(name for level in recipe.outer for name in level.mechanisms)]
-    foreign = [name for name in named if name not in mechanisms.library()]
+    foreign = [name for name in named if name.removeprefix("shipped:") not in mechanisms.library()]
     return bool(foreign) or recipe.sandbox.shipped or any(level.level == "mechanisms" for level in recipe.outer)

@@ -74,6 +74,7 @@ def test_the_library_researcher_proposes_a_mechanism_of_ones_own(bilevel, bileve
     (library / "mine.py").unlink()
     assert bilevel_json("status", "run")["state"] == "finished"
     assert bilevel("resume", "run").returncode == 0  # the run keeps the source that it began with
+    assert bilevel("replay", "run").returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from bilevel.admission import admit
 from bilevel.cli.printing import print_json
 from bilevel.errors import BilevelError
 from bilevel.named import PREFIX
 from bilevel.port_suites import check_task
 from bilevel.recipe import find, shipped, text_of, unread
 from bilevel.run import planned_evaluations
+from bilevel.shelf.storing import refusals
 from bilevel.wiring import build
 
 PROBLEMS_FOUND = 4
@@ -36,7 +36,7 @@ def check(target: str, baseline: bool) -> list[str]:
 
     try:
         if target.endswith(".py"):
-            return list(admit(text_of(Path(target), "mechanism")).problems)
+            return list(refusals(text_of(Path(target), "mechanism")))
         if target.endswith(".toml") or target in shipped():
             recipe = find(target)
             spec = build(recipe)
