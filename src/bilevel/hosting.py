@@ -10,6 +10,7 @@ from bilevel import mechanisms
 from bilevel.admission import Admission
 from bilevel.doors import sandboxed_door
 from bilevel.mechanism import Guest, Mechanism, load
+from bilevel.mishaps import Mishaps, watched
 from bilevel.recipe import Recipe, SandboxTable
 from bilevel.sandbox.cell import CellLimits
 from bilevel.sandbox.proxy import Sandbox
@@ -18,29 +19,35 @@ from bilevel.sandbox.proxy import Sandbox
 class Hosting:
     """The sandbox of one run and the door in front of it.
 
-    `known` are verdicts of the door that the run gave before it was interrupted, `keep` is told of each new one."""
+    `known` are verdicts of the door that the run gave before it was interrupted, `keep` is told of each new one.
+    `patience` multiplies the limits of time.
+    """
 
     def __init__(
         self,
         table: SandboxTable,
         known: Mapping[str, Admission] = MappingProxyType({}),
         keep: Callable[[str, Admission], object] = lambda key, admission: None,
+        patience: float = 1.0,
     ) -> None:
         limits = CellLimits(
-            call_cpu_seconds=table.call_seconds,
-            call_wall_seconds=table.wall_seconds,
+            call_cpu_seconds=table.call_seconds * patience,
+            call_wall_seconds=table.wall_seconds * patience,
             memory_bytes=table.memory_bytes,
+            purse_seconds=CellLimits.purse_seconds * patience,
+            refill_seconds=CellLimits.refill_seconds * patience,
         )
         self.shipped_inside = table.shipped
         self.sandbox = Sandbox(table.isolation, limits)
         self.keep = keep
+        self.mishaps = Mishaps()
         self.door = sandboxed_door(self.sandbox, known, lambda key, admission: self.keep(key, admission))
 
     def load(self, guest: Guest) -> Mechanism:
         """A mechanism to put in force; fits `LoopSpec.load`. Raises GuestError with the reason."""
         if not self.shipped_inside and mechanisms.is_shipped(guest.source):
             return load(guest)
-        return self.sandbox.load(guest)
+        return watched(self.sandbox.load, guest, self.mishaps)
 
     @property
     def level(self) -> str:

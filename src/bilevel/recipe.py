@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bilevel.errors import InputError
 
 LEVEL_NAMES = ("inner", "settings", "mechanisms", "judge")  # who may have a model of its own
+BEFORE_THE_LADDER = {"ladder": ("door",), "controls": (), "proof_share": 0.0}
 BY_RULES = ("settings_rules", "library")  # researchers of outer levels that --model replaces; others are controls
 
 
@@ -204,8 +205,9 @@ def find(name_or_path: str) -> Recipe:
 
 
 def resolve(data: Mapping[str, Any]) -> Recipe:
-    """The recipe that a run folder stored."""
-    return _validated(dict(data), "the run folder's recipe")
+    """The recipe that a run folder stored. Keys that its version did not know are as that version behaved."""
+    outer = [{**BEFORE_THE_LADDER, **level} for level in data.get("outer", ())]
+    return _validated({**data, "outer": outer}, "the run folder's recipe")
 
 
 def override(

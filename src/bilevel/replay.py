@@ -1,7 +1,8 @@
 """A run rebuilt from its records: no model is asked, nothing is measured, and the first difference ends it.
 
 Everything that decides is computed again, from the recipe, the texts and the seed: proposals from the recorded replies,
-scores from the recorded measurements, decisions, ledgers. Each trial must then be the recorded one, byte for byte.
+scores from the recorded measurements, decisions, ledgers. Each trial must then be the recorded one, byte for byte. What
+depended on the machine is taken from the record: the door's verdicts, and the faults of `mishaps`.
 """
 
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from bilevel.levels import LoopTask, leaf
 from bilevel.loop import Loop, LoopSpec
 from bilevel.models import names_of
 from bilevel.recipe import Recipe, resolve
-from bilevel.run import recorded, verdicts_of
+from bilevel.run import FORMAT, keep_mishaps, recorded, verdicts_of
 from bilevel.space import Candidate
 from bilevel.store.folder import RunFolder
 from bilevel.store.reader import Reader
@@ -27,17 +28,22 @@ from bilevel.tasks.delegating import Delegating
 from bilevel.trial import Pending, Run, Status, Trial
 
 ASKED_FOR = ("parent", "proposal", "turned_back", "told", "learned", "shadows")  # of a trial, before it runs
+PATIENCE = 10.0  # times the run's limits of time: what went beyond those is in the record
 CAME_OF_IT = ("status", "score", "decision", "runs", "ledger", "faults")
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """What a replay reproduced: how many trials on how many branches, from how many recorded calls."""
+    """What a replay reproduced: how many trials on how many branches, from how many recorded calls.
+
+    `mishaps`: how many faults of mechanisms were taken from the record, since they depended on the machine.
+    """
 
     trials: int
     branches: int
     calls: int
     state: str
+    mishaps: int = 0
 
 
 def replay(path: Path) -> Replayed:
@@ -51,9 +57,19 @@ def replay(path: Path) -> Replayed:
 
 def _replay(folder: RunFolder[Reader]) -> Replayed:
     recipe = resolve(folder.config["recipe"])
-    hosting = Hosting(recipe.sandbox, verdicts_of(folder))
+    if recipe.nested and folder.config.get("format", 1) < FORMAT:
+        raise Diverged(
+            f"{folder.path} was made by an older version, whose records of outer levels hold less than what a replay "
+            "makes now; it can be shown, resumed and exported here, and replayed by the version that made it "
+            f"(bilevel {folder.config.get('bilevel', 'of unknown number')} from before there was a ladder)"
+        )
+    hosting = Hosting(recipe.sandbox, verdicts_of(folder), patience=PATIENCE)
     try:
-        return _again(folder, *recorded(folder.config, hosting))
+        recipe, spec = recorded(folder.config, hosting)
+        keep_mishaps(hosting, folder)
+        hosting.mishaps.closed = True
+        done = _again(folder, recipe, spec)
+        return replace(done, mishaps=len(hosting.mishaps.met))
     finally:
         hosting.close()
 

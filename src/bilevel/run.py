@@ -40,7 +40,9 @@ OWN_PROCESSES = (
     if CONTAINMENT == "tree"
     else "runs have their own process group with limits and a bare environment; on this system only the group is ended"
 )
+FORMAT = 2  # of the records: 2 holds what a mechanism climbed, and which forks tested it
 VERDICTS = "door"  # the fact of a run folder that keeps what the door said of each source
+MISHAPS = "mishaps"  # the one that keeps what mechanisms could not answer, by question
 
 
 @dataclass
@@ -116,12 +118,14 @@ def start(recipe: Recipe, path: Path) -> RunSession:
         "sources": sources(recipe, spec),
         "prompts": prompts,
         "bilevel": __version__,
+        "format": FORMAT,
     }
     folder = RunFolder.create(path, facts)
     walls = isolation(task, recipe, hosting)
     folder.set_meta("environment", environment(walls))
     folder.set_meta("harness", task.harness)
     _keep_verdicts(hosting, folder, verdicts)
+    keep_mishaps(hosting, folder)
     lab = Lab(
         folder.store, workers=recipe.workers, models=models, redact=redact, limits=limits, isolation=in_short(walls)
     )
@@ -142,6 +146,7 @@ def resume(path: Path, limits: Mapping[str, float | None] = MappingProxyType({})
         _check_harness(folder, spec)
         walls = isolation(leaf(spec).task, recipe, hosting)
         _keep_verdicts(hosting, folder, verdicts)
+        keep_mishaps(hosting, folder)
         models, redact = connected(recipe, spec)
         given = {name: value for name, value in limits.items() if value is not None}
         in_force = {**recipe.limits.model_dump(), **(folder.meta("limits") or {}), **given}
@@ -184,6 +189,16 @@ def _keep_verdicts(hosting: Hosting, folder: RunFolder[SqliteStore], verdicts: d
     hosting.keep = keep
     for key, admission in list(verdicts.items()):
         keep(key, admission)
+
+
+def keep_mishaps(hosting: Hosting, folder: RunFolder[Any]) -> None:
+    """What mechanisms could not answer in this run so far they cannot now; what else they cannot is stored.
+
+    To be called once the loops are built: a mechanism of the recipe that cannot be loaded then is an error, no fault.
+    """
+    mishaps = hosting.mishaps
+    mishaps.known.update(folder.meta(MISHAPS) or {})
+    mishaps.keep = lambda key, message: folder.set_meta(MISHAPS, dict(mishaps.known))
 
 
 def _located(recipe: Recipe) -> Recipe:

@@ -39,6 +39,11 @@ def print_replay(path: Path, as_json: bool) -> None:
         f"replayed {done.trials} trials on {done.branches} branches from {done.calls} recorded calls, without a model: "
         f"each is the recorded one, byte for byte (the run is {done.state})"
     )
+    if done.mishaps:
+        print(
+            f"{done.mishaps} faults of mechanisms are taken from the record: a process died, or took too long or too "
+            "much memory, which depended on the machine"
+        )
 
 
 def _print_table(calls: Sequence[CallSummary]) -> None:
