@@ -15,7 +15,7 @@ from bilevel.sandbox.cell import Cell, CellFault, CellLimits
 from bilevel.sandbox.proxy import Sandbox, preloaded
 
 ENTRY = "bilevel.admission:handle"
-LIMITS = CellLimits(call_cpu_seconds=40.0, call_wall_seconds=240.0, purse_seconds=40.0)
+LIMITS = CellLimits(call_cpu_seconds=40.0, call_wall_seconds=240.0, purse_seconds=40.0, wait_seconds=200.0)
 """The last resort for the whole suite, which ends a hook long before by a limit that knows the machine's pace."""
 
 
@@ -59,8 +59,8 @@ def _tried(sandbox: Sandbox, source: str) -> list[str]:
 
 def _way_out(fault: CellFault) -> str:
     match fault.cause:
-        case "cpu" | "purse" | "wall":
+        case "cpu" | "purse" | "wall" | "wait":
             return "a hook never ends, waits, or is far too slow"
-        case "reply" | "protocol":
+        case "reply" | "protocol" | "talk":
             return "a mechanism speaks to the host by what its hooks return, and in no other way"
     return "a hook returns, whatever happens, and takes no more memory than a process may have"

@@ -34,7 +34,9 @@ class CellLimits:
 
     `memory_bytes` counts beyond what the preloaded modules take. The purse holds `purse_seconds` of CPU at first, each
     call puts `refill_seconds` back into it (never beyond the first amount), and all that the process uses is paid from
-    it, also between calls: so no guest can take a little less than each limit again and again.
+    it, also between calls: so no guest can take a little less than each limit again and again. `wait_seconds` and
+    `wait_refill_seconds` are the same for the time in which a call is under way and computes nothing. `talk_bytes`:
+    what the questions of one call and their answers may come to, since they are the host's work.
     """
 
     call_cpu_seconds: float = 2.0
@@ -43,13 +45,16 @@ class CellLimits:
     reply_bytes: int = 2**20
     purse_seconds: float = 10.0
     refill_seconds: float = 0.25
+    wait_seconds: float = 60.0
+    wait_refill_seconds: float = 1.0
+    talk_bytes: int = 2**26
 
 
 class CellFault(GuestError):
     """A sandboxed process broke a limit or the protocol, or died; it is gone, and a next call starts a fresh one.
 
-    `cause`: `cpu`, `purse`, `wall`, `reply` (too long), `protocol` (no answer to what was asked), `raised` (the entry
-    itself raised) or `died`.
+    `cause`: `cpu`, `purse`, `wall`, `wait`, `talk`, `reply` (too long), `protocol` (no answer to what was asked),
+    `raised` (the entry itself raised) or `died`.
     """
 
     def __init__(self, cause: str, text: str) -> None:
@@ -75,6 +80,7 @@ class Cell:
         self._started: Started | None = None
         self._finalizer: weakref.finalize[Any, Any] | None = None
         self._purse = limits.purse_seconds
+        self._waits = limits.wait_seconds
         self._paid = 0.0  # CPU seconds of the present process that were taken from the purse
 
     def call(self, request: object, ask: Callable[[object], object] | None = None) -> object:
@@ -116,7 +122,9 @@ class Cell:
             self._finalizer.detach()
 
     def _refill(self) -> None:
-        self._purse = min(self.limits.purse_seconds, self._purse + self.limits.refill_seconds)
+        limits = self.limits
+        self._purse = min(limits.purse_seconds, self._purse + limits.refill_seconds)
+        self._waits = min(limits.wait_seconds, self._waits + limits.wait_refill_seconds)
 
     def _pay(self, used: float) -> float:
         """Take what was used since the last time from the purse; returns what is left in it."""
@@ -133,6 +141,7 @@ class _Exchange:
         self.cell, self.limits, self.started, self.ask = cell, cell.limits, started, ask
         self.id = secrets.token_hex(8)  # unknown to the guest before it is asked: no answer can be written ahead
         self.received = bytearray()
+        self.talked = 0
         self.poll = select.poll()
         self.poll.register(started.replies, select.POLLIN)
         self.poll.register(started.errors, select.POLLIN)
@@ -142,7 +151,9 @@ class _Exchange:
         self.cpu_at_start = cpu_seconds(self.started.pid)
         if self.cell._pay(self.cpu_at_start) < 0:
             raise CellFault("purse", "the sandboxed process went on after its last answer until its CPU time was spent")
-        self.deadline = time.monotonic() + self.limits.call_wall_seconds
+        self.began = time.monotonic()
+        self.deadline = self.began + self.limits.call_wall_seconds
+        self.waits = self.cell._waits
         self.send({"id": self.id, "request": request})
         while True:
             message = self.message()
@@ -166,7 +177,9 @@ class _Exchange:
         """Write a line; the time since `began` was the host's own."""
         data = memoryview(json.dumps(message, separators=(",", ":")).encode() + b"\n")
         if began is not None:
-            self.deadline += time.monotonic() - began
+            own = time.monotonic() - began
+            self.began, self.deadline = self.began + own, self.deadline + own
+            self.talk(len(data))
         while True:
             with contextlib.suppress(BlockingIOError):
                 try:
@@ -195,7 +208,15 @@ class _Exchange:
             raise CellFault("protocol", f"the reply is not JSON: {type(error).__name__}: {error}") from None
         if not isinstance(message, dict) or message.get("id") != self.id:
             raise CellFault("protocol", "the sandboxed process wrote a line that answers nothing that was asked")
+        if "ask" in message:
+            self.talk(end)
         return message
+
+    def talk(self, length: int) -> None:
+        """Count what a question or its answer takes."""
+        self.talked += length
+        if self.talked > self.limits.talk_bytes:
+            raise CellFault("talk", f"the questions of one call took more than {self.limits.talk_bytes} bytes")
 
     def wait(self) -> None:
         """Read what there is, or look at the limits."""
@@ -215,8 +236,11 @@ class _Exchange:
     def look(self) -> float:
         """Seconds until a limit can be reached at the earliest. Raises CellFault where one is."""
         now, used = time.monotonic(), cpu_seconds(self.started.pid)
-        cpu_left = self.limits.call_cpu_seconds - (used - self.cpu_at_start)
+        computed = used - self.cpu_at_start
+        cpu_left = self.limits.call_cpu_seconds - computed
         purse_left = self.cell._pay(used)
+        wait_left = self.waits - max(0.0, now - self.began - computed)
+        self.cell._waits = max(0.0, wait_left)
         if cpu_left < 0:
             raise CellFault("cpu", f"the call took more than {self.limits.call_cpu_seconds:g} s of CPU time")
         if purse_left < 0:
@@ -227,7 +251,13 @@ class _Exchange:
             )
         if now >= self.deadline:
             raise CellFault("wall", f"the call took more than {self.limits.call_wall_seconds:g} s")
-        return min(cpu_left, purse_left, self.deadline - now)
+        if wait_left < 0:
+            raise CellFault(
+                "wait",
+                f"the calls together waited longer than they may: {self.limits.wait_seconds:g} s, and "
+                f"{self.limits.wait_refill_seconds:g} s more with each call",
+            )
+        return min(cpu_left, purse_left, wait_left, self.deadline - now)
 
     def death(self) -> CellFault:
         return CellFault("died", f"the sandboxed process died: {self.started.obituary()}")

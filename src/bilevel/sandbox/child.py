@@ -65,28 +65,39 @@ def serve(wire: Wire, handle: Callable[[Any, Callable[[Any], Any]], Any]) -> Non
 
 
 class Closed:
-    """Stands where modules are looked for on disk, once that is over."""
+    """Stands where modules are looked for on disk, once that is over. `failed`: why some could not be loaded before."""
+
+    def __init__(self, failed: dict[str, str]) -> None:
+        self.failed = failed
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:
         """Say that a module cannot be had any more."""
-        raise ModuleNotFoundError(f"module {name!r} was not loaded before the sandbox closed", name=name)
+        why = f": {self.failed[name]}" if name in self.failed else ""
+        raise ModuleNotFoundError(f"module {name!r} was not loaded before the sandbox closed{why}", name=name)
 
 
-def close_imports() -> None:
+def close_imports(failed: dict[str, str]) -> None:
     """From now on only modules that are loaded, or part of the interpreter itself, can be imported."""
     sys.meta_path[:] = [finder for finder in sys.meta_path if getattr(finder, "__name__", "") != "PathFinder"]
-    sys.meta_path.append(Closed())
+    sys.meta_path.append(Closed(failed))
     sys.path.clear()
     sys.path_importer_cache.clear()
 
 
-def load(setup: dict[str, Any]) -> Callable[[Any, Callable[[Any], Any]], Any]:
-    """Import all that may be needed later, and the function that answers."""
+def load(setup: dict[str, Any], failed: dict[str, str]) -> Callable[[Any, Callable[[Any], Any]], Any]:
+    """Import all that may be needed later, and the function that answers.
+
+    A module that a guest's text names and that cannot be imported is the guest's affair: it is told why, by `failed`,
+    when it imports it, and the process starts without it.
+    """
     from importlib import import_module
 
     sys.path.extend(setup["path"])
     for name in setup["preload"]:
-        import_module(name)
+        try:
+            import_module(name)
+        except (Exception, SystemExit) as error:
+            failed[name] = f"{type(error).__name__}: {error}"[:200]
     if "sklearn" in sys.modules:  # it looks for the libraries that are loaded when it first computes
         finder = getattr(import_module("sklearn.utils.parallel"), "_get_threadpool_controller", None)
         if finder is not None:
@@ -105,11 +116,12 @@ def main() -> None:
     os.close(null)
     wire = Wire(source, sink)
     setup = wire.receive()
+    failed: dict[str, str] = {}
     try:
-        handle = load(setup)
+        handle = load(setup, failed)
         from bilevel.sandbox import walls
 
-        close_imports()
+        close_imports(failed)
         wire.send({"ready": walls.close(setup["walls"], wire.announce)})
     except BaseException as error:
         wire.send({"failed": f"{type(error).__name__}: {error}"[:2000]})

@@ -1,0 +1,69 @@
+"""A guest that stays under each limit, or lies about whose fault it was, gains nothing by it."""
+
+from pathlib import Path
+
+import pytest
+
+from bilevel.sandbox import levels
+from bilevel.sandbox.cell import Cell, CellFault, CellLimits
+
+OWN_WIRE = """
+import sys, os
+frame = sys._getframe()
+while "number" not in frame.f_locals or "wire" not in frame.f_locals:
+    frame = frame.f_back
+number, wire = frame.f_locals["number"], frame.f_locals["wire"]
+"""
+
+
+@pytest.fixture(autouse=True)
+def entries(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+
+
+@pytest.mark.parametrize("level", levels.LEVELS)
+def test_waiting_a_little_less_than_the_limit_again_and_again_is_stopped(level):
+    if level not in levels.available():
+        pytest.skip(f"no {level} on this machine")
+    limits = CellLimits(call_wall_seconds=10.0, wait_seconds=0.2, wait_refill_seconds=0.01)
+    with Cell("cell_entries:hostile", level, limits) as cell:
+        with pytest.raises(CellFault, match="the calls together waited longer than they may") as fault:
+            for _ in range(10):
+                cell.call("import time; time.sleep(0.06)")
+        assert fault.value.cause == "wait"
+        assert cell.call("result = 1") == 1
+
+
+def test_the_hosts_own_time_is_not_waiting():
+    limits = CellLimits(wait_seconds=0.3, wait_refill_seconds=0.0)
+
+    def slow(question):
+        end = __import__("time").monotonic() + 0.5
+        while __import__("time").monotonic() < end:
+            pass
+        return question
+
+    with Cell("cell_entries:hostile", levels.best(), limits) as cell:
+        assert cell.call("result = ask(3)", slow) == 3
+
+
+def test_a_guest_cannot_keep_the_host_busy_with_questions():
+    source = OWN_WIRE + (
+        'line = (\'{"id":"%s","ask":"%s"}\\n\' % (number, "x" * 10_000)).encode()\n'
+        "for _ in range(1000):\n    os.write(wire.sink, line)\n    wire.receive()\n"
+    )
+    asked = []
+    with (
+        Cell("cell_entries:hostile", levels.best(), CellLimits(talk_bytes=100_000)) as cell,
+        pytest.raises(CellFault, match="the questions of one call took more than 100000 bytes") as fault,
+    ):
+        cell.call(source, asked.append)
+    assert fault.value.cause == "talk" and len(asked) < 12
+
+
+def test_a_module_that_cannot_be_imported_is_no_failure_of_ours():
+    with Cell("cell_entries:hostile", levels.best(), CellLimits(), ("json.nowhere", "json.tool")) as cell:
+        assert cell.call("import json.tool; result = 1") == 1
+        found = cell.call("import json.nowhere")
+    assert found["error"] == "ModuleNotFoundError"
+    assert "No module named 'json.nowhere'" in found["text"]
