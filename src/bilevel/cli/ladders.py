@@ -87,7 +87,8 @@ def print_gains(out: Console, mechanism: MechanismTrial, unit: str) -> None:
     if mechanism.pairs:
         arms = f"{here} {number(mechanism.challenger_best)}, {there} {number(mechanism.control_best)}"
         what = "gain of leaving it out" if left_out else _over(mechanism)
-        _line(out, f"{what} {number(mechanism.gain)} {unit} ({arms})".replace("  ", " "))
+        gain = mechanism.gains.get("control", mechanism.gain) if left_out else mechanism.gain
+        _line(out, f"{what} {number(gain)} {unit} ({arms})".replace("  ", " "))
         if len(mechanism.gains) > 1 or mechanism.again:
             _line(out, _by_control(mechanism))
     elif mechanism.ran and mechanism.name:
