@@ -5,7 +5,6 @@ may not: it depends on the machine. So such a fault is stored when it comes, by 
 wherever that question is asked again in the run: by the other arm of a fork, after a resume, in a replay.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -24,25 +23,22 @@ from bilevel.view import Briefing, View
 T = TypeVar("T")
 ASKED_AGAIN = ("died", "wall")  # what the machine alone may have done: asked once more, in a fresh process
 NO_MEMORY = "MemoryError"  # how a guest's exception begins that came of a limit
-SLOW = 0.05  # seconds of wall time
-MOST_SLOW = 1000
 VIEWED = ("number", "seed", "brief", "space", "settings", "pending", "trials_left", "told", "lessons", "turned_back")
 
 
 @dataclass
 class Mishaps:
-    """The faults of a run that depend on the machine, by question, and the answers that took long.
+    """The faults of a run that depend on the machine, by question.
 
     `known` are the faults so far, `keep` is told of each new one. `closed`: the run is over and only looked at, so that
-    a new one raises Diverged. `met`: the known ones that came up. The first outcome of a question stands: one that was
-    answered slowly is not asked again, since it might have no answer the next time.
+    a new one raises Diverged. `met`: the known ones that came up. Not covered: a question that was answered, and later
+    in the same run was not; a replay then ends there with the difference.
     """
 
     known: dict[str, str] = field(default_factory=dict)
     keep: Callable[[str, str], object] = lambda key, message: None
     closed: bool = False
     met: set[str] = field(default_factory=set)
-    _slow: dict[str, Any] = field(default_factory=dict)
     _hashes: dict[int, tuple[Trial, str]] = field(default_factory=dict)
 
     def asked(self, guest: Guest, hook: str, question: Callable[[], object], ask: Callable[[], T]) -> T:
@@ -53,21 +49,12 @@ class Mishaps:
             if key in self.known:
                 self.met.add(key)
                 raise GuestError(self.known[key])
-            if key in self._slow:
-                answer: T = self._slow[key]
-                return answer
-        began = time.perf_counter()
         try:
-            answer = _patiently(ask)
+            return _patiently(ask)
         except GuestError as fault:
             if depends_on_the_machine(fault):
                 self._note(guest, hook, place + content_hash(question()), fault)
             raise
-        if hook != "load" and time.perf_counter() - began > SLOW:
-            self._slow[place + content_hash(question())] = answer
-            if len(self._slow) > MOST_SLOW:
-                del self._slow[next(iter(self._slow))]
-        return answer
 
     @staticmethod
     def place(guest: Guest, hook: str) -> str:
@@ -75,7 +62,7 @@ class Mishaps:
 
     def concern(self, place: str) -> bool:
         """Whether questions to this source and hook must be told apart."""
-        return any(key.startswith(place) for known in (self.known, self._slow) for key in tuple(known))
+        return any(key.startswith(place) for key in tuple(self.known))
 
     def _note(self, guest: Guest, hook: str, key: str, fault: GuestError) -> None:
         if self.closed:
