@@ -66,7 +66,8 @@ class Guest:
 def load(guest: Guest) -> Mechanism:
     """The one Mechanism that a source text defines, made without arguments.
 
-    It runs the text in this process: only text that passed the door may come here. Raises GuestError with the reason.
+    It runs the text in this process: only what comes with bilevel, or is your own, may come here; for the rest there is
+    `sandbox.proxy.Sandbox.load`. Raises GuestError with the reason.
     """
     namespace: dict[str, Any] = {"__name__": f"bilevel_guest_{guest.name}"}
     try:
