@@ -4,8 +4,12 @@ One fork is evidence, never proof. The rule below is made for a night's worth of
 
 - A fork gives a gain (challenger's best over the control's best) and the gain's *spread*: its standard deviation if the
   trials of both arms had been dealt to the arms at random, as they would be for a mechanism that does nothing.
-- The effect is given a normal prior around 0, as wide as one fork's spread (one fork's worth of doubt); each gain is
-  taken as normal around the effect with its own spread.
+- That is right where the trials of an arm have nothing to do with each other. A search that goes on from what it found
+  brings them in clusters, and a mechanism can make it do so: then all of one arm lie before all of the other by one
+  lucky find, and their spread says nothing of it. What does is how large the gains of all forks are: no fork is taken
+  for less uncertain than their root mean square. So no single fork decides, it takes four that agree.
+- The effect is given a normal prior around 0, as wide as one fork is uncertain (one fork's worth of doubt); each gain
+  is taken as normal around the effect with its own uncertainty.
 - `helped`: the posterior probability of a positive effect is at least 0.95. `hurt`: at most 0.05. Else `undecided`.
 - `confirmed` is another matter: an e-value of at least 20. If gains of a useless mechanism fall on either side with
   equal chance, it is ever confirmed with a probability of at most 1/20, however often one looks.
@@ -71,9 +75,11 @@ def verdict(forks: Iterable[Fork]) -> Verdict:
     told = [fork for fork in forks if fork.spread > 0]
     if not told:
         return Verdict()
-    prior = len(told) / sum(fork.spread**2 for fork in told)  # precision: one typical fork
-    precision = prior + sum(fork.spread**-2 for fork in told)
-    mean = sum(fork.gain * fork.spread**-2 for fork in told) / precision
+    size = math.sqrt(sum(fork.gain**2 for fork in told) / len(told))
+    doubts = [max(fork.spread, size) for fork in told]
+    prior = len(told) / sum(doubt**2 for doubt in doubts)  # precision: one typical fork
+    precision = prior + sum(doubt**-2 for doubt in doubts)
+    mean = sum(fork.gain * doubt**-2 for fork, doubt in zip(told, doubts, strict=True)) / precision
     posterior = NormalDist(mean, precision**-0.5)
     probability = 1.0 - posterior.cdf(0.0)
     word = "helped" if probability >= SURE else "hurt" if probability <= 1.0 - SURE else "undecided"

@@ -57,6 +57,23 @@ def test_a_mechanism_that_does_nothing_is_called_helped_no_more_often_than_the_r
     assert words.count("hurt") / len(words) <= allowed + noise
 
 
+def clustered(rng, trials=5, before=1.05):
+    """A fork of two searches that find something once and then stay beside it, as a search does that goes on from it."""
+    arms = [
+        [found + rng.gauss(0.0, 1e-3) for _ in range(trials)] for found in (rng.gauss(1.0, 0.1), rng.gauss(1.0, 0.1))
+    ]
+    gain = min([before, *arms[1]]) - min([before, *arms[0]])
+    return Fork(gain, spread(LOSS, before, *arms))
+
+
+@pytest.mark.parametrize("forks", [1, 2, 4, 8])
+def test_trials_that_hang_together_do_not_make_a_useless_mechanism_believed(forks):
+    rng = random.Random(forks)
+    words = [verdict(clustered(rng) for _ in range(forks)).word for _ in range(400)]
+    assert words.count("helped") / len(words) <= 0.0625 + 3 * math.sqrt(0.05 * 0.95 / len(words))
+    assert forks >= 4 or set(words) == {"undecided"}
+
+
 def test_a_mechanism_that_does_nothing_is_confirmed_at_most_once_in_twenty_however_often_one_looks():
     rng, ever, runs = random.Random(5), 0, 400
     for _ in range(runs):
@@ -67,7 +84,7 @@ def test_a_mechanism_that_does_nothing_is_confirmed_at_most_once_in_twenty_howev
 
 def test_a_mechanism_that_helps_is_found_and_in_the_end_confirmed():
     rng = random.Random(8)
-    assert statistics.mean(verdict(fork(rng, 0.1) for _ in range(8)).word == "helped" for _ in range(100)) > 0.7
+    assert statistics.mean(verdict(fork(rng, 0.1) for _ in range(10)).word == "helped" for _ in range(100)) > 0.7
     assert statistics.mean(verdict(fork(rng, 0.1) for _ in range(25)).confirmed for _ in range(60)) > 0.8
 
 
