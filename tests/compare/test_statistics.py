@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bilevel.compare.paired import cohens_d, holm, replicates_needed, sign_flip_test, smallest_p, superiority
-from bilevel.compare.resampling import bootstrap, interquartile_mean, mean, median
+from bilevel.compare.resampling import bootstrap, interquartile_mean, mean
 
 numbers = st.lists(st.floats(-1e3, 1e3).map(lambda x: round(x, 3)), min_size=1, max_size=9)
 

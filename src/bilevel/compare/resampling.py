@@ -37,7 +37,7 @@ def median(values: Numbers) -> Numbers:
 
 
 def interquartile_mean(values: Numbers) -> Numbers:
-    """The mean of the middle half along the last axis: of the values, a quarter (rounded down) is cut off at each end."""
+    """The mean of the middle half along the last axis: a quarter (rounded down) is cut off at each end."""
     cut = values.shape[-1] // 4
     ordered = np.sort(values, axis=-1)
     return np.asarray(ordered[..., cut : values.shape[-1] - cut].mean(axis=-1))

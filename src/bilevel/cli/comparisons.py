@@ -1,0 +1,126 @@
+"""`compare`: arms side by side, from the plan to the printed result."""
+
+import json
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table as Grid
+
+from bilevel.cli.printing import console, jsonable, print_json
+from bilevel.compare.analysis import Result, analyse
+from bilevel.compare.estimating import Expected, expect
+from bilevel.compare.folder import Folder, create, differences, is_comparison, open_folder, write_text
+from bilevel.compare.plan import Plan, Wishes, make
+from bilevel.compare.scheduling import Finished, run_all
+from bilevel.compare.tables import Table, expected_table, heading, markdown, number, sections, tables_of
+from bilevel.errors import InputError, Stopped
+from bilevel.named import PREFIX
+
+RESULT, REPORT = "result.json", "report.md"
+
+
+def run_compare(wishes: Mapping[str, Any], folder: Path | None, workers: int, plan_only: bool, as_json: bool) -> int:
+    """Plan a comparison, run what is left of it, and print what it says; the exit code is 1 where runs are missing."""
+    if workers < 1:
+        raise InputError(f"--workers {workers}: at least 1 is needed")
+    there = _there(wishes, folder)
+    if plan_only:
+        plan = there.plan if there else make(Wishes(**wishes))
+        _print_expected(expect(plan, there, workers), plan, as_json)
+        return 0
+    found = there or _new(make(Wishes(**wishes)), folder)
+    out = console(stderr=as_json)
+    _announce(out, found)
+    try:
+        run_all(found, workers, lambda finished: _tell(out, finished))
+    except Stopped as error:
+        raise Stopped(f"{error}; go on with: bilevel compare --folder {shlex.quote(str(found.path))}") from None
+    result = analyse(found)
+    write_text(found.path / RESULT, json.dumps(jsonable(result), indent=2) + "\n")
+    write_text(found.path / REPORT, markdown(result))
+    if as_json:
+        print_json(jsonable(result))
+    else:
+        _print_result(out, result, found.path)
+    return 1 if result.missing else 0
+
+
+def _there(wishes: Mapping[str, Any], folder: Path | None) -> Folder | None:
+    """The comparison in a folder, if there is one. Raises InputError where another one is asked for."""
+    if folder is None or not is_comparison(folder):
+        return None
+    found = open_folder(folder)
+    other = differences(found.plan, make(Wishes(**wishes))) if wishes else []
+    if other:
+        raise InputError(
+            f"{str(folder)!r} holds another comparison (what differs: {', '.join(other)}); go on with it by `bilevel "
+            f"compare --folder {folder}` and no other option, or use another --folder"
+        )
+    return found
+
+
+def _new(plan: Plan, folder: Path | None, root: Path = Path("comparisons")) -> Folder:
+    task, number = Path(plan.task.removeprefix(PREFIX).split(":")[0]).name, 1
+    while folder is None and (root / f"{task}-{number}").exists():
+        number += 1
+    return create(folder or root / f"{task}-{number}", plan)
+
+
+def _announce(out: Console, folder: Folder) -> None:
+    plan = folder.plan
+    _line(out, f"{', '.join(plan.arms)} on {plan.task}: {len(folder.jobs)} runs, interleaved by replicate")
+    _line(out, f"plan {plan.hash} in {folder.path / 'plan.json'}")
+
+
+def _tell(out: Console, finished: Finished) -> None:
+    outcome = finished.outcome
+    said = outcome.reason and f"no number: {outcome.reason}"
+    spent = f"{outcome.spent.measurements} measurements, {outcome.spent.seconds:.1f} s"
+    _line(out, f"{finished.done}/{finished.of}  {finished.job}: {said or f'{number(outcome.gain, True)} ({spent})'}")
+
+
+def _print_result(out: Console, result: Result, path: Path) -> None:
+    out.rule(f"[bold]{len(result.arms)} arms, {result.replicates} replicates[/]")
+    for line in heading(result):
+        _line(out, line)
+    for table in tables_of(result):
+        _print_table(out, table)
+    for title, lines in sections(result):
+        out.print(f"\n[bold]{title}[/]", highlight=False)
+        for line in lines:
+            _line(out, f"  {line}")
+    _line(out, f"\nresult: {path / RESULT}, {path / REPORT}; each run is a run folder below {path}")
+
+
+def _print_table(out: Console, table: Table) -> None:
+    grid = Grid(
+        box=None, pad_edge=False, padding=(0, 2), collapse_padding=True, title=f"\n{table.title}", title_justify="left"
+    )
+    for n, name in enumerate(table.header):
+        grid.add_column(name, justify="right" if n else "left", no_wrap=True)
+    for row in table.rows:
+        grid.add_row(*row)
+    out.print(grid, highlight=False, markup=False)
+
+
+def _print_expected(expected: Expected, plan: Plan, as_json: bool) -> None:
+    if as_json:
+        print_json(jsonable(expected))
+        return
+    out = console()
+    _line(out, f"plan {expected.plan}")
+    arms = f"{len(expected.arms)} arms × {expected.replicates} replicates"
+    _line(out, f"{expected.runs} runs: {arms}, equal {plan.equal} ({plan.budget:g})")
+    _print_table(out, expected_table(expected))
+    time = "unknown" if expected.seconds is None else f"{expected.seconds:,.1f} s with {expected.workers} at a time"
+    cost = "unknown" if expected.money is None else f"{expected.money:.2f} US dollars"
+    tokens = "unknown" if expected.tokens is None else f"{expected.tokens:,} tokens"
+    _line(out, f"\nin all, at most: {expected.measurements or 'unknown'} measurements · {time} · {tokens} · {cost}")
+    _line(out, f"the time is from {expected.source}")
+
+
+def _line(out: Console, text: str) -> None:
+    out.print(text, highlight=False, markup=False, soft_wrap=True)

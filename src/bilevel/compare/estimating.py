@@ -1,0 +1,141 @@
+"""What a comparison will take, before it runs."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from bilevel.codec import derive_seed
+from bilevel.compare.budgets import in_trials
+from bilevel.compare.folder import Folder
+from bilevel.compare.outcome import outcome_of
+from bilevel.compare.plan import Plan
+from bilevel.errors import InputError
+from bilevel.facts import checked, failure_reason
+from bilevel.lab import Bench, Lab
+from bilevel.levels import leaf
+from bilevel.models import estimate
+from bilevel.recipe import Recipe
+from bilevel.trial import Status
+from bilevel.wiring import build, uses_models
+
+N = TypeVar("N", int, float)
+
+
+@dataclass(frozen=True)
+class ArmEstimate:
+    """One run of an arm: innermost trials at most, measurements with the baseline's and those on fresh seeds, seconds,
+    calls and tokens at most, and US dollars; None where nobody can say."""
+
+    arm: str
+    trials: int | None
+    measurements: int | None
+    seconds: float | None
+    calls: int | None
+    tokens: int | None
+    money: float | None
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A comparison before it runs. `source` says what the seconds rest on; the sums are None where a part is."""
+
+    plan: str
+    arms: tuple[ArmEstimate, ...]
+    runs: int
+    replicates: int
+    workers: int
+    measurements: int | None
+    seconds: float | None
+    tokens: int | None
+    money: float | None
+    source: str
+
+
+def expect(plan: Plan, folder: Folder | None, workers: int) -> Expected:
+    """The estimate: by finished runs of this very comparison where there are any, else by one timed baseline."""
+    known = _known(folder)
+    single = None if all(arm in known for arm in plan.arms) else time_baseline(plan)
+    arms = tuple(_arm(plan, arm, known.get(arm), single) for arm in plan.arms)
+    count = len(plan.seeds)
+    total = _sum([one.seconds for one in arms])
+    parts = []
+    if known:
+        parts.append(f"finished runs of this comparison ({', '.join(known)})")
+    if single is not None:
+        parts.append(
+            f"one measurement of the baseline, timed now: {single:.3g} s; the time of researchers, language models and "
+            "level 2 (whose door tries each mechanism) comes on top"
+        )
+    return Expected(
+        plan=plan.hash,
+        arms=arms,
+        runs=count * len(arms),
+        replicates=count,
+        workers=workers,
+        measurements=_times(count, _sum([one.measurements for one in arms])),
+        seconds=None if total is None else total * count / workers,
+        tokens=_times(count, _sum([one.tokens for one in arms])),
+        money=_times(count, _sum([one.money for one in arms])),
+        source="; ".join(parts),
+    )
+
+
+def time_baseline(plan: Plan) -> float:
+    """The seconds that one measurement of the baseline takes here. Raises InputError where it fails."""
+    spec = leaf(build(plan.recipe(next(iter(plan.arms)), 1)))
+    options = next(rung.options for rung in spec.task.rungs if rung.name == spec.top)
+    began = time.monotonic()
+    bench = Bench(Lab(), spec.top, 0, derive_seed(spec.seed, "evaluation", 0), options)
+    run = checked(spec.task, spec.task.run(spec.task.baseline(), bench))
+    if run.status is not Status.OK:
+        raise InputError(f"the baseline of task {plan.task!r} fails: {run.status.value}: {failure_reason(run)}")
+    return time.monotonic() - began
+
+
+def _known(folder: Folder | None) -> dict[str, float]:
+    """The mean seconds of the finished runs, by arm."""
+    found: dict[str, list[float]] = {}
+    for job in folder.jobs if folder is not None else ():
+        outcome = outcome_of(folder, job) if folder is not None else None
+        if outcome is not None and outcome.ended:
+            found.setdefault(job.arm, []).append(outcome.spent.seconds)
+    return {arm: sum(seconds) / len(seconds) for arm, seconds in found.items()}
+
+
+def _arm(plan: Plan, arm: str, known: float | None, single: float | None) -> ArmEstimate:
+    recipe = plan.recipe(arm, 1)
+    spec = build(recipe)
+    trials = in_trials(spec)
+    measurements = None if trials is None else trials + leaf(spec).calibration + 2 * plan.fresh
+    calls = estimate(recipe, spec, None if trials is None else trials + leaf(spec).calibration)
+    seconds = known if known is not None else _times(measurements, single)
+    return ArmEstimate(
+        arm=arm,
+        trials=trials,
+        measurements=measurements,
+        seconds=_least(seconds, plan.budget if plan.equal == "seconds" else None),
+        calls=calls.calls if calls else _nothing(recipe),
+        tokens=calls.tokens if calls else _nothing(recipe),
+        money=calls.money if calls else _nothing(recipe),
+    )
+
+
+def _nothing(recipe: Recipe) -> int | None:
+    """0 without models; unknown where an agent, or models without an end, work."""
+    return None if uses_models(recipe) else 0
+
+
+def _least(a: float | None, b: float | None) -> float | None:
+    known = [value for value in (a, b) if value is not None]
+    return min(known) if known else None
+
+
+def _sum(values: Sequence[N | None]) -> N | None:
+    """None where one of them is unknown."""
+    known = [value for value in values if value is not None]
+    return sum(known[1:], known[0]) if known and len(known) == len(values) else None
+
+
+def _times(count: int | None, value: N | None) -> N | None:
+    return None if count is None or value is None else value * count

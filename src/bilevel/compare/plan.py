@@ -1,0 +1,169 @@
+"""The plan of a comparison: everything that decides it, hashed before anything runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from bilevel import __version__
+from bilevel.codec import build, content_hash, derive_seed, plain
+from bilevel.compare.budgets import Equal, at_budget
+from bilevel.compare.paired import DRAWS, LEVEL, MOST_EXACT, POWER
+from bilevel.compare.resampling import CONFIDENCE, RESAMPLES
+from bilevel.errors import InputError
+from bilevel.recipe import Recipe, find, override, resolve
+from bilevel.tasks.catalog import find as find_task
+from bilevel.tasks.folder import FolderTask
+from bilevel.tasks.karpathy import KarpathyTask
+
+DEFAULT_ARMS = ("a", "d", "restart", "static", "shuffle", "random")
+MEANING: Mapping[Equal, str] = {
+    "trials": "trials of the innermost loop, all arms of forks and refused ones counted, and no more measurements than "
+    "that; the baseline's calibration is not counted",
+    "tokens": "tokens of all models together",
+    "seconds": "seconds of wall time, the baseline's measurements among them",
+    "money": "US dollars for all models together",
+}
+ANALYSIS: Mapping[str, Any] = {
+    "metric": "improvement: the gain of the best candidate found over the baseline, in the objective's unit, both as "
+    "means over fresh seeds that no search used and that all arms of a replicate share; best seen where the task is "
+    "deterministic, or where there are no fresh seeds",
+    "averages": "mean, median and interquartile mean over replicates",
+    "intervals": f"{CONFIDENCE:.0%} percentile bootstrap of {RESAMPLES} resamples, stratified by task (one here)",
+    "curve": "best seen so far over the budget spent, and its mean over the budget (area)",
+    "regret": "(optimum - found) / (optimum - baseline) where the task knows its optimum",
+    "test": f"two-sided sign-flip permutation test of the paired differences from the reference: exact up to "
+    f"{MOST_EXACT} pairs, else {DRAWS} random patterns",
+    "correction": "Holm over the arms; over all pairs of a level-2 arm and its controls for the claims",
+    "effects": "Cohen's d of the differences, and the probability of superiority",
+    "power": f"replicates needed for {POWER:.0%} at {LEVEL:.0%}, normal approximation on the paired differences",
+    "missing": "runs that failed are left out with their pairs and reported; never counted as 0",
+}
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a person asks for. `reference`: the arm that all others are compared with ("a" where it is among them, else
+    the first); `fresh`: on how many fresh seeds the best candidate is measured again; `most_trials` bounds runs whose
+    budget is not in trials (0: 1000 where time is equal)."""
+
+    arms: tuple[str, ...] = DEFAULT_ARMS
+    task: str = "gpt-table"
+    replicates: int = 10
+    equal: Equal = "trials"
+    budget: float = 30
+    reference: str = ""
+    seed: int = 0
+    fresh: int = 3
+    researcher: str | None = None
+    models: tuple[str, ...] = ()
+    inner_budget: int | None = None
+    rung: str | None = None
+    most_trials: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A comparison before it runs. `arms` are resolved recipes by name, without a seed; `seeds` has one per replicate.
+
+    `harness` is that of the task: what measures may not change within a comparison.
+    """
+
+    task: str
+    harness: str
+    arms: Mapping[str, Any]
+    reference: str
+    equal: Literal["trials", "tokens", "seconds", "money"]
+    budget: float
+    most_trials: int
+    seed: int
+    seeds: tuple[int, ...]
+    fresh: int
+    bilevel: str = __version__
+    analysis: Mapping[str, Any] = field(default_factory=lambda: ANALYSIS)
+
+    @property
+    def hash(self) -> str:
+        return content_hash(plain(self))
+
+    def recipe(self, arm: str, replicate: int) -> Recipe:
+        """The recipe of one run; replicates count from 1."""
+        data = plain(self)["arms"][arm]
+        return resolve(data).model_copy(update={"seed": self.seeds[replicate - 1]})
+
+
+def make(wishes: Wishes) -> Plan:
+    """The plan of what is asked for. Raises InputError where arms, task or budget cannot be used together."""
+    _check(wishes)
+    task = find_task(wishes.task)
+    name = wishes.task
+    if isinstance(task, FolderTask) and task.folder == Path(wishes.task).resolve():
+        name = str(task.folder)
+    if isinstance(task, KarpathyTask):
+        name = task.reference
+    arms: dict[str, Recipe] = {}
+    for arm in wishes.arms:
+        recipe = _arm(find(arm), wishes, name)
+        if recipe.name in arms:
+            raise InputError(f"two arms are named {recipe.name!r}; give one recipe another name")
+        arms[recipe.name] = recipe
+    reference = wishes.reference or ("a" if "a" in arms else next(iter(arms)))
+    if reference not in arms:
+        raise InputError(f"the reference {reference!r} is not among the arms: {', '.join(arms)}")
+    _check_alike(arms)
+    return Plan(
+        task=name,
+        harness=task.harness,
+        arms={arm: recipe.model_dump(mode="json") for arm, recipe in arms.items()},
+        reference=reference,
+        equal=wishes.equal,
+        budget=wishes.budget,
+        most_trials=wishes.most_trials,
+        seed=wishes.seed,
+        seeds=tuple(derive_seed(wishes.seed, "replicate", number) for number in range(1, wishes.replicates + 1)),
+        fresh=wishes.fresh,
+    )
+
+
+def load(data: Any) -> Plan:
+    """The plan that `plain` turned into `data`."""
+    made: Plan = build(Plan, data)
+    return made
+
+
+def _check(wishes: Wishes) -> None:
+    if wishes.equal not in get_args(Equal):
+        raise InputError(f"--equal {wishes.equal!r}: what can be equal is {', '.join(get_args(Equal))}")
+    if not wishes.budget > 0 or (wishes.equal in ("trials", "tokens") and wishes.budget != int(wishes.budget)):
+        raise InputError(f"--budget {wishes.budget:g}: a number of {wishes.equal} above 0 is needed")
+    for name, value, least in (("replicates", wishes.replicates, 1), ("fresh", wishes.fresh, 0)):
+        if value < least:
+            raise InputError(f"--{name} {value}: at least {least} is needed")
+    if len(wishes.arms) < 2:
+        raise InputError("a comparison needs at least two arms: --arms a,random")
+
+
+def _arm(recipe: Recipe, wishes: Wishes, task: str) -> Recipe:
+    """The recipe at the budget, with the options that change it; an arm that names its own researcher keeps it."""
+    own = "researcher" in recipe.inner.model_fields_set
+    chosen = override(
+        recipe,
+        task=task,
+        researcher=None if own else wishes.researcher,
+        inner_budget=wishes.inner_budget if recipe.nested else None,
+        seed=0,
+        rung=wishes.rung,
+        models=() if own and not recipe.nested else wishes.models,
+    )
+    return at_budget(chosen, wishes.equal, wishes.budget, wishes.most_trials)
+
+
+def _check_alike(arms: Mapping[str, Recipe]) -> None:
+    """Raises InputError where the arms could not have identical baselines."""
+    for what, values in (
+        ("inner.rung", {arm: recipe.inner.rung for arm, recipe in arms.items()}),
+        ("inner.calibration", {arm: recipe.inner.calibration for arm, recipe in arms.items()}),
+    ):
+        if len(set(values.values())) > 1:
+            said = ", ".join(f"{arm} {value!r}" for arm, value in values.items())
+            raise InputError(f"the arms measure different baselines: {what} is {said}; make it the same in all")

@@ -1,0 +1,188 @@
+"""One run of a comparison: an ordinary run in a folder of its own, then its best candidate on fresh seeds."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from bilevel.budget import Limits
+from bilevel.codec import derive_seed
+from bilevel.compare.folder import MACHINE, Folder, Job, program, write_text
+from bilevel.errors import BilevelError, DiskFull, Diverged, HarnessError, Stopped, StoreError
+from bilevel.facts import checked, failure_reason
+from bilevel.lab import Bench, Lab, Records, RunKey
+from bilevel.levels import leaf
+from bilevel.loop import LoopSpec
+from bilevel.recipe import resolve
+from bilevel.report import archive_best, own_trials
+from bilevel.run import RunSession, resume, start, stopping
+from bilevel.space import Candidate
+from bilevel.store.folder import RunFolder
+from bilevel.trace import top_scores
+from bilevel.trial import Run, Status
+
+ENDED = ("finished", "limit")
+COMPARISON = "comparison"  # the fact of a run folder that says what it belongs to
+
+
+def execute(folder: Folder, job: Job) -> str:
+    """Do what is left of a run; gives the reason where it failed, which is stored too.
+
+    Raises Stopped where somebody asked to stop, and DiskFull.
+    """
+    note = folder.failure_file(job)
+    try:
+        with _session(folder, job) as session:
+            _share(folder, job, session)
+            with stopping(session.lab):
+                session.execute()
+                _measure_again(folder, session)
+    except (Stopped, DiskFull):
+        raise
+    except BilevelError as error:
+        write_text(note, f"{type(error).__name__}: {error}\n")
+        return str(error)
+    note.unlink(missing_ok=True)
+    return ""
+
+
+def is_done(folder: Folder, job: Job) -> bool:
+    """Whether nothing is left to do: the search has ended, and its best candidate is measured on all fresh seeds."""
+    if not folder.exists(job):
+        return False
+    opened = RunFolder.read(folder.run_folder(job))
+    try:
+        return opened.meta("state") in ENDED and bool((opened.meta(COMPARISON) or {}).get("measured_again"))
+    finally:
+        opened.close()
+
+
+def _session(folder: Folder, job: Job) -> RunSession:
+    path = folder.run_folder(job)
+    if folder.exists(job) and _was_started(path):
+        check_belongs(folder, job)
+        return resume(path)
+    if path.exists():
+        shutil.rmtree(path)  # killed before anything was stored
+    session = start(folder.plan.recipe(job.arm, job.replicate), path)
+    facts = {"plan": folder.plan.hash, "arm": job.arm, "replicate": job.replicate, "program": program()}
+    session.folder.set_meta(COMPARISON, facts)
+    return session
+
+
+def check_belongs(folder: Folder, job: Job) -> None:
+    """Raises Diverged for a run of another plan or machine, or one that was given other limits since."""
+    path = folder.run_folder(job)
+    opened = RunFolder.read(path)
+    try:
+        facts, limits, made_on = opened.meta(COMPARISON) or {}, opened.meta("limits"), opened.meta("environment") or {}
+        wanted, kept = folder.plan.recipe(job.arm, job.replicate), resolve(opened.config["recipe"])
+    finally:
+        opened.close()
+    there = {key: made_on.get(key) for key in MACHINE}
+    wrong = (
+        "it belongs to another plan"
+        if facts.get("plan") != folder.plan.hash or kept.model_copy(update={"agent": wanted.agent}) != wanted
+        else "it was made on another machine"
+        if there != folder.started.get("machine")
+        else "its limits were changed"
+        if limits is not None and limits != wanted.limits.model_dump()
+        else ""
+    )
+    if wrong:
+        raise Diverged(f"run {str(path)!r} is no part of this comparison: {wrong}; remove it, and it is run again")
+
+
+def _was_started(path: Path) -> bool:
+    opened = RunFolder.read(path)
+    try:
+        return bool(opened.config) and opened.meta(COMPARISON) is not None
+    except StoreError:
+        return False
+    finally:
+        opened.close()
+
+
+# ---- the baseline of a replicate is measured once, by whoever comes first ----
+
+
+def _share(folder: Folder, job: Job, session: RunSession) -> None:
+    """Give the run what another arm has measured of the baseline: it is charged like its own."""
+    store, spec = session.folder.store, leaf(session.spec)
+    missing = [key for key in _baseline_keys(folder, spec) if store.find_run(key) is None]
+    for other in folder.jobs:
+        if not missing or other.replicate != job.replicate or other.arm == job.arm or not folder.exists(other):
+            continue
+        donor = RunFolder.read(folder.run_folder(other))
+        try:
+            found = {key: run for key in missing if (run := donor.store.find_run(key)) is not None}
+        finally:
+            donor.close()
+        for key, run in found.items():
+            store.add_run(key, run)
+            session.lab.elapsed += run.cost.seconds
+        session.lab.save_seconds()
+        missing = [key for key in missing if key not in found]
+
+
+def _baseline_keys(folder: Folder, spec: LoopSpec) -> list[RunKey]:
+    seeds = [derive_seed(spec.seed, "evaluation", index) for index in range(spec.calibration)]
+    return [_key(spec, spec.task.baseline(), seed) for seed in (*seeds, *fresh_seeds(spec, folder.plan.fresh))]
+
+
+def _key(spec: LoopSpec, candidate: Candidate, seed: int) -> RunKey:
+    return RunKey(spec.task.harness, candidate.id, spec.top, seed)
+
+
+# ---- fresh seeds ----
+
+
+def fresh_seeds(spec: LoopSpec, count: int) -> list[int]:
+    """Seeds of the replicate that no search uses, the same for all arms."""
+    return [derive_seed(spec.seed, "comparison", index) for index in range(count)]
+
+
+def deterministic(records: Records, spec: LoopSpec) -> bool:
+    """Whether the baseline's repeats were all equal: then fresh seeds tell nothing new."""
+    first = next((trial for _, trial in own_trials(records, leaf(spec).name)), None)
+    scores = [] if first is None else list(top_scores(first, leaf(spec).task.objective.name).values())
+    return len(scores) > 1 and len(set(scores)) == 1
+
+
+def fresh_runs(records: Records, spec: LoopSpec, candidate: Candidate, count: int) -> list[Run | None]:
+    """What was measured of a candidate on the fresh seeds."""
+    inner = leaf(spec)
+    return [records.find_run(_key(inner, candidate, seed)) for seed in fresh_seeds(inner, count)]
+
+
+def _measure_again(folder: Folder, session: RunSession) -> None:
+    """Measure the baseline and the best candidate on the fresh seeds, beyond the run's limits."""
+    store, spec = session.folder.store, session.spec
+    best = archive_best(store, spec)
+    if best is not None and not deterministic(store, spec):
+        session.lab.limits = Limits()
+        inner = leaf(spec)
+        for candidate in (inner.task.baseline(), best[1].candidate):
+            for seed in _left(store, inner, candidate, folder.plan.fresh):
+                store.add_run(_key(inner, candidate, seed), _measure(session.lab, inner, candidate, seed))
+    facts = session.folder.meta(COMPARISON)
+    session.folder.set_meta(COMPARISON, {**facts, "measured_again": True})
+
+
+def _left(records: Records, spec: LoopSpec, candidate: Candidate, count: int) -> Iterator[int]:
+    for seed, run in zip(fresh_seeds(spec, count), fresh_runs(records, spec, candidate, count), strict=True):
+        if run is None:
+            yield seed
+
+
+def _measure(lab: Lab, spec: LoopSpec, candidate: Candidate, seed: int) -> Run:
+    """One measurement; one that the machine failed is repeated once."""
+    if lab.stop.is_set():
+        raise Stopped("stopped before the best candidate was measured on fresh seeds")
+    options = next(rung.options for rung in spec.task.rungs if rung.name == spec.top)
+    for _ in range(2):
+        run = checked(spec.task, lab.without_secrets(spec.task.run(candidate, Bench(lab, spec.top, 0, seed, options))))
+        if run.status is not Status.INFRASTRUCTURE:
+            return run
+        if lab.stop.is_set():
+            raise Stopped("stopped while the best candidate was measured on fresh seeds")
+    raise HarnessError(f"the machine failed a measurement on a fresh seed twice: {failure_reason(run)}")

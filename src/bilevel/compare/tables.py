@@ -1,0 +1,222 @@
+"""The result as tables of text, for a terminal and for Markdown alike."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from bilevel.compare.analysis import ArmResult, Paired, Result
+from bilevel.compare.estimating import Expected
+from bilevel.compare.resampling import Estimate
+from bilevel.report import sparkline
+
+NOTHING = "–"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A title and rows of text; the first column is a name, the others are numbers."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def tables_of(result: Result) -> list[Table]:
+    """All tables of a result, the most important first."""
+    unit = f" ({result.unit})" if result.unit else ""
+    how = f"{result.fresh} fresh seeds" if result.fresh else "best seen"
+    found = [
+        Table(
+            f"improvement of {result.objective}{unit}, {how}; 95 % intervals in brackets",
+            ("arm", "runs", "mean", "median", "interquartile mean", "best seen"),
+            tuple(_improvement(arm) for arm in result.arms),
+        ),
+        Table(
+            f"against {result.reference}, paired; positive is better",
+            ("arm", "pairs", "difference", "p", "p Holm", "d", "won", "replicates needed"),
+            tuple(_against(arm.name, arm.against) for arm in result.arms if arm.against is not None),
+        ),
+        Table(
+            f"any time: best seen over the budget of {result.budget:g} {result.equal}",
+            ("arm", "area", *(["regret"] if _knows(result) else []), "25 %", "50 %", "75 %", "curve"),
+            tuple(_curve(arm, _knows(result), _top(result)) for arm in result.arms),
+        ),
+        Table(
+            "spent, mean per run",
+            ("arm", "trials", "measured", "seconds", "tokens", "US dollars", "ended by limit"),
+            tuple(_spent(arm) for arm in result.arms),
+        ),
+        Table(
+            "how repetitive, mean per run",
+            ("arm", "distinct candidates", "same draft in a row", "discards in a row", "duplicate drafts"),
+            tuple(_repetitive(arm) for arm in result.arms),
+        ),
+    ]
+    ledgers = tuple(_ledgers(result.arms))
+    header = ("mechanism", "runs", "at the end", "decisive in", "calls", "touched", "decisive", "faults")
+    return [*found, Table("mechanisms: runs that asked them, and their ledgers", header, ledgers)][
+        : 6 if ledgers else 5
+    ]
+
+
+def expected_table(expected: Expected) -> Table:
+    """The estimate, arm by arm."""
+    rows = [
+        (
+            one.arm,
+            *(_count(value) for value in (one.trials, one.measurements)),
+            _seconds(one.seconds),
+            *(_count(value) for value in (one.calls, one.tokens)),
+            _money(one.money),
+        )
+        for one in expected.arms
+    ]
+    header = ("arm", "trials", "measurements", "seconds", "calls", "tokens", "US dollars")
+    return Table("one run of each, at most", header, tuple(rows))
+
+
+def _improvement(arm: ArmResult) -> tuple[str, ...]:
+    return (
+        arm.name,
+        str(arm.runs),
+        interval(arm.mean),
+        number(arm.median.value),
+        interval(arm.interquartile_mean),
+        number(arm.seen.value),
+    )
+
+
+def _against(arm: str, found: Paired) -> tuple[str, ...]:
+    return (
+        arm,
+        str(found.pairs),
+        interval(found.difference, signed=True),
+        _p(found.p),
+        _p(found.corrected),
+        NOTHING if found.d is None else f"{found.d:+.2f}",
+        _share(found.superiority),
+        _count(found.needed),
+    )
+
+
+def _curve(arm: ArmResult, knows: bool, top: float) -> tuple[str, ...]:
+    quarters = [arm.curve[len(arm.curve) * part // 4] for part in (1, 2, 3)] if arm.curve else [None] * 3
+    regret = [interval(arm.regret) if arm.regret is not None else NOTHING] if knows else []
+    line = sparkline((*arm.curve, top), minimize=False)[:-1] if arm.curve else ""
+    return (arm.name, interval(arm.area), *regret, *map(number, quarters), line)
+
+
+def _spent(arm: ArmResult) -> tuple[str, ...]:
+    spent = arm.average
+    return (
+        arm.name,
+        _mean(spent.trials),
+        _mean(spent.measurements),
+        _seconds(spent.seconds),
+        _mean(spent.tokens),
+        _money(spent.money),
+        str(arm.ended_by_limit),
+    )
+
+
+def _repetitive(arm: ArmResult) -> tuple[str, ...]:
+    found = arm.average
+    share = _share(found.duplicates)
+    return (arm.name, _mean(found.distinct), _mean(found.streak), _mean(found.discards), share)
+
+
+def _ledgers(arms: Sequence[ArmResult]) -> Iterable[tuple[str, ...]]:
+    for arm in arms:
+        for one in arm.mechanisms:
+            counts = (one.runs, one.at_the_end, one.decisive_in, one.calls, one.touched, one.decisive, one.faults)
+            yield (f"{arm.name}: {one.name}", *map(str, counts))
+
+
+def _knows(result: Result) -> bool:
+    return any(arm.regret is not None for arm in result.arms)
+
+
+def _top(result: Result) -> float:
+    return max((arm.curve[-1] for arm in result.arms if arm.curve), default=0.0)
+
+
+def interval(found: Estimate, signed: bool = False) -> str:
+    """A value with its interval, as far as there is one."""
+    if found.value is None:
+        return NOTHING
+    if found.low is None or found.high is None:
+        return number(found.value, signed)
+    return f"{number(found.value, signed)} [{number(found.low, signed)}, {number(found.high, signed)}]"
+
+
+def number(value: float | None, signed: bool = False) -> str:
+    """Four digits, or a dash."""
+    return NOTHING if value is None else f"{value + 0.0:{'+' if signed else ''}.4g}"
+
+
+def _p(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.3g}"
+
+
+def _share(value: float | None) -> str:
+    return NOTHING if value is None else f"{100 * value:.0f} %"
+
+
+def _count(value: int | None) -> str:
+    return NOTHING if value is None else f"{value:,}"
+
+
+def _mean(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:,.1f}".removesuffix(".0")
+
+
+def _seconds(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:,.1f}"
+
+
+def _money(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.4f}" if value else "0"
+
+
+# ---- Markdown ----
+
+
+def markdown(result: Result) -> str:
+    """The whole result as a Markdown document."""
+    parts = [
+        f"# {', '.join(arm.name for arm in result.arms)} on {result.task}",
+        *(f"{line}  " for line in heading(result)),
+    ]
+    for table in tables_of(result):
+        parts += ["", f"## {table.title[:1].upper()}{table.title[1:]}", "", *_rows(table)]
+    for title, lines in sections(result):
+        parts += ["", f"## {title}", "", *(f"- {line}" for line in lines)]
+    return "\n".join(parts) + "\n"
+
+
+def heading(result: Result) -> list[str]:
+    """What was compared, and the plan's hash."""
+    direction = "minimize" if result.minimize else "maximize"
+    size = f"{len(result.arms)} arms × {result.replicates} replicates"
+    return [
+        f"task {result.task} · {result.objective}, {direction} · {size}",
+        f"equal {result.equal}: {result.budget:g} {result.equal_means}",
+        f"plan {result.plan}, hashed before anything ran",
+    ]
+
+
+def sections(result: Result) -> list[tuple[str, list[str]]]:
+    """What is said in words: claims, missing runs, notes, the analysis."""
+    claims = [claim.text for claim in result.claims] or ["no arm has a level 2, so nothing is said of mechanisms."]
+    missing = [f"{one.arm}, replicate {one.replicate}: {one.reason}" for one in result.missing]
+    found = [
+        ("What may be said of level 2", claims),
+        ("Missing runs", missing),
+        ("Notes", list(result.notes)),
+        ("Isolation in force", list(result.isolation)),
+    ]
+    return [(title, lines) for title, lines in found if lines]
+
+
+def _rows(table: Table) -> list[str]:
+    lines = [table.header, ("---", *["---:"] * (len(table.header) - 1)), *table.rows]
+    return [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines]
