@@ -119,7 +119,7 @@ def decided(mechanism: MechanismTrial) -> str:
 def heading(mechanism: MechanismTrial) -> str:
     """What a trial did with a mechanism, in a few words."""
     if mechanism.change == "leave out":
-        how = "for good: rolled back on evidence" if mechanism.kept else "once"
+        how = f"for good: {mechanism.reason.partition(':')[0]}" if mechanism.kept else "once"
         return f"{mechanism.name} left out {how}"
     return f"{mechanism.change} {mechanism.name}" if mechanism.name else mechanism.change
 
