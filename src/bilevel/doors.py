@@ -8,7 +8,6 @@ from functools import partial
 from types import MappingProxyType
 
 from bilevel.admission import Admission, Door, problems_of
-from bilevel.errors import HarnessError
 from bilevel.mechanism import Guest
 from bilevel.rollout import judged_across
 from bilevel.sandbox.cell import Cell, CellFault, CellLimits
@@ -51,10 +50,10 @@ def _tried(sandbox: Sandbox, source: str) -> list[str]:
             return [f"{trying[-1]}: {fault}; {_way_out(fault)}"]
     match reply:
         case {"problems": [*problems]}:
-            return [str(problem) for problem in problems]
+            return problems_of({"problems": problems})
         case {"failed": str(text)}:
             return problems_of({"failed": text})
-    raise HarnessError(f"the process that tests mechanisms answered {reply!r:.200}")
+    return ["the text itself: " + _way_out(CellFault("protocol", ""))]
 
 
 def _way_out(fault: CellFault) -> str:

@@ -58,7 +58,7 @@ def test_a_mechanism_that_does_nothing_is_called_helped_no_more_often_than_the_r
 
 
 def clustered(rng, trials=5, before=1.05):
-    """A fork of two searches that find something once and then stay beside it, as a search does that goes on from it."""
+    """A fork of two searches that find something once and then stay beside it, as one does that goes on from it."""
     arms = [
         [found + rng.gauss(0.0, 1e-3) for _ in range(trials)] for found in (rng.gauss(1.0, 0.1), rng.gauss(1.0, 0.1))
     ]
