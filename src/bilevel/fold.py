@@ -5,6 +5,7 @@ fold is run again without that hook, and the final projection is another. A hook
 skipped and its fault recorded; after `settings.max_faults` faults on one branch a mechanism is retired.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,7 +24,13 @@ T = TypeVar("T")
 MOST_PROPOSALS = 64
 MOST_STEPS = 16
 MOST_TEXT = 1_000_000  # characters of a proposal's or a briefing's canonical text
+MOST_WHY = 20_000  # characters of a proposal's `why`, and of its notes
+MOST_REASON = 500  # characters of the reason for which a mechanism turns a draft back
+MOST_NAME = 100  # characters of who proposes, and of what a model is asked for
+MOST_ADVICE = 100_000  # characters of all advice in a briefing
 MOST_ASKS = 8  # questions of one hook to a model
+MOST_ASKED = 200_000  # characters of one such question
+MOST_TOKENS = 65_536  # of its answer
 MOST_CACHED = 128  # more than there are ever workers
 NOTHING = object()
 
@@ -177,6 +184,8 @@ class Fold:
             hash((*answer.domains.values(), *answer.frozen.values()))  # they may hold nothing that can be changed later
             if not all(cap >= 0 for cap in answer.caps.values()) or not all(w >= 0 for w in answer.weights.values()):
                 raise GuestError("caps and weights must be at least 0")
+            if not all(math.isfinite(number) for number in (*answer.caps.values(), *answer.weights.values())):
+                raise GuestError("caps and weights must be finite")
             return answer
 
         return self._fold("constrain", view, space, record, without, lambda m, v, x: m.constrain(v, x), check)
@@ -190,6 +199,8 @@ class Fold:
             if any(not isinstance(block.text, str) or len(block.text) > 20_000 for block in answer.blocks):
                 raise GuestError("a block of advice must be text of at most 20,000 characters")
             window = answer.history_window
+            if sum(len(block.text) + len(str(block.source)) for block in answer.blocks) > MOST_ADVICE:
+                raise GuestError(f"all blocks of advice together are text of at most {MOST_ADVICE:,} characters")
             if not isinstance(answer.guidance, str) or type(window) is not int or window < 0:
                 raise GuestError("guidance must be text and the history window a whole number of at least 0")
             _small(answer, "advise")
@@ -224,10 +235,8 @@ class Fold:
             reasons = {proposal.candidate.id: proposal.dropped for proposal in answer if proposal.dropped}
             for proposal in proposals:
                 if proposal.candidate.id not in kept:
-                    dropped(
-                        proposal,
-                        f"{member.name}: {reasons.get(proposal.candidate.id) or 'dropped without a reason'}",
-                    )
+                    reason = reasons.get(proposal.candidate.id) or "dropped without a reason"
+                    dropped(proposal, f"{member.name}: {reason[:MOST_REASON]}")
             proposals = tuple(proposal for proposal in answer if not proposal.dropped)
         return proposals
 
@@ -310,6 +319,7 @@ class _Asking:
         self.count += 1
         if self.count > MOST_ASKS:
             raise GuestError(f"a hook may ask a model at most {MOST_ASKS} times")
+        _check_question(request, purpose, repeat)
         try:
             return self.asks(request, f"mechanism {self.name}/{purpose}", seed, repeat)
         except GuestError:
@@ -317,6 +327,22 @@ class _Asking:
         except BilevelError as error:
             self.failure = error
             raise
+
+
+def _check_question(request: Request, purpose: str, repeat: int) -> None:
+    """What a provider would refuse, or a store could not hold, is the mechanism's fault, and ends no run."""
+    if not (purpose.isprintable() and "/" not in purpose and len(purpose) <= MOST_NAME):
+        raise GuestError(f"a model is asked for a purpose: a line of at most {MOST_NAME} characters without '/'")
+    if type(repeat) is not int or not 0 <= repeat < 1000:
+        raise GuestError("the repeat of a question is a whole number from 0 to 999")
+    if type(request.most_tokens) is not int or not 1 <= request.most_tokens <= MOST_TOKENS:
+        raise GuestError(f"most_tokens is a whole number from 1 to {MOST_TOKENS:,}")
+    if request.temperature is not None and not 0 <= request.temperature <= 2:
+        raise GuestError("a temperature lies between 0 and 2")
+    texts = [message.text for message in request.messages]
+    if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
+        raise GuestError("a question to a model has messages, and each has a text")
+    _small(request, "a question to a model", MOST_ASKED)
 
 
 def _longest(cache: dict[int, Any], length: int) -> int:
@@ -380,21 +406,26 @@ def _check_proposal(proposal: Proposal, author: str) -> Proposal:
         raise GuestError(f"a Proposal needs a Candidate, not {type(proposal.candidate).__name__}")
     if not all(isinstance(text, str) for text in (proposal.why, author, proposal.dropped)):
         raise GuestError("why, author and dropped must be text")
+    if len(author) > MOST_NAME or len(proposal.why) > MOST_WHY:
+        raise GuestError(f"author is a text of at most {MOST_NAME}, why one of at most {MOST_WHY:,} characters")
+    if any(isinstance(value, int) and value.bit_length() > 1000 for value in proposal.candidate.params.values()):
+        raise GuestError("a whole number of a candidate is too long to be computed with")
     if type(proposal.repeats) is not int or proposal.repeats < 0:
         raise GuestError(f"repeats must be a whole number of at least 0, not {proposal.repeats!r}")
     if not all(isinstance(text, str) for text in proposal.candidate.files.values()):
         raise GuestError("the files of a candidate must be text")
     _small(proposal, "propose")
+    _small(proposal.notes, "propose (notes)", MOST_WHY)
     return proposal if proposal.author == author else replace(proposal, author=author)
 
 
-def _small(answer: object, hook: str) -> None:
+def _small(answer: object, hook: str, most: int = MOST_TEXT) -> None:
     try:
         length = len(canonical(answer))
     except (TypeError, ValueError) as error:
         raise GuestError(f"what {hook} returns cannot be stored: {error}") from None
-    if length > MOST_TEXT:
-        raise GuestError(f"what {hook} returns is too long: {length:,} of at most {MOST_TEXT:,} characters")
+    if length > most:
+        raise GuestError(f"what {hook} returns is too long: {length:,} of at most {most:,} characters")
 
 
 def _same(a: object, b: object) -> bool:

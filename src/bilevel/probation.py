@@ -50,7 +50,7 @@ class OnProbation:
         return self.researcher.propose(view, parent, briefing)
 
     def _may_spend(self, view: View) -> bool:
-        spent = sum(1 for trial in view.trace if trial.proposal.notes.get(AUTHOR))
+        spent = sum(1 for trial in view.trace if trial.proposal.author == AUTHOR and trial.proposal.notes.get(AUTHOR))
         return spent + 1 <= self.share * view.number
 
     def _due(self, view: View, parent: Candidate) -> tuple[Guest, Verdict] | None:
