@@ -12,7 +12,7 @@ from bilevel.objective import Objective
 from bilevel.situations import Bowl, Walk
 from bilevel.space import Candidate
 from bilevel.trace import Trace
-from bilevel.trial import Decision, Proposal, Run, Status, Trial
+from bilevel.trial import Decision, Proposal, Run, Status, Step, Trial
 from bilevel.view import Block
 
 
@@ -103,3 +103,13 @@ def test_a_note_does_not_make_a_trial_one_of_probation(tests):
     proposal = Proposal(other, notes={"probation": "m"})
     trial = Trial(1, one, proposal, (run,), Status.OK, -1.0, Decision(False, ""))
     assert keep_by_default(Trace(objective), trial) == Decision(False, "inert: m changed no decision")
+
+
+@pytest.mark.parametrize(("seeds", "skips"), [((2,), True), ((0, 2), True), ((0, 1, 2), False), ((1, 0), False)])
+def test_no_plan_picks_a_lucky_seed(seeds, skips):
+    def plan(self, view, proposal, partial, steps):
+        return steps if partial else tuple(Step(steps[0].rung, seed) for seed in seeds)
+
+    trace, said = faults_of(plan=plan)
+    assert ("seeds are taken in their order" in said) is skips
+    assert {run.seed for run in trace[1].runs} == ({0} if skips else set(seeds))

@@ -4,8 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from bilevel.budget import Budget
+from bilevel.lab import Lab
+from bilevel.loop import Loop, LoopSpec
+from bilevel.mechanism import Guest
 from bilevel.sandbox import levels
 from bilevel.sandbox.cell import Cell, CellFault, CellLimits
+from bilevel.sandbox.proxy import Sandbox
+from bilevel.situations import Bowl, Walk
 
 OWN_WIRE = """
 import sys, os
@@ -67,3 +73,29 @@ def test_a_module_that_cannot_be_imported_is_no_failure_of_ours():
         found = cell.call("import json.nowhere")
     assert found["error"] == "ModuleNotFoundError"
     assert "No module named 'json.nowhere'" in found["text"]
+
+
+HOARDER = """
+import json
+from bilevel.mechanism import Mechanism
+from bilevel.trial import Decision
+
+kept = json.__dict__.setdefault("kept", [])  # outlives the guest's own module
+
+
+class Hoarder(Mechanism):
+    def decide(self, view, trial):
+        kept.append(1)
+        return Decision(trial.decision.keep, f"asked {len(kept)} times")
+"""
+
+
+def test_what_a_guest_hoards_in_one_arm_is_gone_in_the_other():
+    with Sandbox() as sandbox:
+        guest, said = Guest("hoarder", HOARDER), []
+        for _ in ("challenger", "control"):
+            spec = LoopSpec("inner", Bowl(), Walk(), (guest,), budget=Budget(trials=3), load=sandbox.load)
+            said.append([trial.decision.reason for trial in Loop(spec, Lab()).run()])
+        assert said[0][1:] == ["asked 1 times", "asked 2 times", "asked 3 times"]
+        assert said[1] == said[0]
+        assert sandbox.cells == 1

@@ -71,8 +71,8 @@ class Home:
     """A source's process, shared by all loops that have the source in force. One caller at a time."""
 
     __slots__ = (
-        "__weakref__", "_cell", "_epoch", "_fresh", "_gone", "_held", "_loaded", "_lock", "_names", "_numbers", "_open",
-        "known", "source", "used",
+        "__weakref__", "_answered", "_cell", "_epoch", "_fresh", "_gone", "_held", "_loaded", "_lock", "_names",
+        "_numbers", "_open", "known", "source", "used",
     )  # fmt: skip
 
     def __init__(self, source: str, open_cell: Callable[["Home"], Channel]) -> None:
@@ -80,6 +80,7 @@ class Home:
         self.known = Known(self._send_news)
         self._open = open_cell
         self._cell: Channel | None = None
+        self._answered = False  # the present process has been asked for more than to load
         self._lock = threading.Lock()
         self._numbers = count()
         self._names: dict[int, str] = {}
@@ -91,7 +92,13 @@ class Home:
     # ---- what is asked ----
 
     def load(self, name: str) -> tuple[int, Any]:
-        """Make a mechanism; its number, and what it declares."""
+        """Make a mechanism; its number, and what it declares.
+
+        Where the process has answered for another one, it starts afresh: what a guest may have kept there in spite of
+        its contract does not pass from one arm of a fork to the other.
+        """
+        if self._answered:
+            self.close()
         number = next(self._numbers)
         self._names[number] = name
         try:
@@ -144,6 +151,7 @@ class Home:
                 self._cell.close()
                 self._cell = None
                 self._begin()
+            self._answered = False
             return True
         finally:
             self._lock.release()
@@ -178,6 +186,7 @@ class Home:
         """A reply, its form checked. Raises GuestError with what a guest raised."""
         gone = [self._gone.popleft() for _ in range(len(self._gone))]
         request = [self._epoch, self._fresh, gone, self.known.news, question]
+        self._answered = self._answered or (question is not None and question[0] != "load")
         self.known.news, self._fresh = [], False
         host = Answering(self.known, view)
         assert self._cell is not None

@@ -3,8 +3,9 @@
     with Sandbox() as sandbox:
         spec = LoopSpec(..., load=sandbox.load)
 
-The source text never runs in this process. One process per distinct source serves all loops and branches; each `load`
-makes an instance and a namespace of its own in it.
+The source text never runs in this process. One process per distinct source lives at a time; each `load` makes an
+instance and a namespace of its own, in a fresh process where the last one was at work already: so nothing that a guest
+keeps against its contract passes from one arm of a fork to the other.
 """
 
 import ast
