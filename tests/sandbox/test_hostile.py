@@ -3,13 +3,16 @@
 from pathlib import Path
 
 import pytest
+from proxied import Channels
 
 from bilevel.budget import Budget
+from bilevel.errors import HarnessError
 from bilevel.lab import Lab
 from bilevel.loop import Loop, LoopSpec
 from bilevel.mechanism import Guest
 from bilevel.sandbox import levels
 from bilevel.sandbox.cell import Cell, CellFault, CellLimits
+from bilevel.sandbox.mirror import Mirrored
 from bilevel.sandbox.proxy import Sandbox
 from bilevel.situations import Bowl, Walk
 
@@ -99,3 +102,66 @@ def test_what_a_guest_hoards_in_one_arm_is_gone_in_the_other():
         assert said[0][1:] == ["asked 1 times", "asked 2 times", "asked 3 times"]
         assert said[1] == said[0]
         assert sandbox.cells == 1
+
+
+PLAIN = """
+from bilevel.mechanism import Mechanism
+
+
+class Plain(Mechanism):
+    def remember(self, memory, trial):
+        return trial.number
+
+    def decide(self, view, trial):
+        return trial.decision
+"""
+LIAR = """
+import json
+from bilevel.mechanism import Mechanism
+
+found = json.codecs.sys.modules["bilevel.sandbox.guest_side"]
+
+
+class Liar(Mechanism):
+    def decide(self, view, trial):
+        found.said = lambda guest, error: "a lie"
+        found._place = lambda guest, error: ""
+        raise ValueError("mine")
+"""
+
+
+def searched(sandbox, source):
+    spec = LoopSpec("inner", Bowl(), Walk(), (Guest("guest", source),), budget=Budget(trials=4), load=sandbox.load)
+    return [fault.message for trial in Loop(spec, Lab()).run() for fault in trial.faults]
+
+
+def test_a_guest_that_says_it_was_not_its_fault_ends_no_run():
+    with Sandbox() as sandbox:
+        assert searched(sandbox, LIAR) == ["a lie"] * 3
+
+
+class AsInACell:
+    """A channel that says as a cell does that what answers in the process failed."""
+
+    def __init__(self, inner):
+        self.inner, self.close = inner, inner.close
+
+    def call(self, request, ask=None):
+        try:
+            return self.inner.call(request, ask)
+        except ValueError as error:
+            raise CellFault("raised", f"the sandboxed process failed: {error}") from error
+
+
+@pytest.mark.parametrize("part", ["view", "take"])
+def test_an_error_of_our_own_in_the_process_is_not_held_against_the_guest(monkeypatch, part):
+    channels = Channels()
+    with Sandbox(start=lambda modules: AsInACell(channels(modules))) as sandbox:
+        assert searched(sandbox, PLAIN) == []
+
+        def broken(self, *arguments):
+            raise ValueError("not enough values to unpack")
+
+        monkeypatch.setattr(Mirrored, part, broken)
+        with pytest.raises(HarnessError, match=r"the sandbox failed, not the mechanism in it: .*not enough values"):
+            searched(sandbox, PLAIN)

@@ -7,6 +7,7 @@ must learn, and what it is asked. A reply is one of
     ["same"]           the answer is the question itself
     ["is", data]       the answer
     ["raised", text]   the guest raised, or answered what cannot be sent
+    ["ours", text]     something failed in which the guest had no line; the host looks whether that is so
     ["lost"]           this process does not know what the host believes that it knows
 """
 
@@ -87,9 +88,9 @@ class GuestSide:
         what was raised."""
         now = self.memory(memory)
         outcomes: list[int | str] = []
-        for trial in trials:
+        for seen in [self.known.trials[trial] for trial in trials]:
             try:
-                after = self.mechanisms[number].remember(now, self.known.trials[trial])
+                after = self.mechanisms[number].remember(now, seen)
             except BaseException as error:
                 outcomes.append(said(self.sources[number], error))
                 continue
@@ -110,7 +111,9 @@ class GuestSide:
             seen = self.known.view(view, self.memory(memory), self._asks)
             return _HOOKS[name](self, self.mechanisms[number], seen, *arguments)
         except BaseException as error:
-            return ["raised", said(self.sources[number], error)]
+            guest = self.sources[number]
+            guests = isinstance(error, BilevelError) or _place(guest, error)
+            return ["raised" if guests else "ours", said(guest, error)]
 
     def _asks(self, request: Request, purpose: str, seed: int, repeat: int) -> Reply:
         """A model's reply, by way of the host, which derives the seed itself."""

@@ -4,11 +4,13 @@ import functools
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from bilevel.call import Reply, Request
-from bilevel.errors import GuestError
+from bilevel.errors import GuestError, HarnessError
+from bilevel.sandbox.cell import CellFault
 from bilevel.sandbox.guest_side import ERRORS
 from bilevel.sandbox.mirror import Known
 from bilevel.sandbox.wire import WireError
@@ -17,6 +19,9 @@ from bilevel.view import View
 
 MEMORIES = 64  # per mechanism: more than there are trials in flight
 BATCH = 100  # trials that are remembered in one call
+WITNESS_NAME = "witness"
+WITNESS = "from bilevel.mechanism import Mechanism\n\n\nclass Witness(Mechanism):\n    pass\n"
+"""A mechanism that does nothing: what fails with it too is no guest's fault."""
 T = TypeVar("T")
 Arguments: TypeAlias = Callable[[Known], list[Any]]
 Answer: TypeAlias = Callable[[Known, Any], T]
@@ -63,6 +68,10 @@ class Memory:
         return self  # it cannot be changed
 
 
+class Ours(GuestError):
+    """A failure in the process that the guest had no part in, or so it says: it could have been forged."""
+
+
 class Lost(Exception):
     """The process is not the one that the host believes it to be."""
 
@@ -103,8 +112,9 @@ class Home:
         self._names[number] = name
         try:
             return number, self._asked(functools.partial(self._load, number))
-        except BaseException:
+        except BaseException as error:
             del self._names[number]
+            self._look_at(error, lambda other: other.load(WITNESS_NAME))
             raise
 
     def unload(self, number: int) -> None:
@@ -128,17 +138,43 @@ class Home:
             reply = self._exchange(question, view)
             return same if reply == ["same"] else answer(self.known, reply[1])
 
-        return self._asked(ask)
+        def again(other: "Home") -> object:
+            return other.hook(name, other.load(WITNESS_NAME)[0], replace(view, memory=None), arguments, same, answer)
+
+        try:
+            return self._asked(ask)
+        except Ours as error:
+            self._look_at(error, again)
+            raise
 
     def remember(self, number: int, memory: Memory | None, trials: Sequence[Trial]) -> list[Any]:
         """What comes of a memory trial by trial: each time the memory after it, or the text of what was raised."""
         answers: list[Any] = []
         for first in range(0, len(trials), BATCH):
             batch = trials[first : first + BATCH]
-            done = self._asked(functools.partial(self._remember, number, memory, batch))
+            try:
+                done = self._asked(functools.partial(self._remember, number, memory, batch))
+            except Ours as error:
+                self._look_at(error, functools.partial(_remembered, batch))
+                raise
             answers += done
             memory = next((one for one in reversed(done) if not isinstance(one, str)), memory)
         return answers
+
+    def _look_at(self, error: BaseException, again: Callable[["Home"], object]) -> None:
+        """Raise HarnessError where a mechanism that does nothing meets the same failure in a process of its own.
+
+        So no guest can end a run by saying that it was not its fault.
+        """
+        if not isinstance(error, Ours) or self.source == WITNESS:
+            return
+        other = Home(WITNESS, self._open)
+        try:
+            again(other)
+        except Ours as same:
+            raise HarnessError(f"the sandbox failed, not the mechanism in it: {same}") from error
+        finally:
+            other.close()
 
     # ---- the process ----
 
@@ -192,10 +228,12 @@ class Home:
         assert self._cell is not None
         try:
             reply = self._cell.call(request, host)
-        except BaseException:
+        except BaseException as error:
             self._begin()
             if host.failure is not None:
                 raise host.failure from None
+            if isinstance(error, CellFault) and error.cause == "raised":
+                raise Ours(str(error)) from error
             raise
         if host.failure is not None:
             raise host.failure
@@ -208,6 +246,8 @@ class Home:
                 return ["is", data]
             case ["raised", str(text)]:
                 raise GuestError(text)
+            case ["ours", str(text)]:
+                raise Ours(text)
         raise WireError("the sandboxed process answered something that is no reply")
 
     def _send_news(self) -> None:
@@ -283,6 +323,10 @@ class Home:
         self._held[number] = None
         if len(self._held) > MEMORIES * max(1, len(self._loaded)):
             self._gone.append(["memory", self._held.popitem(last=False)[0]])
+
+
+def _remembered(trials: Sequence[Trial], other: Home) -> object:
+    return other.remember(other.load(WITNESS_NAME)[0], None, trials)
 
 
 def _is_outcome(data: Any) -> bool:
