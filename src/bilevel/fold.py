@@ -257,13 +257,15 @@ class Fold:
                 raise GuestError("the seeds of a plan are whole numbers from 0 to 31")
             if any((step.rung, step.seed) in done for step in planned) or len(set(planned)) < len(planned):
                 raise GuestError("plan must not repeat a run")
-            seeds = {seed for _, seed in done} | {step.seed for step in planned}
+            seeds = {seed for _, seed in done}
             for trial in view.trace.measured(proposal.candidate.id):
                 seeds |= {run.seed for run in trial.runs}
-            if any(seed not in seeds for step in planned for seed in range(step.seed)):
-                raise GuestError(
-                    "seeds are taken in their order, from 0 on: none may be skipped, so that none is picked"
-                )
+            for step in planned:
+                if any(seed not in seeds for seed in range(step.seed)):
+                    raise GuestError(
+                        "seeds are taken in their order, from 0 on: none is skipped, so that none is picked"
+                    )
+                seeds.add(step.seed)
             if len(planned) + len(partial) > MOST_STEPS:
                 raise GuestError(f"plan allows at most {MOST_STEPS} runs per trial")
             return planned

@@ -246,6 +246,9 @@ def admit_loadable(guest: Guest) -> str | None:
     return None
 
 
+_NAME = re.compile(r"(?!researcher )\w[\w .-]{0,59}")  # it is printed, put into prompts, and no researcher's
+
+
 @dataclass(frozen=True)
 class MechanismSurface:
     """Level 2: the whole ordered set of mechanisms in force, {name: source}; a proposal adds, replaces or removes one.
@@ -278,6 +281,9 @@ class MechanismSurface:
         if len(guests) > self.most:
             return [f"at most {self.most} mechanisms may be in force, not {len(guests)}"]
         changed = candidate.files_changed_from(parent)
+        odd = [name for name in changed if name in candidate.files and not _NAME.fullmatch(name)]
+        if odd:
+            return [f"{odd[0]!r:.80} is no name of a mechanism: 1 to 60 letters, digits, spaces and _ - . are"]
         if len(changed) > 1:
             return [f"one mechanism may be added, replaced or removed at a time, not {len(changed)}"]
         if candidate.id == parent.id:

@@ -11,6 +11,7 @@ from bilevel.mechanism import Guest, Mechanism
 from bilevel.objective import Objective
 from bilevel.situations import Bowl, Walk
 from bilevel.space import Candidate
+from bilevel.surfaces import MechanismSurface, mechanism_set
 from bilevel.trace import Trace
 from bilevel.trial import Decision, Proposal, Run, Status, Step, Trial
 from bilevel.view import Block
@@ -105,7 +106,7 @@ def test_a_note_does_not_make_a_trial_one_of_probation(tests):
     assert keep_by_default(Trace(objective), trial) == Decision(False, "inert: m changed no decision")
 
 
-@pytest.mark.parametrize(("seeds", "skips"), [((2,), True), ((0, 2), True), ((0, 1, 2), False), ((1, 0), False)])
+@pytest.mark.parametrize(("seeds", "skips"), [((2,), True), ((0, 2), True), ((0, 1, 2), False), ((1, 0), True)])
 def test_no_plan_picks_a_lucky_seed(seeds, skips):
     def plan(self, view, proposal, partial, steps):
         return steps if partial else tuple(Step(steps[0].rung, seed) for seed in seeds)
@@ -113,3 +114,11 @@ def test_no_plan_picks_a_lucky_seed(seeds, skips):
     trace, said = faults_of(plan=plan)
     assert ("seeds are taken in their order" in said) is skips
     assert {run.seed for run in trace[1].runs} == ({0} if skips else set(seeds))
+
+
+@pytest.mark.parametrize("name", ["a\x1b[2Jb", "../../x", "a\nb", "```", "", "x" * 100, "researcher walk"])
+def test_a_mechanism_has_a_name_that_can_be_printed_anywhere(name):
+    surface = MechanismSurface(door=lambda guest: None)
+    (problem,) = surface.problems(None, mechanism_set((Guest(name, "x"),)), mechanism_set(()))
+    assert "is no name of a mechanism" in problem and problem.isprintable()
+    assert surface.problems(None, mechanism_set((Guest("tabu-2 b.x", "x"),)), mechanism_set(())) == []

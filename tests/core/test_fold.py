@@ -65,12 +65,12 @@ class SaysHello(Mechanism):
 
 class OtherSeed(Mechanism):
     def plan(self, view, proposal, partial, steps):
-        return (Step("full", 7),) if not partial else ()
+        return (Step("full", 0), Step("full", 1)) if not partial else steps
 
 
 class OneMore(Mechanism):
     def plan(self, view, proposal, partial, steps):
-        return (*steps, Step("full", 9)) if not partial else steps
+        return (*steps, Step("full", 1)) if not partial else steps
 
 
 class AsPlanned(Mechanism):
