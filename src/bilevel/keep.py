@@ -40,10 +40,11 @@ def _keep_relative(trace: Trace, trial: Trial, gain: float) -> Decision:
 def _keep_ablation(trace: Trace, trial: Trial) -> Decision:
     """Whether a mechanism on probation, left out in this fork, stays out: on the evidence of all its forks, not one."""
     test = trial.runs[-1].data["tests"][0]
-    found = verdict(forks_of([*trace, trial], test["mechanism"], test["source"]))
+    forks = forks_of([*trace, trial], test["mechanism"], test["source"])
+    found = verdict(forks)
     if found.word == "hurt":
         return Decision(True, f"rolled back on evidence: {test['mechanism']} {found.sentence}")
-    if found.forks >= LONG_PROBATION and found.effect <= 0:
+    if len(forks) >= LONG_PROBATION and found.effect <= 0:
         return Decision(True, f"retired: no sign that {test['mechanism']} helps; {found.sentence}")
     return Decision(False, f"{test['mechanism']} stays on probation: {found.sentence}")
 

@@ -232,7 +232,7 @@ def judged(trial: Trial, trace: Trace, test: Mapping[str, Any], data: Mapping[st
     if not data.get("control"):
         reason += f"; no control in this cycle: gain {gain} over its start, which proves nothing"
     elif gain is not None:
-        reason += f"; this fork: {gain * test['sign']:+.4g} (spread by chance {data.get('spread', 0.0):.3g})"
+        reason += f"; this fork: {gain * test['sign'] + 0.0:+.4g} (spread by chance {data.get('spread', 0.0):.3g})"
     evidence = {**plain(found), "gain": gain, "control": bool(data.get("control")), "kept": trial.decision.keep}
     cost = trial.cost
     return Climb(name, source, rung, outcome, reason, evidence, round(cost.seconds, 3), cost.evaluations)

@@ -215,7 +215,11 @@ class LoopTask:
                        state=challenger.branch)  # fmt: skip
         rivals = [arm for arm in unchanged if arm.name not in [one.name for one in others if one.guest is None]]
         gains = {arm.name: _gain(objective, arm.best, challenger.best) for arm in rivals}
-        gain = min(gains.values()) if gains else _gain(objective, challenger.before, challenger.best)
+        tests = self._tests(candidate, bench.parent)
+        if gains and any(test.sign < 0 for test in tests):  # it is the loop with the mechanism that it is set against
+            gain = gains["control"]
+        else:
+            gain = min(gains.values()) if gains else _gain(objective, challenger.before, challenger.best)
         ends = sorted(unchanged, key=lambda arm: -_gain(objective, challenger.best, arm.best))
         better = ends[0] if ends and _gain(objective, ends[0].best, challenger.best) <= 0 else challenger
         again = [_gain(objective, control.best, arm.best) for one, arm in others.items() if control and not one.guest]
@@ -224,7 +228,7 @@ class LoopTask:
             "arms": {arm.name: arm.summary(self._credited(candidate, bench.parent)) for arm in arms},
             "margin": challenger.margin,
             "control": control is not None,
-            "tests": [plain(test) for test in self._tests(candidate, bench.parent)],
+            "tests": [plain(test) for test in tests],
             "spread": max([*spreads, *map(abs, again)], default=0.0),
             "gains": gains,
             "again": again,

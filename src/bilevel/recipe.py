@@ -307,6 +307,8 @@ def unread(recipe: Recipe) -> list[str]:
         found += [
             f"outer.{depth}.{key}: level {level.level!r} does not read it" for key in others & level.model_fields_set
         ]
+        if "proof_share" in level.model_fields_set and level.level == "mechanisms" and level.start != "fork":
+            found.append(f"outer.{depth}.proof_share: only a level with start = 'fork' reads it")
         if level.controls and level.start != "fork":
             found.append(f"outer.{depth}.controls: only a level with start = 'fork' reads it")
         if "cycles" in level.model_fields_set and level is not recipe.outer[-1]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from bilevel.arms import Control
 from bilevel.budget import Budget
-from bilevel.errors import InputError
+from bilevel.errors import GuestError, InputError
 from bilevel.hosting import Hosting
 from bilevel.levels import Inside, leaf, levels_of, lift, nest
 from bilevel.loop import LoopSpec
@@ -318,7 +318,14 @@ def _with_mechanisms(spec: LoopSpec, names: tuple[str, ...], texts: Texts, hosti
 
     stored = texts.mechanisms
     for name in names:
-        spec = lift(Guest(plain(name), stored[name]) if name in stored else _guest(name, hosting), spec)
+        guest = Guest(plain(name), stored[name]) if name in stored else _guest(name, hosting)
+        try:
+            spec = lift(guest, spec)
+        except GuestError as error:
+            raise InputError(
+                f"mechanism {name!r} cannot be put in force on level {spec.name!r}: {error} (limits of the sandbox are "
+                "set by [sandbox] in the recipe)"
+            ) from error
     return spec
 
 

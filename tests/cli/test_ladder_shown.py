@@ -283,7 +283,7 @@ def test_only_what_runs_in_the_sandbox_feels_its_limits(bilevel, recipe):
     text = inner("tabu") + "[sandbox]\nwall_seconds = 0.000001\nshipped = {}\n"
     assert bilevel("run", recipe(text.format("false")), "--folder", "here").returncode == 0
     inside = bilevel("run", recipe(text.format("true")), "--folder", "inside")
-    assert inside.returncode == 1 and "took more than 1e-06 s" in inside.stderr
+    assert inside.returncode == 2 and "took more than 1e-06 s" in inside.stderr
 
 
 @pytest.mark.parametrize(

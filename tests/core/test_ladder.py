@@ -250,3 +250,20 @@ def test_the_search_goes_on_from_the_best_end_of_all_arms():
         assert end["best"] == best
         if arms["control"]["best"] == best:
             assert trial.state == arms["control"]["branch"]
+
+
+def test_an_ablation_is_set_against_the_loop_with_the_mechanism_and_not_against_a_restart():
+    guests = {"restart": Guest("restart", RESTART)}
+    spec = outer((), inner=in_force(HARMFUL), cycles=4, trials=4, share=1.0)
+    spec = replace(spec, task=replace(spec.task, controls=(Control("restart", guests["restart"]),)))
+    for trial in ran(spec)[0][1:]:
+        data = trial.runs[-1].data
+        assert trial.proposal.author == "probation" and trial.score == data["gains"]["control"]
+        assert "restart" in data["gains"]
+
+
+def test_one_that_never_tells_the_arms_apart_is_retired_in_the_end():
+    same = guest("x", "def select(self, view, parent):\n    return parent").source
+    trace, _ = ran(outer((), inner=in_force(same), cycles=9, trials=2, share=1.0))
+    kept = [trial for trial in trace if trial.number and trial.decision.keep]
+    assert kept and kept[0].number == 6 and "retired: no sign" in kept[0].decision.reason
