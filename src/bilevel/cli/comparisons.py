@@ -50,6 +50,10 @@ def run_compare(wishes: Mapping[str, Any], folder: Path | None, workers: int, pl
 
 def _there(wishes: Mapping[str, Any], folder: Path | None) -> Folder | None:
     """The comparison in a folder, if there is one. Raises InputError where another one is asked for."""
+    if folder is not None and not wishes and not is_comparison(folder):
+        raise InputError(
+            f"there is no comparison in {str(folder)!r} to go on with; give --arms and --task for a new one"
+        )
     if folder is None or not is_comparison(folder):
         return None
     found = open_folder(folder)
@@ -118,7 +122,11 @@ def _print_expected(expected: Expected, plan: Plan, as_json: bool) -> None:
     time = "unknown" if expected.seconds is None else f"{expected.seconds:,.1f} s with {expected.workers} at a time"
     cost = "unknown" if expected.money is None else f"{expected.money:.2f} US dollars"
     tokens = "unknown" if expected.tokens is None else f"{expected.tokens:,} tokens"
-    _line(out, f"\nin all, at most: {expected.measurements or 'unknown'} measurements · {time} · {tokens} · {cost}")
+    _line(
+        out,
+        f"\nin all, where nothing is refused: {expected.measurements or 'unknown'} measurements · {time} · {tokens} · "
+        f"{cost}",
+    )
     _line(out, f"the time is from {expected.source}")
 
 

@@ -310,7 +310,7 @@ def _notes(folder: Folder, outcomes: Sequence[Outcome], tests: int) -> list[str]
         notes.append("money: the price of some calls is not known")
     short = _short(plan, outcomes)
     if short:
-        notes.append(f"whole cycles only, so some spent less than the budget of {plan.budget:g} trials: {short}")
+        notes.append(f"whole cycles only, so some never measured as much as the budget of {plan.budget:g}: {short}")
     programs = {outcome.program for outcome in done if outcome.program}
     if len(programs) > 1:
         notes.append(f"the runs were made by {len(programs)} versions of this program ({', '.join(sorted(programs))})")
@@ -318,11 +318,11 @@ def _notes(folder: Folder, outcomes: Sequence[Outcome], tests: int) -> list[str]
 
 
 def _short(plan: Plan, outcomes: Sequence[Outcome]) -> str:
-    """The arms that spent less than the budget in trials, in all their runs."""
+    """The arms that measured less than the budget in all their runs, and the most that they did."""
     if plan.equal != "trials":
         return ""
     most: dict[str, int] = {}
     for one in outcomes:
         if one.gain is not None:
-            most[one.job.arm] = max(most.get(one.job.arm, 0), one.spent.trials)
+            most[one.job.arm] = max(most.get(one.job.arm, 0), one.spent.measurements)
     return ", ".join(f"{arm} {trials}" for arm, trials in most.items() if trials < plan.budget)

@@ -9,37 +9,39 @@ from bilevel.recipe import Recipe, override
 from bilevel.wiring import build, uses_models
 
 Equal = Literal["trials", "tokens", "seconds", "money"]
-MOST_TRIALS = 1000  # of a run that only time bounds
+MOST_TRIALS = 1000  # measurements of a run that only time bounds
+PATIENCE = 4  # trials per measurement, after which a search that is refused again and again ends
 
 
 def at_budget(recipe: Recipe, equal: Equal, budget: float, most_trials: int) -> Recipe:
     """The recipe with a budget and no other end.
 
-    Trials: a nested arm gets as many whole cycles as the budget pays for, both arms of its forks counted, so it may
-    leave a rest unspent. Raises InputError where not even the first cycle fits, and where a budget in tokens or money
-    would never end an arm that asks no model.
+    In trials, measurements count: those of all arms of forks. What is refused before it is measured costs nothing, at
+    the innermost level and above, up to PATIENCE; else a fork whose mechanism is turned back at the door would cost a
+    whole cycle. A nested arm begins only cycles that the budget pays for in full, so it may leave a rest unspent.
+    Raises InputError where not even the first cycle fits, and where a budget in tokens or money would never end an arm
+    that asks no model.
     """
     if equal == "trials":
-        return _in_trials(recipe, int(budget))
+        return _measuring(recipe, int(budget))
     if equal != "seconds" and not most_trials and not uses_models(recipe):
         raise InputError(
             f"arm {recipe.name!r} asks no model, so equal {equal} would never end it; say with --most-trials how many "
-            "trials it may take"
+            "measurements it may take"
         )
-    limited = override(recipe, limits={equal: budget})
-    return _in_trials(limited, most_trials or MOST_TRIALS)
+    return _measuring(override(recipe, limits={equal: budget}), most_trials or MOST_TRIALS)
 
 
-def _in_trials(recipe: Recipe, trials: int) -> Recipe:
+def _measuring(recipe: Recipe, most: int) -> Recipe:
     if not recipe.nested:
-        return override(recipe, trials=trials).model_copy(update={"evaluations": trials})
+        return override(recipe, trials=PATIENCE * most).model_copy(update={"evaluations": most})
     first, each = cycles_of(build(recipe.model_copy(update={"evaluations": None})))
-    if trials < first:
+    if most < first:
         raise InputError(
-            f"arm {recipe.name!r} takes {first} trials for its first cycle, and the budget is {trials}; give a larger "
+            f"arm {recipe.name!r} takes {first} trials for its first cycle, and the budget is {most}; give a larger "
             "--budget, or a smaller --inner-budget"
         )
-    return override(recipe, trials=trials, outer_cycles=1 + (trials - first) // each)
+    return override(recipe, trials=most, outer_cycles=1 + PATIENCE * ((most - first) // each))
 
 
 def cycles_of(spec: LoopSpec) -> tuple[int, int]:
@@ -48,11 +50,10 @@ def cycles_of(spec: LoopSpec) -> tuple[int, int]:
     return spec.task.trials * spec.task.inner.task.evaluations, spec.task.evaluations
 
 
-def in_trials(spec: LoopSpec) -> int | None:
-    """How many innermost trials a run takes at most, its baseline not counted."""
-    if spec.budget.trials is None:
-        return None
-    if not isinstance(spec.task, LoopTask):
-        return spec.budget.trials
+def measured(recipe: Recipe, spec: LoopSpec) -> int | None:
+    """How much a run at a budget measures without its baseline, where nothing is refused."""
+    most = recipe.evaluations
+    if most is None or not isinstance(spec.task, LoopTask):
+        return most
     first, each = cycles_of(spec)
-    return first + spec.budget.trials * each
+    return first + (most - first) // each * each

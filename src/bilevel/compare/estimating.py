@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from bilevel.codec import derive_seed
-from bilevel.compare.budgets import in_trials
+from bilevel.compare.budgets import measured
 from bilevel.compare.folder import Folder
 from bilevel.compare.outcome import outcome_of
 from bilevel.compare.plan import Plan
@@ -24,8 +24,8 @@ N = TypeVar("N", int, float)
 
 @dataclass(frozen=True)
 class ArmEstimate:
-    """One run of an arm: innermost trials at most, measurements with the baseline's and those on fresh seeds, seconds,
-    calls and tokens at most, and US dollars; None where nobody can say."""
+    """One run of an arm: innermost trials where none is refused, measurements with the baseline's and those on fresh
+    seeds, seconds, calls and tokens at most, and US dollars; None where nobody can say."""
 
     arm: str
     trials: int | None
@@ -61,7 +61,7 @@ def expect(plan: Plan, folder: Folder | None, workers: int) -> Expected:
     total = _sum([one.seconds for one in arms])
     parts = []
     if known:
-        parts.append(f"finished runs of this comparison ({', '.join(known)})")
+        parts.append(f"finished runs of this comparison ({', '.join(arm for arm in plan.arms if arm in known)})")
     if single is not None:
         parts.append(
             f"one measurement of the baseline, timed now: {single:.3g} s; the time of researchers, language models and "
@@ -106,7 +106,7 @@ def _known(folder: Folder | None) -> dict[str, float]:
 def _arm(plan: Plan, arm: str, known: float | None, single: float | None) -> ArmEstimate:
     recipe = plan.recipe(arm, 1)
     spec = build(recipe)
-    trials = in_trials(spec)
+    trials = measured(recipe, spec)
     measurements = None if trials is None else trials + leaf(spec).calibration + 2 * plan.fresh
     calls = estimate(recipe, spec, None if trials is None else trials + leaf(spec).calibration)
     seconds = known if known is not None else _times(measurements, single)

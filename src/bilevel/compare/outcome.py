@@ -215,7 +215,7 @@ def _spends(
 ) -> Iterator[float]:
     """What each innermost trial took of the budget, with the calls that were made before it and for it.
 
-    In trials: one, or as many as it measured. Seconds are those of measurements and of calls only.
+    In trials: as many as it measured. Seconds are those of measurements and of calls only.
     """
     asked = [0.0] * len(trials)
     for call in calls:
@@ -225,7 +225,7 @@ def _spends(
             asked[place] += {"tokens": cost.tokens, "money": cost.money, "seconds": cost.seconds}.get(equal, 0.0)
     for (_, trial), extra in zip(trials, asked, strict=True):
         if equal == "trials":
-            yield 0 if trial.number == 0 else max(1, trial.cost.evaluations)
+            yield 0 if trial.number == 0 else trial.cost.evaluations
         else:
             yield extra + (trial.cost.seconds if equal == "seconds" else 0.0)
 

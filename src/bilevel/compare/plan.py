@@ -18,8 +18,8 @@ from bilevel.tasks.karpathy import KarpathyTask
 
 DEFAULT_ARMS = ("a", "d", "restart", "static", "shuffle", "random")
 MEANING: Mapping[Equal, str] = {
-    "trials": "trials of the innermost loop, all arms of forks and refused ones counted, and no more measurements than "
-    "that; the baseline's calibration is not counted",
+    "trials": "measurements at most, those of all arms of forks counted; the baseline's calibration is not, and what "
+    "is refused before it is measured costs nothing",
     "tokens": "tokens of all models together",
     "seconds": "seconds of wall time, the baseline's measurements among them",
     "money": "US dollars for all models together",

@@ -30,9 +30,12 @@ def run_all(folder: Folder, workers: int, tell: Callable[[Finished], object]) ->
             return
         folder.begin()
         done = len(jobs) - len(left)
-        for job in _execute(folder, lock, left, min(workers, len(left))):
-            done += 1
-            tell(Finished(job, outcome_of(folder, job), done, len(jobs)))
+        try:
+            for job in _execute(folder, lock, left, min(workers, len(left))):
+                done += 1
+                tell(Finished(job, outcome_of(folder, job), done, len(jobs)))
+        except KeyboardInterrupt:  # between two runs, or the parts of one that handle it themselves
+            raise Stopped("stopped; what is finished is stored") from None
 
 
 def _execute(folder: Folder, lock: int, left: list[Job], workers: int) -> Iterable[Job]:
@@ -41,8 +44,5 @@ def _execute(folder: Folder, lock: int, left: list[Job], workers: int) -> Iterab
             yield from pool.run(left)
         return
     for job in left:
-        try:
-            execute(folder, job)
-        except KeyboardInterrupt:  # between the parts of a run that handle it themselves
-            raise Stopped("stopped; what is finished is stored") from None
+        execute(folder, job)
         yield job

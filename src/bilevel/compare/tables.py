@@ -9,6 +9,7 @@ from bilevel.compare.resampling import Estimate
 from bilevel.report import sparkline
 
 NOTHING = "–"
+MOST_NEEDED = 9_999  # replicates; more is as good as never
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def expected_table(expected: Expected) -> Table:
         for one in expected.arms
     ]
     header = ("arm", "trials", "measurements", "seconds", "calls", "tokens", "US dollars")
-    return Table("one run of each, at most", header, tuple(rows))
+    return Table("one run of each, where nothing is refused", header, tuple(rows))
 
 
 def _improvement(arm: ArmResult) -> tuple[str, ...]:
@@ -94,7 +95,7 @@ def _against(arm: str, found: Paired) -> tuple[str, ...]:
         _p(found.corrected),
         NOTHING if found.d is None else f"{found.d:+.2f}",
         _share(found.superiority),
-        _count(found.needed),
+        _needed(found.needed),
     )
 
 
@@ -155,6 +156,10 @@ def number(value: float | None, signed: bool = False) -> str:
 
 def _p(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.3g}"
+
+
+def _needed(value: int | None) -> str:
+    return f"> {MOST_NEEDED:,}" if value is not None and value > MOST_NEEDED else _count(value)
 
 
 def _share(value: float | None) -> str:

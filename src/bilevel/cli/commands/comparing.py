@@ -44,8 +44,8 @@ def compare(
     replicates
         Runs per arm (10 if not given); each replicate has a seed that all arms share.
     equal
-        What each run gets the same of (trials if not given). Trials are those of the innermost loop, all arms of forks
-        counted.
+        What each run gets the same of (trials if not given). Trials are measurements, those of all arms of forks
+        counted; what is refused before it is measured costs nothing.
     budget
         How much of it (30 if not given).
     reference
@@ -64,7 +64,7 @@ def compare(
     rung
         The size of measurement that scores.
     most_trials
-        How many trials a run may take whose budget is not in trials.
+        How many measurements a run may take whose budget is not in trials.
     workers
         Runs that go on at once, each in a process of its own.
     folder
