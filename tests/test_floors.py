@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1] / "src" / "bilevel"
 FLOORS = {
     0: "objective space trial trace budget settings noise codec errors evidence imports",
     1: "call calls task researcher view mechanism lab named",
-    2: "fold draft shadow facts keep learning loop surfaces arms levels climbing ladder probation situations "
+    2: "bounds fold draft shadow facts keep learning loop surfaces arms levels climbing ladder probation situations "
     "conformance port_suites admission reading shape outside questions saying rollout watch",
     3: "llm agents execution sandbox store tasks researchers mechanisms memory",
 }

@@ -5,6 +5,7 @@ contract holds in the cases tried, not that the mechanism is useful.
 """
 
 import copy
+import math
 import re
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -174,8 +175,8 @@ class _Suite:
         if small and content_hash([*case.trace]) != before:
             text = "the records of earlier trials were changed; make new ones with dataclasses.replace"
             yield ("a hook", "mutated", text)
-        if not small and len(repr(memory)) > MOST_MEMORY:
-            yield ("remember", "large", f"the memory has {len(repr(memory)):,} characters, more than {MOST_MEMORY:,}")
+        if not small and (size := _length(memory)) > MOST_MEMORY:
+            yield ("remember", "large", f"the memory has {size:,} characters, more than {MOST_MEMORY:,}")
         if not small:
             yield from self.speed(case, memory)
 
@@ -356,3 +357,11 @@ def _same(a: Any, b: Any) -> bool:
         return a is b or bool(a == b)
     except Exception:  # such as arrays, whose comparison is not one truth value
         return repr(a) == repr(b)
+
+
+def _length(memory: object) -> float:
+    """The characters of a memory's text; without end where it is nested too deeply, or in itself, to have one."""
+    try:
+        return len(repr(memory))
+    except (RecursionError, ValueError):
+        return math.inf

@@ -11,8 +11,18 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from bilevel.bounds import (
+    MOST_ADVICE,
+    MOST_ASKS,
+    MOST_NAME,
+    MOST_PROPOSALS,
+    MOST_REASON,
+    MOST_STEPS,
+    MOST_WHY,
+    check_question,
+    check_small,
+)
 from bilevel.call import Ask, Reply, Request
-from bilevel.codec import canonical
 from bilevel.errors import BilevelError, GuestError, HarnessError, Stopped
 from bilevel.mechanism import Guest, Mechanism, overridden
 from bilevel.space import Candidate, Space
@@ -21,16 +31,6 @@ from bilevel.trial import Count, Decision, Fault, Proposal, Run, Step, Trial
 from bilevel.view import Briefing, View
 
 T = TypeVar("T")
-MOST_PROPOSALS = 64
-MOST_STEPS = 16
-MOST_TEXT = 1_000_000  # characters of a proposal's or a briefing's canonical text
-MOST_WHY = 20_000  # characters of a proposal's `why`, and of its notes
-MOST_REASON = 500  # characters of the reason for which a mechanism turns a draft back
-MOST_NAME = 100  # characters of who proposes, and of what a model is asked for
-MOST_ADVICE = 100_000  # characters of all advice in a briefing
-MOST_ASKS = 8  # questions of one hook to a model
-MOST_ASKED = 200_000  # characters of one such question
-MOST_TOKENS = 65_536  # of its answer
 MOST_CACHED = 128  # more than there are ever workers
 NOTHING = object()
 
@@ -180,7 +180,7 @@ class Fold:
                 raise GuestError(f"constrain may only narrow the space: {wider}")
             if not answer.active and question.active:
                 raise GuestError("constrain must leave at least one parameter active")
-            _small(answer, "constrain")
+            check_small(answer, "constrain")
             hash((*answer.domains.values(), *answer.frozen.values()))  # they may hold nothing that can be changed later
             if not all(cap >= 0 for cap in answer.caps.values()) or not all(w >= 0 for w in answer.weights.values()):
                 raise GuestError("caps and weights must be at least 0")
@@ -203,7 +203,7 @@ class Fold:
                 raise GuestError(f"all blocks of advice together are text of at most {MOST_ADVICE:,} characters")
             if not isinstance(answer.guidance, str) or type(window) is not int or window < 0:
                 raise GuestError("guidance must be text and the history window a whole number of at least 0")
-            _small(answer, "advise")
+            check_small(answer, "advise")
             hash(answer)  # it may hold nothing that can be changed later
             return answer
 
@@ -328,7 +328,7 @@ class _Asking:
         self.count += 1
         if self.count > MOST_ASKS:
             raise GuestError(f"a hook may ask a model at most {MOST_ASKS} times")
-        _check_question(request, purpose, repeat)
+        check_question(request, purpose, repeat)
         try:
             return self.asks(request, f"mechanism {self.name}/{purpose}", seed, repeat)
         except GuestError:
@@ -336,22 +336,6 @@ class _Asking:
         except BilevelError as error:
             self.failure = error
             raise
-
-
-def _check_question(request: Request, purpose: str, repeat: int) -> None:
-    """What a provider would refuse, or a store could not hold, is the mechanism's fault, and ends no run."""
-    if not (purpose.isprintable() and "/" not in purpose and len(purpose) <= MOST_NAME):
-        raise GuestError(f"a model is asked for a purpose: a line of at most {MOST_NAME} characters without '/'")
-    if type(repeat) is not int or not 0 <= repeat < 1000:
-        raise GuestError("the repeat of a question is a whole number from 0 to 999")
-    if type(request.most_tokens) is not int or not 1 <= request.most_tokens <= MOST_TOKENS:
-        raise GuestError(f"most_tokens is a whole number from 1 to {MOST_TOKENS:,}")
-    if request.temperature is not None and not 0 <= request.temperature <= 2:
-        raise GuestError("a temperature lies between 0 and 2")
-    texts = [message.text for message in request.messages]
-    if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
-        raise GuestError("a question to a model has messages, and each has a text")
-    _small(request, "a question to a model", MOST_ASKED)
 
 
 def _longest(cache: dict[int, Any], length: int) -> int:
@@ -423,18 +407,9 @@ def _check_proposal(proposal: Proposal, author: str) -> Proposal:
         raise GuestError(f"repeats must be a whole number of at least 0, not {proposal.repeats!r}")
     if not all(isinstance(text, str) for text in proposal.candidate.files.values()):
         raise GuestError("the files of a candidate must be text")
-    _small(proposal, "propose")
-    _small(proposal.notes, "propose (notes)", MOST_WHY)
+    check_small(proposal, "propose")
+    check_small(proposal.notes, "propose (notes)", MOST_WHY)
     return proposal if proposal.author == author else replace(proposal, author=author)
-
-
-def _small(answer: object, hook: str, most: int = MOST_TEXT) -> None:
-    try:
-        length = len(canonical(answer))
-    except (TypeError, ValueError) as error:
-        raise GuestError(f"what {hook} returns cannot be stored: {error}") from None
-    if length > most:
-        raise GuestError(f"what {hook} returns is too long: {length:,} of at most {most:,} characters")
 
 
 def _same(a: object, b: object) -> bool:

@@ -33,7 +33,7 @@ class Float:
         _check_bounds(self.low, self.high, self.log)
 
     def check(self, value: Value) -> str | None:
-        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        if not isinstance(value, int | float) or isinstance(value, bool) or not _is_finite(value):
             return f"needs a finite number, not {value!r}"
         return None if self.low <= value <= self.high else f"{value!r} is outside [{self.low:g}, {self.high:g}]"
 
@@ -415,3 +415,11 @@ def _from_unit(unit: float, low: float, high: float, log: bool) -> float:
     unit = min(max(unit, 0.0), 1.0)
     number = math.exp(math.log(low) + unit * (math.log(high) - math.log(low))) if log else low + unit * (high - low)
     return min(max(number, low), high)
+
+
+def _is_finite(number: float) -> bool:
+    """Whether a number has a finite value as a float; a whole number may be too large for one."""
+    try:
+        return math.isfinite(number)
+    except OverflowError:
+        return False

@@ -261,4 +261,5 @@ def test_what_is_shipped_is_known_again_with_other_values_and_nothing_else_is():
     assert changed != source("tabu") and not is_shipped(changed)
     assert not is_shipped(source("tabu").replace("tenure = 8", "tenure = 8\n    more = 1"))
     assert not is_shipped(source("tabu", tenure=10**6))  # as harmless as it was tested
+    assert not is_shipped(source("orthogonal", points=10_000)) and is_shipped(source("orthogonal", points=60))
     assert not is_shipped("x =") and not is_shipped("")

@@ -15,8 +15,8 @@ from typing import Any
 from bilevel.errors import InputError
 from bilevel.mechanism import HOOKS
 
-LARGEST = 10_000  # of a number, and
-MOST_VALUES = 64  # of a tuple's values in a parameter of what may run as shipped
+TIMES, LEAST = 10, 100  # how large a number may be in a parameter of what runs as shipped
+MOST_VALUES = 64  # of a tuple there
 
 
 @dataclass(frozen=True)
@@ -57,22 +57,28 @@ def source(name: str, **parameters: Any) -> str:
 def is_shipped(text: str) -> bool:
     """Whether a source text is that of a mechanism of the library, but for the values of its parameters.
 
-    Values have the default's kind and are small, so that what is shipped stays as harmless as it was tested.
+    Values have the default's kind and are not far above it, so that what is shipped stays as harmless as it was tested.
     """
     try:
         kind = _class(ast.parse(text))
         given = {key: ast.literal_eval(node) for key, node in _attributes(kind).items()}
         entry = next(entry for entry in library().values() if _class(ast.parse(entry.source)).name == kind.name)
         other = {key: value for key, value in given.items() if repr(value) != repr(entry.parameters.get(key))}
-        return all(map(_is_small, other.values())) and rewrite(entry.source, other, entry.name) == text
+        near = all(_is_near(value, entry.parameters.get(key)) for key, value in other.items())
+        return near and rewrite(entry.source, other, entry.name) == text
     except (SyntaxError, ValueError, StopIteration, InputError):
         return False
 
 
-def _is_small(value: Any) -> bool:
+def _is_near(value: Any, default: Any) -> bool:
+    """Whether a parameter's value is at most TIMES the default, or LEAST, whichever is more."""
     if isinstance(value, tuple):
-        return len(value) <= MOST_VALUES and all(map(_is_small, value))
-    return isinstance(value, str | bool) or (isinstance(value, int | float) and abs(value) <= LARGEST)
+        return len(value) <= MOST_VALUES and all(_is_near(item, max(default, default=0, key=_size)) for item in value)
+    return _size(value) <= max(LEAST, TIMES * _size(default))
+
+
+def _size(value: Any) -> float:
+    return abs(value) if isinstance(value, int | float) else 0.0
 
 
 def rewrite(text: str, parameters: Mapping[str, Any], name: str = "") -> str:
