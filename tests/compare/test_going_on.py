@@ -30,7 +30,10 @@ def until(process, text):
         assert line, process.stderr.read()
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+ALSO_WITH_WORKERS = pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
+
+
+@ALSO_WITH_WORKERS
 def test_killed_at_random_instants_it_goes_on_to_the_numbers_that_would_have_been(bilevel, tmp_path, workers):
     assert bilevel("compare", *ARMS[:-1], "whole").code == 0
     rng, killed = random.Random(1), 0
@@ -67,17 +70,17 @@ def test_a_finished_run_is_not_run_again(bilevel, tmp_path):
     assert after == [data for path, data in zip(stores, before, strict=True) if path.parent != gone]
 
 
-def test_ctrl_c_stops_it_and_says_how_to_go_on(bilevel, tmp_path):
+@ALSO_WITH_WORKERS
+def test_ctrl_c_stops_it_and_says_how_to_go_on(bilevel, tmp_path, workers):
     assert bilevel("compare", *ARMS[:-1], "whole").code == 0
-    for workers in ("1", "2"):
-        process = begin(tmp_path, *ARMS[:-1], f"it{workers}", "--workers", workers)
-        until(process, "1/9")
-        process.send_signal(signal.SIGINT)
-        _, error = process.communicate(timeout=60)
-        assert process.returncode == 3, error
-        assert f"bilevel compare --folder it{workers}" in error and "Traceback" not in error
-        assert bilevel("compare", "--folder", f"it{workers}").code == 0
-        assert gains(tmp_path / f"it{workers}") == gains(tmp_path / "whole")
+    process = begin(tmp_path, *ARMS, "--workers", workers)
+    until(process, "1/9")
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 3, error
+    assert "bilevel compare --folder it" in error and "Traceback" not in error
+    assert bilevel("compare", "--folder", "it").code == 0
+    assert gains(tmp_path / "it") == gains(tmp_path / "whole")
 
 
 def test_a_changed_plan_is_an_error(compare, bilevel, tmp_path):
