@@ -14,6 +14,7 @@ from bilevel.compare.analysis import Result, analyse
 from bilevel.compare.estimating import Expected, expect
 from bilevel.compare.folder import Folder, create, differences, is_comparison, open_folder, write_text
 from bilevel.compare.plan import Plan, Wishes, make
+from bilevel.compare.running import check_models
 from bilevel.compare.scheduling import Finished, run_all
 from bilevel.compare.tables import Table, expected_table, heading, markdown, number, sections, tables_of
 from bilevel.errors import InputError, Stopped
@@ -67,6 +68,7 @@ def _there(wishes: Mapping[str, Any], folder: Path | None) -> Folder | None:
 
 
 def _new(plan: Plan, folder: Path | None, root: Path = Path("comparisons")) -> Folder:
+    check_models(plan)
     task, number = Path(plan.task.removeprefix(PREFIX).split(":")[0]).name, 1
     while folder is None and (root / f"{task}-{number}").exists():
         number += 1

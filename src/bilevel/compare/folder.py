@@ -181,6 +181,7 @@ def _write(path: Path, data: object) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """A file, whole or not at all, also after a kill."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.new")
     beside.write_text(text, "utf-8")
     os.replace(beside, path)

@@ -7,11 +7,13 @@ from pathlib import Path
 from bilevel.budget import Limits
 from bilevel.codec import derive_seed
 from bilevel.compare.folder import MACHINE, Folder, Job, program, write_text
+from bilevel.compare.plan import Plan
 from bilevel.errors import BilevelError, DiskFull, Diverged, HarnessError, Stopped, StoreError
 from bilevel.facts import checked, failure_reason
 from bilevel.lab import Bench, Lab, Records, RunKey
 from bilevel.levels import leaf
 from bilevel.loop import LoopSpec
+from bilevel.models import check_prices, connected
 from bilevel.recipe import resolve
 from bilevel.report import archive_best, own_trials
 from bilevel.run import RunSession, resume, start, stopping
@@ -19,9 +21,18 @@ from bilevel.space import Candidate
 from bilevel.store.folder import RunFolder
 from bilevel.trace import top_scores
 from bilevel.trial import Run, Status
+from bilevel.wiring import build
 
 ENDED = ("finished", "limit")
 COMPARISON = "comparison"  # the fact of a run folder that says what it belongs to
+
+
+def check_models(plan: Plan) -> None:
+    """Raises InputError, before anything is made, where a run of the plan could not ask its models."""
+    for arm in plan.arms:
+        recipe = plan.recipe(arm, 1)
+        check_prices(recipe, Limits(**recipe.limits.model_dump()))
+        connected(recipe, build(recipe))
 
 
 def execute(folder: Folder, job: Job) -> str:
