@@ -176,7 +176,8 @@ class _Suite:
             text = "the records of earlier trials were changed; make new ones with dataclasses.replace"
             yield ("a hook", "mutated", text)
         if not small and (size := _length(memory)) > MOST_MEMORY:
-            yield ("remember", "large", f"the memory has {size:,} characters, more than {MOST_MEMORY:,}")
+            said = f"has {size:,} characters" if size < math.inf else "nests too deeply, or in itself, to be printed"
+            yield ("remember", "large", f"the memory {said}, more than {MOST_MEMORY:,} are not allowed")
         if not small:
             yield from self.speed(case, memory)
 
