@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import pytest
 from searches import TASK, count, guest, loss, scripted
 
 from bilevel.codec import derive_seed

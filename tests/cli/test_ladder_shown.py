@@ -142,6 +142,7 @@ def test_the_verdict_over_all_forks_stands_where_there_is_a_control_and_its_word
     assert standing["rung"] == "trial" and standing["said"] == last["said"]
 
 
+@pytest.mark.slow
 def test_words_are_explained_once_in_the_lines_of_a_run_that_goes_on(bilevel, recipe):
     name = recipe(level_2(by="library:only:orthogonal", cycles=4))
     lines = bilevel("run", name, "--folder", "run").stdout.partition("Finished in")[0].splitlines()
@@ -175,6 +176,7 @@ def test_the_section_says_where_each_mechanism_stands_and_which_rungs_are_off(ra
     assert "replay off" in printed and "gains prove nothing" not in printed
 
 
+@pytest.mark.slow
 def test_without_a_control_the_section_says_that_gains_prove_nothing(ran, bilevel):
     summary = ran(level_2(by="library:only:orthogonal", start="continue"))
     assert not summary["ladder"]["control"] and summary["ladder"]["off"]["probation"] == "it needs forks"
@@ -184,6 +186,7 @@ def test_without_a_control_the_section_says_that_gains_prove_nothing(ran, bileve
     assert "no control in this cycle" in printed and "all its forks" not in printed
 
 
+@pytest.mark.slow
 def test_a_mechanism_with_too_many_faults_is_retired_and_the_summary_says_after_which(ran, bilevel, bilevel_json):
     text = inner("fails.py").replace("max_faults = 1", "max_faults = 3")
     summary = ran(text, fails=FAILS)
@@ -223,6 +226,7 @@ def test_proof_share_bounds_the_trials_that_leave_a_mechanism_out(ran, bilevel, 
     assert printed.count("tabu left out once") == times and "never called" not in printed
 
 
+@pytest.mark.slow
 def test_further_controls_are_arms_with_a_gain_over_each(ran, bilevel):
     by = "library:only:orthogonal"
     more = 'controls = ["restart", "placebo", "again"]\nproof_share = 0.0\n'
@@ -268,6 +272,7 @@ def fingerprints(folder):
     return {name: (len(trace), trace.fingerprint()) for name, trace in traces.items()}
 
 
+@pytest.mark.slow
 def test_what_comes_with_the_package_does_the_same_in_the_sandbox_as_in_process(bilevel_json, recipe, tmp_path):
     for folder, more in (("here", ""), ("inside", "[sandbox]\nshipped = true\n")):
         bilevel_json("run", recipe(level_2(trials=4) + more), "--folder", folder)

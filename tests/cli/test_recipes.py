@@ -65,6 +65,7 @@ def test_options_override_a_recipe(bilevel_json):
     assert summary["folder"] == "runs/a-sphere-1"
 
 
+@pytest.mark.slow
 def test_mechanisms_have_ledgers_also_where_their_level_is_not_the_outermost(bilevel_json, tmp_path):
     inner = "[[outer]]\nlevel = 'mechanisms'\nresearcher = 'library'\ntrials = 5\n"
     upper = "[[outer]]\nlevel = 'settings'\nresearcher = 'settings_rules'\ntrials = 2\ncycles = 3\nstart = 'fork'\n"

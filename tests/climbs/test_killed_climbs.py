@@ -18,6 +18,8 @@ from bilevel.recipe import resolve
 from bilevel.store.folder import RunFolder
 from bilevel.store.records import dump_record
 
+pytestmark = pytest.mark.slow
+
 WRITTEN = Path(__file__).parents[1] / "behaviours" / "mechanisms"
 COUNTED = """
 import os

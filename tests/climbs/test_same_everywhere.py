@@ -14,6 +14,8 @@ from bilevel.sandbox.levels import available
 from bilevel.store.folder import RunFolder
 from bilevel.store.records import dump_record
 
+pytestmark = pytest.mark.slow
+
 WRITTEN = Path(__file__).parents[1] / "behaviours" / "mechanisms"
 RECIPE = """
 name = "climbing"

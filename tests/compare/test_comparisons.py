@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from bilevel.store.folder import RunFolder
 
 
@@ -92,6 +94,7 @@ def test_the_arms_begin_in_another_order_in_each_replicate(compare):
     assert len({tuple(arm for arm, _ in order[n : n + 3]) for n in range(0, 18, 3)}) > 1
 
 
+@pytest.mark.slow
 def test_the_same_plan_gives_the_same_numbers_also_with_workers(compare):
     one = without_seconds(compare("--json", folder="one").json)
     assert one == without_seconds(compare("--json", folder="two").json)
@@ -108,6 +111,7 @@ def test_nested_arms_pay_for_their_controls_and_nobody_gets_more_than_the_budget
     assert any("d 9" in note for note in result["notes"])
 
 
+@pytest.mark.slow
 def test_what_is_refused_costs_no_measurement_at_any_level(compare):
     options = ("--inner-budget", 2, "--budget", 14, "--replicates", 1, "--researcher", "stuck", "--json")
     spent = {one["name"]: one["average"] for one in compare(*options, arms="a,d").json["arms"]}
@@ -172,6 +176,7 @@ def test_the_curve_rises_to_the_best_seen_and_its_area_lies_below(compare):
         assert 0 <= one["area"]["value"] <= one["curve"][-1]
 
 
+@pytest.mark.slow
 def test_too_few_replicates_are_said_to_prove_nothing(compare):
     notes = " ".join(compare("--json").json["notes"])
     assert "smallest p is 0.25" in notes

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ARMS = ("--arms", "a,restart,random", "--task", "sphere", "--replicates", "3", "--budget", "40", "--folder", "it")
 
 

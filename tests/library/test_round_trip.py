@@ -128,6 +128,7 @@ def test_each_rung_that_was_climbed_is_told_with_its_outcome_and_cost(bilevel, b
     assert all(rung in text for rung in rungs)
 
 
+@pytest.mark.slow
 def test_evidence_from_another_run_is_added_and_that_of_the_same_forks_is_not_counted_twice(
     bilevel, bilevel_json, work, library
 ):

@@ -15,6 +15,8 @@ from wires import TOKENS_IN, TOKENS_OUT
 
 from bilevel.shadow import aside_of
 
+pytestmark = pytest.mark.slow
+
 EACH = TOKENS_IN + TOKENS_OUT
 ADVISES = '''"""Point at one parameter."""
 
