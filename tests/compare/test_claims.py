@@ -13,7 +13,7 @@ ALL = ("a", "d", "restart", "static", "shuffle")
 
 def claim(arms, effects, incomplete=()):
     """The claim of arm d where its differences from the controls are these, as (value, corrected p)."""
-    plan = make(Wishes(arms=arms, task="sphere", budget=15))
+    plan = make(Wishes(arms=arms, tasks=("sphere",), budget=15))
 
     def compared(pairs):
         return [
@@ -54,5 +54,5 @@ def test_missing_runs_forbid_it():
 
 
 def test_the_controls_themselves_are_no_arms_with_level_2():
-    plan = make(Wishes(arms=("a", "b", "c", "d", "shuffle", "placebo", "restart", "static"), task="sphere"))
+    plan = make(Wishes(arms=("a", "b", "c", "d", "shuffle", "placebo", "restart", "static"), tasks=("sphere",)))
     assert [arm for arm, recipe in plan.arms.items() if level_two(recipe)] == ["c", "d"]

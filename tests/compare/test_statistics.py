@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bilevel.compare.paired import cohens_d, holm, replicates_needed, sign_flip_test, smallest_p, superiority
+from bilevel.compare.ranks import critical_difference, friedman, range_quantile, ranked
 from bilevel.compare.resampling import bootstrap, interquartile_mean, mean
 
 numbers = st.lists(st.floats(-1e3, 1e3).map(lambda x: round(x, 3)), min_size=1, max_size=9)
@@ -121,3 +122,25 @@ def test_the_bootstrap_is_decided_by_its_seed_and_says_nothing_of_a_single_value
     assert bootstrap(values, mean, seed=7) == bootstrap(values, mean, seed=7)
     assert bootstrap(values, mean, seed=7) != bootstrap(values, mean, seed=8)
     assert bootstrap([[1.0]], mean, seed=0).low is None and bootstrap([[]], mean, seed=0).value is None
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 10])
+def test_the_quantile_of_the_range_is_that_of_scipy(count):
+    assert range_quantile(count) == pytest.approx(stats.studentized_range.ppf(0.95, count, np.inf), abs=2e-3)
+
+
+def test_the_critical_difference_is_that_of_the_textbook():
+    assert critical_difference(4, 14) == pytest.approx(1.25, abs=0.005)  # Demsar 2006, section 3.2.2: CD 1.25
+
+
+def test_friedmans_test_agrees_with_the_chi_squared_one_for_many_tasks():
+    rng = np.random.default_rng(2)
+    scores = rng.normal(size=(40, 4)) + np.array([0.0, 0.1, 0.3, 0.4])
+    table = np.array([stats.rankdata(-row) for row in scores])
+    assert friedman(table, 1) == pytest.approx(stats.friedmanchisquare(*table.T).pvalue, abs=0.015)
+
+
+def test_ranks_share_ties_and_need_two_tasks():
+    found = ranked({"x": {"a": 1.0, "b": 2.0, "c": 2.0}, "y": {"a": 0.0, "b": 5.0, "c": 1.0}}, 0)
+    assert found.by_task["x"] == {"a": 3.0, "b": 1.5, "c": 1.5} and found.average == {"a": 3.0, "b": 1.25, "c": 1.75}
+    assert ranked({"x": {"a": 1.0, "b": 2.0}}, 0) is None

@@ -1,6 +1,7 @@
 """`compare`: arms side by side, from the plan to the printed result."""
 
 import json
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,10 +11,11 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from bilevel.cli.printing import console, jsonable, print_json
-from bilevel.compare.analysis import Result, analyse
+from bilevel.compare.analysis import analyse
 from bilevel.compare.estimating import Expected, expect
 from bilevel.compare.folder import Folder, create, differences, is_comparison, open_folder, write_text
 from bilevel.compare.plan import Plan, Wishes, make
+from bilevel.compare.results import Result
 from bilevel.compare.running import check_models
 from bilevel.compare.scheduling import Finished, run_all
 from bilevel.compare.tables import Table, expected_table, heading, markdown, number, sections, tables_of
@@ -36,7 +38,7 @@ def run_compare(wishes: Mapping[str, Any], folder: Path | None, workers: int, pl
     out = console(stderr=as_json)
     _announce(out, found)
     try:
-        run_all(found, workers, lambda finished: _tell(out, finished))
+        run_all(found, workers, lambda finished: _tell(out, finished, bool(found.plan.tasks)))
     except Stopped as error:
         raise Stopped(f"{error}; go on with: bilevel compare --folder {shlex.quote(str(found.path))}") from None
     result = analyse(found)
@@ -47,6 +49,17 @@ def run_compare(wishes: Mapping[str, Any], folder: Path | None, workers: int, pl
     else:
         _print_result(out, result, found.path)
     return 1 if result.missing else 0
+
+
+def tasks_in(text: str) -> tuple[str, ...]:
+    """The tasks that are named with commas between; what reads like `option=value` belongs to the task before it."""
+    found: list[str] = []
+    for part in (part.strip() for part in text.split(",")):
+        if found and re.match(r"\w+=", part) and ":" in found[-1]:
+            found[-1] += f",{part}"
+        elif part:
+            found.append(part)
+    return tuple(found)
 
 
 def _there(wishes: Mapping[str, Any], folder: Path | None) -> Folder | None:
@@ -69,7 +82,8 @@ def _there(wishes: Mapping[str, Any], folder: Path | None) -> Folder | None:
 
 def _new(plan: Plan, folder: Path | None, root: Path = Path("comparisons")) -> Folder:
     check_models(plan)
-    task, number = Path(plan.task.removeprefix(PREFIX).split(":")[0]).name, 1
+    name = Path(plan.task.removeprefix(PREFIX).split(":")[0]).name
+    task, number = "tasks" if plan.tasks else name, 1
     while folder is None and (root / f"{task}-{number}").exists():
         number += 1
     return create(folder or root / f"{task}-{number}", plan)
@@ -81,15 +95,20 @@ def _announce(out: Console, folder: Folder) -> None:
     _line(out, f"plan {plan.hash} in {folder.path / 'plan.json'}")
 
 
-def _tell(out: Console, finished: Finished) -> None:
+def _tell(out: Console, finished: Finished, several: bool) -> None:
     outcome = finished.outcome
     said = outcome.reason and f"no number: {outcome.reason}"
     spent = f"{outcome.spent.measurements} measurements, {outcome.spent.seconds:.1f} s"
-    _line(out, f"{finished.done}/{finished.of}  {finished.job}: {said or f'{number(outcome.gain, True)} ({spent})'}")
+    where = f"{finished.job.task}, " if several else ""
+    _line(
+        out,
+        f"{finished.done}/{finished.of}  {where}{finished.job}: {said or f'{number(outcome.gain, True)} ({spent})'}",
+    )
 
 
 def _print_result(out: Console, result: Result, path: Path) -> None:
-    out.rule(f"[bold]{len(result.arms)} arms, {result.replicates} replicates[/]")
+    tasks = f"{len(result.tasks)} tasks, " if result.tasks else ""
+    out.rule(f"[bold]{tasks}{len(result.arms)} arms, {result.replicates} replicates[/]")
     for line in heading(result):
         _line(out, line)
     for table in tables_of(result):
@@ -118,7 +137,8 @@ def _print_expected(expected: Expected, plan: Plan, as_json: bool) -> None:
         return
     out = console()
     _line(out, f"plan {expected.plan}")
-    arms = f"{len(expected.arms)} arms × {expected.replicates} replicates"
+    tasks = f"{len(plan.tasks)} tasks × " if plan.tasks else ""
+    arms = f"{tasks}{len(plan.arms)} arms × {expected.replicates} replicates"
     _line(out, f"{expected.runs} runs: {arms}, equal {plan.equal} ({plan.budget:g})")
     _print_table(out, expected_table(expected))
     time = "unknown" if expected.seconds is None else f"{expected.seconds:,.1f} s with {expected.workers} at a time"

@@ -24,10 +24,11 @@ N = TypeVar("N", int, float)
 
 @dataclass(frozen=True)
 class ArmEstimate:
-    """One run of an arm: innermost trials where none is refused, measurements with the baseline's and those on fresh
-    seeds, seconds, calls and tokens at most, and US dollars; None where nobody can say."""
+    """One run of an arm on a task: innermost trials where none is refused, measurements with the baseline's and those
+    on fresh seeds, seconds, calls and tokens at most, and US dollars; None where nobody can say."""
 
     arm: str
+    task: str
     trials: int | None
     measurements: int | None
     seconds: float | None
@@ -54,22 +55,26 @@ class Expected:
 
 def expect(plan: Plan, folder: Folder | None, workers: int) -> Expected:
     """The estimate: by finished runs of this very comparison where there are any, else by one timed baseline."""
-    known = _known(folder)
-    single = None if all(arm in known for arm in plan.arms) else time_baseline(plan)
-    arms = tuple(_arm(plan, arm, known.get(arm), single) for arm in plan.arms)
+    known, arms, singles = _known(folder), list[ArmEstimate](), list[str]()
+    for task in plan.harnesses:
+        left = any((task, arm) not in known for arm in plan.arms)
+        single = time_baseline(plan, task) if left else None
+        arms += [_arm(plan, arm, task, known.get((task, arm)), single) for arm in plan.arms]
+        singles += [] if single is None else [f"{single:.3g} s{f' on {task}' if plan.tasks else ''}"]
     count = len(plan.seeds)
     total = _sum([one.seconds for one in arms])
     parts = []
     if known:
-        parts.append(f"finished runs of this comparison ({', '.join(arm for arm in plan.arms if arm in known)})")
-    if single is not None:
+        whose = [f"{arm} on {task}" if plan.tasks else arm for task, arm in known]
+        parts.append(f"finished runs of this comparison ({', '.join(whose)})")
+    if singles:
         parts.append(
-            f"one measurement of the baseline, timed now: {single:.3g} s; the time of researchers, language models and "
-            "level 2 (whose door tries each mechanism) comes on top"
+            f"one measurement of the baseline, timed now: {', '.join(singles)}; the time of researchers, language "
+            "models and level 2 (whose door tries each mechanism) comes on top"
         )
     return Expected(
         plan=plan.hash,
-        arms=arms,
+        arms=tuple(arms),
         runs=count * len(arms),
         replicates=count,
         workers=workers,
@@ -81,30 +86,32 @@ def expect(plan: Plan, folder: Folder | None, workers: int) -> Expected:
     )
 
 
-def time_baseline(plan: Plan) -> float:
+def time_baseline(plan: Plan, task: str) -> float:
     """The seconds that one measurement of the baseline takes here. Raises InputError where it fails."""
-    spec = leaf(build(plan.recipe(next(iter(plan.arms)), 1)))
+    spec = leaf(build(plan.recipe(next(iter(plan.arms)), 1, task)))
     options = next(rung.options for rung in spec.task.rungs if rung.name == spec.top)
     began = time.monotonic()
     bench = Bench(Lab(), spec.top, 0, derive_seed(spec.seed, "evaluation", 0), options)
     run = checked(spec.task, spec.task.run(spec.task.baseline(), bench))
     if run.status is not Status.OK:
-        raise InputError(f"the baseline of task {plan.task!r} fails: {run.status.value}: {failure_reason(run)}")
+        raise InputError(f"the baseline of task {task!r} fails: {run.status.value}: {failure_reason(run)}")
     return time.monotonic() - began
 
 
-def _known(folder: Folder | None) -> dict[str, float]:
-    """The mean seconds of the finished runs, by arm."""
-    found: dict[str, list[float]] = {}
+def _known(folder: Folder | None) -> dict[tuple[str, str], float]:
+    """The mean seconds of the finished runs, by task and arm."""
+    found: dict[tuple[str, str], list[float]] = {}
     for job in folder.jobs if folder is not None else ():
         outcome = outcome_of(folder, job) if folder is not None else None
         if outcome is not None and outcome.ended:
-            found.setdefault(job.arm, []).append(outcome.spent.seconds)
-    return {arm: sum(seconds) / len(seconds) for arm, seconds in found.items()}
+            found.setdefault((job.task, job.arm), []).append(outcome.spent.seconds)
+    means = {key: sum(seconds) / len(seconds) for key, seconds in found.items()}
+    order = [(task, arm) for task in folder.plan.harnesses for arm in folder.plan.arms] if folder is not None else []
+    return {key: means[key] for key in order if key in means}
 
 
-def _arm(plan: Plan, arm: str, known: float | None, single: float | None) -> ArmEstimate:
-    recipe = plan.recipe(arm, 1)
+def _arm(plan: Plan, arm: str, task: str, known: float | None, single: float | None) -> ArmEstimate:
+    recipe = plan.recipe(arm, 1, task)
     spec = build(recipe)
     trials = measured(recipe, spec)
     measurements = None if trials is None else trials + leaf(spec).calibration + 2 * plan.fresh
@@ -112,6 +119,7 @@ def _arm(plan: Plan, arm: str, known: float | None, single: float | None) -> Arm
     seconds = known if known is not None else _times(measurements, single)
     return ArmEstimate(
         arm=arm,
+        task=task,
         trials=trials,
         measurements=measurements,
         seconds=_least(seconds, plan.budget if plan.equal == "seconds" else None),

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any
 
 import bilevel
 from bilevel.codec import content_hash, derive_seed, plain
-from bilevel.compare.plan import Plan, load
+from bilevel.compare.plan import Plan, load, written
 from bilevel.errors import Diverged, InputError, StoreError
 from bilevel.run import Isolation, environment
 from bilevel.store.reader import FILE
@@ -26,14 +27,21 @@ MACHINE = ("python", "system", "machine", "processor", "cores")
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a comparison; replicates count from 1. `leads`: it measures the baseline for all of its replicate."""
+    """One run of a comparison; replicates count from 1. `leads`: it measures the baseline for all arms of its task and
+    replicate."""
 
     replicate: int
     arm: str
     leads: bool = False
+    task: str = ""
 
     def __str__(self) -> str:
         return f"{self.arm}, replicate {self.replicate}"
+
+    @property
+    def pair(self) -> tuple[str, int]:
+        """What it shares with the other arms: task and replicate."""
+        return self.task, self.replicate
 
 
 @dataclass(frozen=True)
@@ -45,17 +53,30 @@ class Folder:
 
     @property
     def jobs(self) -> tuple[Job, ...]:
-        """All runs in the order in which they begin: replicate by replicate, the arms in an order of its own."""
+        """All runs in the order in which they begin: replicate by replicate, the tasks, and the arms of each, in an
+        order of its own."""
         found = []
         for replicate in range(1, len(self.plan.seeds) + 1):
-            arms = list(self.plan.arms)
-            random.Random(derive_seed(self.plan.seed, "order", replicate)).shuffle(arms)
-            found += [Job(replicate, arm, leads=arm == arms[0]) for arm in arms]
+            tasks = list(self.plan.harnesses)
+            random.Random(derive_seed(self.plan.seed, "order of tasks", replicate)).shuffle(tasks)
+            for task in tasks:
+                arms = list(self.plan.arms)
+                name = (task,) if self.plan.tasks else ()
+                random.Random(derive_seed(self.plan.seed, "order", replicate, *name)).shuffle(arms)
+                found += [Job(replicate, arm, leads=arm == arms[0], task=task) for arm in arms]
         return tuple(found)
 
     def run_folder(self, job: Job) -> Path:
         digits = max(2, len(str(len(self.plan.seeds))))
-        return self.path / f"replicate-{job.replicate:0{digits}}" / job.arm
+        return self.place(job.task) / f"replicate-{job.replicate:0{digits}}" / job.arm
+
+    def place(self, task: str) -> Path:
+        """Where the runs of a task are: a folder of its own where there are several, numbered as in the plan."""
+        if not self.plan.tasks:
+            return self.path
+        number = list(self.plan.tasks).index(task) + 1
+        name = re.sub(r"[^A-Za-z0-9]+", "-", Path(task).name).strip("-")[:40]
+        return self.path / f"task-{number}-{name}"
 
     def failure_file(self, job: Job) -> Path:
         run = self.run_folder(job)
@@ -79,11 +100,12 @@ class Folder:
         if not before:
             _write(self.path / STARTED, facts)
             return
-        if find_task(self.plan.task).harness != self.plan.harness:
-            raise Diverged(
-                f"what measures task {self.plan.task!r} has changed since {self.path} was planned (its harness), so "
-                "old and new scores cannot be compared; put it back, or compare again in another --folder"
-            )
+        for task, harness in self.plan.harnesses.items():
+            if find_task(task).harness != harness:
+                raise Diverged(
+                    f"what measures task {task!r} has changed since {self.path} was planned (its harness), so old and "
+                    "new scores cannot be compared; put it back, or compare again in another --folder"
+                )
         then, now = before["machine"], machine()
         if then != now:
             other = ", ".join(f"{key} {then.get(key)!r}" for key in MACHINE if then.get(key) != now[key])
@@ -99,7 +121,7 @@ def create(path: Path, plan: Plan) -> Folder:
         raise InputError(f"{str(path)!r} is not an empty folder; use another --folder")
     try:
         path.mkdir(parents=True, exist_ok=True)
-        _write(path / PLAN, plain(plan))
+        _write(path / PLAN, written(plan))
     except OSError as error:
         raise InputError(f"folder {str(path)!r} cannot be made: {error.strerror}") from error
     return Folder(path, plan)

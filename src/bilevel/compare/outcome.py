@@ -80,7 +80,8 @@ class Outcome:
     """One run. `reason` says why it has no `gain`; it is empty where it has one.
 
     `gain` is on fresh seeds, or best seen where `fresh` is 0. `baseline`: its scores by seed, and `start` its
-    candidate's id. `regret` is None where the task does not know its optimum.
+    candidate's id. `whole`: the gain of the optimum over the baseline, as far as `gain` was measured; it and `regret`
+    are None where the task does not know its optimum, or begins at it.
     """
 
     job: Job
@@ -88,6 +89,7 @@ class Outcome:
     ended: str = ""
     gain: float | None = None
     seen: float | None = None
+    whole: float | None = None
     regret: float | None = None
     fresh: int = 0
     start: str = ""
@@ -142,14 +144,15 @@ def _read(
         if before.score is not None and after.score is not None:
             old, new = before.score, after.score
             gain = inner.task.objective.gain(old, new)
-    calibration = first.cost.evaluations
+    calibration, whole = first.cost.evaluations, _whole(inner, old)
     return Outcome(
         job=job,
         reason=reason,
         ended=state,
         gain=gain,
         seen=seen,
-        regret=None if gain is None else _regret(inner, old, new),
+        whole=whole,
+        regret=None if gain is None or whole is None else (whole - gain) / whole,
         fresh=count,
         start=first.candidate.id,
         baseline=top_scores(first, inner.task.objective.name),
@@ -184,13 +187,11 @@ def _mean(spec: LoopSpec, runs: Sequence[Run | None]) -> _Fresh:
     return _Fresh(sum(found) / len(found)) if len(found) == len(runs) else _Fresh(None, "a fresh seed is missing")
 
 
-def _regret(spec: LoopSpec, baseline: float, found: float) -> float | None:
-    task, objective = spec.task, spec.task.objective
-    if not isinstance(task, KnowsItsOptimum):
+def _whole(spec: LoopSpec, baseline: float) -> float | None:
+    if not isinstance(spec.task, KnowsItsOptimum):
         return None
-    best = task.optimum().value
-    whole = objective.gain(baseline, best)
-    return objective.gain(found, best) / whole if whole > 0 else None
+    whole = spec.task.objective.gain(baseline, spec.task.optimum().value)
+    return whole if whole > 0 else None
 
 
 # ---- the any-time curve ----

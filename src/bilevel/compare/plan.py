@@ -1,6 +1,6 @@
 """The plan of a comparison: everything that decides it, hashed before anything runs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -15,6 +15,7 @@ from bilevel.recipe import Recipe, find, override, resolve
 from bilevel.tasks.catalog import find as find_task
 from bilevel.tasks.folder import FolderTask
 from bilevel.tasks.karpathy import KarpathyTask
+from bilevel.wiring import build as wire
 
 DEFAULT_ARMS = ("a", "d", "restart", "static", "shuffle", "random")
 MEANING: Mapping[Equal, str] = {
@@ -39,6 +40,18 @@ ANALYSIS: Mapping[str, Any] = {
     "power": f"replicates needed for {POWER:.0%} at {LEVEL:.0%}, normal approximation on the paired differences",
     "missing": "runs that failed are left out with their pairs and reported; never counted as 0",
 }
+OVER_TASKS: Mapping[str, Any] = {
+    "score": "the improvement as a share of the way from the baseline to the optimum; where a task does not know its "
+    "optimum, to the best that any run of this comparison found on it",
+    "intervals": f"{CONFIDENCE:.0%} percentile bootstrap of {RESAMPLES} resamples, stratified by task",
+    "averages over tasks": "of the scores of all runs; tasks have the same weight where no run is missing",
+    "seeds": "each pair of task and replicate has its own, shared by all arms",
+    "test over tasks": "the signs of the score differences are flipped pair by pair of task and replicate: it speaks "
+    "of these tasks, not of others",
+    "ranks": "of the arms' mean scores on each task, averaged over tasks; Friedman's test by permutation of the ranks "
+    "within tasks, and Nemenyi's critical difference at 5 % (Demsar 2006)",
+}
+LATER: Mapping[str, Any] = {"tasks": {}}  # fields that older plans do not have: left out where they say nothing
 
 
 @dataclass(frozen=True)
@@ -48,7 +61,7 @@ class Wishes:
     budget is not in trials (0: 1000 where time is equal)."""
 
     arms: tuple[str, ...] = DEFAULT_ARMS
-    task: str = "gpt-table"
+    tasks: tuple[str, ...] = ("gpt-table",)
     replicates: int = 10
     equal: Equal = "trials"
     budget: float = 30
@@ -66,7 +79,8 @@ class Wishes:
 class Plan:
     """A comparison before it runs. `arms` are resolved recipes by name, without a seed; `seeds` has one per replicate.
 
-    `harness` is that of the task: what measures may not change within a comparison.
+    `harness` is that of the task: what measures may not change within a comparison. `tasks`: the harness of each task
+    where there are several; `task` then lists them and `harness` is a hash of all.
     """
 
     task: str
@@ -81,29 +95,36 @@ class Plan:
     fresh: int
     bilevel: str = __version__
     analysis: Mapping[str, Any] = field(default_factory=lambda: ANALYSIS)
+    tasks: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def hash(self) -> str:
-        return content_hash(plain(self))
+        return content_hash(written(self))
 
-    def recipe(self, arm: str, replicate: int) -> Recipe:
+    @property
+    def harnesses(self) -> Mapping[str, str]:
+        """What measures each task."""
+        return self.tasks or {self.task: self.harness}
+
+    def recipe(self, arm: str, replicate: int, task: str) -> Recipe:
         """The recipe of one run; replicates count from 1."""
-        data = plain(self)["arms"][arm]
-        return resolve(data).model_copy(update={"seed": self.seeds[replicate - 1]})
+        seed = self.seeds[replicate - 1]
+        own = derive_seed(seed, "task", task) if self.tasks else seed
+        return resolve(plain(self)["arms"][arm]).model_copy(update={"seed": own, "task": task})
+
+
+def written(plan: Plan) -> Any:
+    """The plan as it is stored and hashed: what an older version did not know is left out where it says nothing."""
+    return {key: value for key, value in plain(plan).items() if key not in LATER or value != LATER[key]}
 
 
 def make(wishes: Wishes) -> Plan:
     """The plan of what is asked for. Raises InputError where arms, task or budget cannot be used together."""
     _check(wishes)
-    task = find_task(wishes.task)
-    name = wishes.task
-    if isinstance(task, FolderTask) and task.folder == Path(wishes.task).resolve():
-        name = str(task.folder)
-    if isinstance(task, KarpathyTask):
-        name = task.reference
+    harnesses = _harnesses(wishes.tasks)
     arms: dict[str, Recipe] = {}
     for arm in wishes.arms:
-        recipe = _arm(find(arm), wishes, name)
+        recipe = _arm(find(arm), wishes, list(harnesses))
         if recipe.name in arms:
             raise InputError(f"two arms are named {recipe.name!r}; give one recipe another name")
         arms[recipe.name] = recipe
@@ -111,9 +132,10 @@ def make(wishes: Wishes) -> Plan:
     if reference not in arms:
         raise InputError(f"the reference {reference!r} is not among the arms: {', '.join(arms)}")
     _check_alike(arms)
+    several = len(harnesses) > 1
     return Plan(
-        task=name,
-        harness=task.harness,
+        task=", ".join(harnesses),
+        harness=content_hash(harnesses) if several else next(iter(harnesses.values())),
         arms={arm: recipe.model_dump(mode="json") for arm, recipe in arms.items()},
         reference=reference,
         equal=wishes.equal,
@@ -122,7 +144,24 @@ def make(wishes: Wishes) -> Plan:
         seed=wishes.seed,
         seeds=tuple(derive_seed(wishes.seed, "replicate", number) for number in range(1, wishes.replicates + 1)),
         fresh=wishes.fresh,
+        analysis={**ANALYSIS, **OVER_TASKS} if several else ANALYSIS,
+        tasks=harnesses if several else {},
     )
+
+
+def _harnesses(tasks: tuple[str, ...]) -> dict[str, str]:
+    """What measures each task, by the name under which a run finds it again."""
+    found: dict[str, str] = {}
+    for wanted in tasks:
+        task, name = find_task(wanted), wanted
+        if isinstance(task, FolderTask) and task.folder == Path(wanted).resolve():
+            name = str(task.folder)
+        if isinstance(task, KarpathyTask):
+            name = task.reference
+        if name in found:
+            raise InputError(f"task {name!r} is given twice")
+        found[name] = task.harness
+    return found
 
 
 def load(data: Any) -> Plan:
@@ -139,22 +178,28 @@ def _check(wishes: Wishes) -> None:
     for name, value, least in (("replicates", wishes.replicates, 1), ("fresh", wishes.fresh, 0)):
         if value < least:
             raise InputError(f"--{name} {value}: at least {least} is needed")
+    if not wishes.tasks:
+        raise InputError("a comparison needs a task: --task gpt-table")
     if len(wishes.arms) < 2:
         raise InputError("a comparison needs at least two arms: --arms a,random")
 
 
-def _arm(recipe: Recipe, wishes: Wishes, task: str) -> Recipe:
-    """The recipe at the budget, with the options that change it; an arm that names its own researcher keeps it."""
+def _arm(recipe: Recipe, wishes: Wishes, tasks: Sequence[str]) -> Recipe:
+    """The recipe at the budget, with the options that change it; an arm that names its own researcher keeps it.
+
+    It is built for every task, so that what cannot be is said before anything runs."""
     own = "researcher" in recipe.inner.model_fields_set
     chosen = override(
         recipe,
-        task=task,
+        task=tasks[0],
         researcher=None if own else wishes.researcher,
         inner_budget=wishes.inner_budget if recipe.nested else None,
         seed=0,
         rung=wishes.rung,
         models=() if own and not recipe.nested else wishes.models,
     )
+    for task in tasks[1:]:
+        wire(chosen.model_copy(update={"task": task}))
     return at_budget(chosen, wishes.equal, wishes.budget, wishes.most_trials)
 
 

@@ -30,7 +30,7 @@ COMPARISON = "comparison"  # the fact of a run folder that says what it belongs 
 def check_models(plan: Plan) -> None:
     """Raises InputError, before anything is made, where a run of the plan could not ask its models."""
     for arm in plan.arms:
-        recipe = plan.recipe(arm, 1)
+        recipe = plan.recipe(arm, 1, next(iter(plan.harnesses)))
         check_prices(recipe, Limits(**recipe.limits.model_dump()))
         connected(recipe, build(recipe))
 
@@ -74,8 +74,14 @@ def _session(folder: Folder, job: Job) -> RunSession:
         return resume(path)
     if path.exists():
         shutil.rmtree(path)  # killed before anything was stored
-    session = start(folder.plan.recipe(job.arm, job.replicate), path)
-    facts = {"plan": folder.plan.hash, "arm": job.arm, "replicate": job.replicate, "program": program()}
+    session = start(folder.plan.recipe(job.arm, job.replicate, job.task), path)
+    facts = {
+        "plan": folder.plan.hash,
+        "arm": job.arm,
+        "replicate": job.replicate,
+        "task": job.task,
+        "program": program(),
+    }
     session.folder.set_meta(COMPARISON, facts)
     return session
 
@@ -86,7 +92,7 @@ def check_belongs(folder: Folder, job: Job) -> None:
     opened = RunFolder.read(path)
     try:
         facts, limits, made_on = opened.meta(COMPARISON) or {}, opened.meta("limits"), opened.meta("environment") or {}
-        wanted, kept = folder.plan.recipe(job.arm, job.replicate), resolve(opened.config["recipe"])
+        wanted, kept = folder.plan.recipe(job.arm, job.replicate, job.task), resolve(opened.config["recipe"])
     finally:
         opened.close()
     there = {key: made_on.get(key) for key in MACHINE}
@@ -121,7 +127,7 @@ def _share(folder: Folder, job: Job, session: RunSession) -> None:
     store, spec = session.folder.store, leaf(session.spec)
     missing = [key for key in _baseline_keys(folder, spec) if store.find_run(key) is None]
     for other in folder.jobs:
-        if not missing or other.replicate != job.replicate or other.arm == job.arm or not folder.exists(other):
+        if not missing or other.pair != job.pair or other.arm == job.arm or not folder.exists(other):
             continue
         donor = RunFolder.read(folder.run_folder(other))
         try:

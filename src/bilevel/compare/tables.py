@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bilevel.compare.analysis import ArmResult, Paired, Result
 from bilevel.compare.estimating import Expected
+from bilevel.compare.ranks import Ranks
 from bilevel.compare.resampling import Estimate
+from bilevel.compare.results import ArmResult, Paired, Result, TaskResult
 from bilevel.report import sparkline
 
 NOTHING = "–"
@@ -25,15 +26,25 @@ def tables_of(result: Result) -> list[Table]:
     """All tables of a result, the most important first."""
     unit = f" ({result.unit})" if result.unit else ""
     how = f"{result.fresh} fresh seeds" if result.fresh else "best seen"
+    what = f"over {len(result.tasks)} tasks: score" if result.tasks else f"improvement of {result.objective}"
     found = [
         Table(
-            f"improvement of {result.objective}{unit}, {how}; 95 % intervals in brackets",
+            f"{what}{unit}, {how}; 95 % intervals in brackets",
             ("arm", "runs", "mean", "median", "interquartile mean", "best seen"),
             tuple(_improvement(arm) for arm in result.arms),
         ),
         Table(
             f"against {result.reference}, paired; positive is better",
-            ("arm", "pairs", "difference", "p", "p Holm", "d", "won", "replicates needed"),
+            (
+                "arm",
+                "pairs",
+                "difference",
+                "p",
+                "p Holm",
+                "d",
+                "won",
+                f"{'pairs' if result.tasks else 'replicates'} needed",
+            ),
             tuple(_against(arm.name, arm.against) for arm in result.arms if arm.against is not None),
         ),
         Table(
@@ -41,6 +52,7 @@ def tables_of(result: Result) -> list[Table]:
             ("arm", "area", *(["regret"] if _knows(result) else []), "25 %", "50 %", "75 %", "curve"),
             tuple(_curve(arm, _knows(result), _top(result)) for arm in result.arms),
         ),
+        *_of_tasks(result),
         Table(
             "spent, mean per run",
             ("arm", "trials", "measured", "seconds", "tokens", "US dollars", "ended by limit"),
@@ -54,16 +66,65 @@ def tables_of(result: Result) -> list[Table]:
     ]
     ledgers = tuple(_ledgers(result.arms))
     header = ("mechanism", "runs", "at the end", "decisive in", "calls", "touched", "decisive", "faults")
-    return [*found, Table("mechanisms: runs that asked them, and their ledgers", header, ledgers)][
-        : 6 if ledgers else 5
+    asked = Table("mechanisms: runs that asked them, and their ledgers", header, ledgers)
+    return [*found, asked] if ledgers else found
+
+
+def _of_tasks(result: Result) -> list[Table]:
+    """Each task in its own unit, and the ranks over all; nothing where there is one task."""
+    if not result.tasks:
+        return []
+    shared = ("mean", "interquartile mean", "difference", "p Holm", "regret")
+    found = [
+        Table(
+            f"{task.name}: improvement of {task.objective}{f' ({task.unit})' if task.unit else ''}, "
+            f"{f'{task.fresh} fresh seeds' if task.fresh else 'best seen'}; difference from {result.reference}",
+            ("arm", "runs", *shared, "rank"),
+            tuple(_on_task(arm, task, result) for arm in task.arms),
+        )
+        for task in result.tasks
     ]
+    ranks = result.ranks
+    if ranks is not None:
+        far = "" if ranks.critical_difference is None else f"; critical difference {ranks.critical_difference:.3g}"
+        rows = sorted(ranks.average.items(), key=lambda item: item[1])
+        found.append(
+            Table(
+                f"ranks over {ranks.tasks} tasks, 1 is best: Friedman p {_p(ranks.p)}{far} at 5 % (Nemenyi)",
+                ("arm", "average rank", "not told apart from"),
+                tuple((arm, f"{rank:.2f}", ", ".join(alike(ranks, arm)) or NOTHING) for arm, rank in rows),
+            )
+        )
+    return found
+
+
+def alike(ranks: Ranks, arm: str) -> list[str]:
+    """The other arms whose average ranks lie within the critical difference."""
+    far = ranks.critical_difference or 0.0
+    return [one for one, rank in ranks.average.items() if one != arm and abs(rank - ranks.average[arm]) < far]
+
+
+def _on_task(arm: ArmResult, task: TaskResult, result: Result) -> tuple[str, ...]:
+    rank = result.ranks.by_task.get(task.name, {}).get(arm.name) if result.ranks is not None else None
+    return (
+        arm.name,
+        str(arm.runs),
+        interval(arm.mean),
+        number(arm.interquartile_mean.value),
+        NOTHING if arm.against is None else interval(arm.against.difference, signed=True),
+        NOTHING if arm.against is None else _p(arm.against.corrected),
+        NOTHING if arm.regret is None else interval(arm.regret),
+        NOTHING if rank is None else f"{rank:g}",
+    )
 
 
 def expected_table(expected: Expected) -> Table:
-    """The estimate, arm by arm."""
+    """The estimate, arm by arm, and task by task where there are several."""
+    several = len({one.task for one in expected.arms}) > 1
     rows = [
         (
             one.arm,
+            *([one.task] if several else []),
             *(_count(value) for value in (one.trials, one.measurements)),
             _seconds(one.seconds),
             *(_count(value) for value in (one.calls, one.tokens)),
@@ -71,7 +132,16 @@ def expected_table(expected: Expected) -> Table:
         )
         for one in expected.arms
     ]
-    header = ("arm", "trials", "measurements", "seconds", "calls", "tokens", "US dollars")
+    header = (
+        "arm",
+        *(["task"] if several else []),
+        "trials",
+        "measurements",
+        "seconds",
+        "calls",
+        "tokens",
+        "US dollars",
+    )
     return Table("one run of each, where nothing is refused", header, tuple(rows))
 
 
@@ -201,9 +271,11 @@ def markdown(result: Result) -> str:
 def heading(result: Result) -> list[str]:
     """What was compared, and the plan's hash."""
     direction = "minimize" if result.minimize else "maximize"
-    size = f"{len(result.arms)} arms × {result.replicates} replicates"
+    several = f" × {len(result.tasks)} tasks" if result.tasks else ""
+    size = f"{len(result.arms)} arms × {result.replicates} replicates{several}"
+    what = "" if result.tasks else f"{result.objective}, {direction} · "
     return [
-        f"task {result.task} · {result.objective}, {direction} · {size}",
+        f"{'tasks' if result.tasks else 'task'} {result.task} · {what}{size}",
         f"equal {result.equal}: {result.budget:g} {result.equal_means}",
         f"plan {result.plan}, hashed before anything ran",
     ]
@@ -212,7 +284,10 @@ def heading(result: Result) -> list[str]:
 def sections(result: Result) -> list[tuple[str, list[str]]]:
     """What is said in words: claims, missing runs, notes, the analysis."""
     claims = [claim.text for claim in result.claims] or ["no arm has a level 2, so nothing is said of mechanisms."]
-    missing = [f"{one.arm}, replicate {one.replicate}: {one.reason}" for one in result.missing]
+    missing = [
+        f"{f'{one.task}, ' if one.task else ''}{one.arm}, replicate {one.replicate}: {one.reason}"
+        for one in result.missing
+    ]
     found = [
         ("What may be said of level 2", claims),
         ("Missing runs", missing),

@@ -28,7 +28,8 @@ def main(path: Path) -> None:
 
 
 def _do(folder: Folder, wanted: dict[str, object]) -> dict[str, object]:
-    job = next(job for job in folder.jobs if (job.replicate, job.arm) == (wanted["replicate"], wanted["arm"]))
+    asked = wanted["task"], wanted["replicate"], wanted["arm"]
+    job = next(job for job in folder.jobs if (*job.pair, job.arm) == asked)
     try:
         return {"failed": execute(folder, job)}
     except Stopped:

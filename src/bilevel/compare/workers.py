@@ -1,7 +1,7 @@
 """Several runs at a time: worker processes that are told run by run what to do.
 
-The first arm of a replicate measures the baseline; the others of that replicate begin when it has ended, whatever it
-came to. A worker whose parent is gone stops what it does and ends.
+The first arm of a task and replicate measures the baseline; the others of that pair begin when it has ended, whatever
+it came to. A worker whose parent is gone stops what it does and ends.
 """
 
 import json
@@ -33,7 +33,7 @@ class Worker:
 
     def do(self, job: Job) -> None:
         self.job = job
-        self.asked.write(json.dumps({"replicate": job.replicate, "arm": job.arm}) + "\n")
+        self.asked.write(json.dumps({"task": job.task, "replicate": job.replicate, "arm": job.arm}) + "\n")
         self.asked.flush()
 
     def _listen(self, lines: IO[str], replies: "queue.Queue[tuple[Worker, dict[str, Any] | None]]") -> None:
@@ -71,10 +71,10 @@ class Workers:
 
     def run(self, left: Sequence[Job]) -> Iterator[Job]:
         """The jobs as they end. Raises Stopped once all that was under way has ended after a stop."""
-        waiting, leading = list(left), {job.replicate for job in left if job.leads}
+        waiting, leading = list(left), {job.pair for job in left if job.leads}
         idle = [self._start() for _ in range(self.count)]
         while waiting or len(idle) < len(self._workers):
-            for job in [] if self._stopped else [job for job in waiting if job.leads or job.replicate not in leading]:
+            for job in [] if self._stopped else [job for job in waiting if job.leads or job.pair not in leading]:
                 if idle:
                     waiting.remove(job)
                     idle.pop().do(job)
@@ -89,7 +89,8 @@ class Workers:
             if reply is not None and reply.get("stopped"):
                 self._stopped = True
             elif ended is not None:
-                leading.discard(ended.replicate if ended.leads else -1)
+                if ended.leads:
+                    leading.discard(ended.pair)
                 yield ended
 
     def _start(self) -> Worker:

@@ -30,7 +30,7 @@ def compare(
     plan: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
 ) -> None:
-    """Run several recipes on one task at equal budget, with the same seeds, and say what the difference is worth.
+    """Run several recipes at equal budget, with the same seeds, and say what the difference is worth.
 
     Each run is a run folder of its own. With --folder alone a comparison goes on that was stopped or killed, and one
     that is finished is printed again. The exit code is 1 where runs are missing.
@@ -40,9 +40,10 @@ def compare(
     arms
         Recipes by name or by .toml file, with commas: a,d,restart,static,shuffle,random if not given.
     task
-        The task, as for `bilevel run` (gpt-table if not given).
+        The task, as for `bilevel run` (gpt-table if not given), or several with commas: then scores are averaged over
+        them, and each is shown in its own unit.
     replicates
-        Runs per arm (10 if not given); each replicate has a seed that all arms share.
+        Runs per arm and task (10 if not given); each replicate has a seed that all arms share.
     equal
         What each run gets the same of (trials if not given). Trials are measurements, those of all arms of forks
         counted; what is refused before it is measured costs nothing.
@@ -72,11 +73,11 @@ def compare(
     plan
         Say what it will take, and stop.
     """
-    from bilevel.cli.comparisons import run_compare
+    from bilevel.cli.comparisons import run_compare, tasks_in
 
     given = {
         "arms": None if arms is None else tuple(part.strip() for part in arms.split(",") if part.strip()),
-        "task": task,
+        "tasks": None if task is None else tasks_in(task),
         "replicates": replicates,
         "equal": equal,
         "budget": budget,

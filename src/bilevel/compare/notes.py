@@ -1,0 +1,56 @@
+"""What a reader of the numbers must know beside them, in sentences."""
+
+from collections.abc import Sequence
+
+from bilevel.compare.folder import Folder
+from bilevel.compare.outcome import Outcome
+from bilevel.compare.paired import smallest_p
+from bilevel.compare.plan import Plan
+
+
+def notes_of(folder: Folder, outcomes: Sequence[Outcome], tests: int) -> list[str]:
+    """All notes; `tests`: how many arms are tested against the reference."""
+    plan = folder.plan
+    done = [outcome for outcome in outcomes if outcome.gain is not None]
+    notes = []
+    if len(done) < len(outcomes):
+        notes.append(
+            f"{len(outcomes) - len(done)} of {len(outcomes)} runs have no number; they are left out, not counted as 0"
+        )
+    for task in plan.harnesses:
+        own = [outcome.fresh for outcome in done if outcome.job.task == task]
+        if own and not max(own):
+            exact = "the task is deterministic" if plan.fresh else "no fresh seeds were asked for"
+            notes.append(f"improvements{f' on {task}' if plan.tasks else ''} are best-seen values: {exact}")
+    what = "pairs of task and replicate" if plan.tasks else "replicates"
+    pairs = len(plan.seeds) * len(plan.harnesses)
+    least = smallest_p(pairs)
+    if least is not None and least * tests > 0.05:
+        notes.append(
+            f"with {pairs} {what} the smallest p is {least:.3g}, and {min(1.0, least * tests):.3g} for "
+            f"the best of {tests} when corrected: a difference that stands alone cannot be significant at 5 %"
+        )
+    if plan.equal == "seconds":
+        notes.append(
+            "equal seconds: what else the machine did, other runs at the same time among it, is in the numbers"
+        )
+    if any(outcome.spent.money is None for outcome in done):
+        notes.append("money: the price of some calls is not known")
+    short = _short(plan, outcomes)
+    if short:
+        notes.append(f"whole cycles only, so some never measured as much as the budget of {plan.budget:g}: {short}")
+    programs = {outcome.program for outcome in done if outcome.program}
+    if len(programs) > 1:
+        notes.append(f"the runs were made by {len(programs)} versions of this program ({', '.join(sorted(programs))})")
+    return notes
+
+
+def _short(plan: Plan, outcomes: Sequence[Outcome]) -> str:
+    """The arms that measured less than the budget in all their runs, and the most that they did."""
+    if plan.equal != "trials":
+        return ""
+    most: dict[str, int] = {}
+    for one in outcomes:
+        if one.gain is not None:
+            most[one.job.arm] = max(most.get(one.job.arm, 0), one.spent.measurements)
+    return ", ".join(f"{arm} {trials}" for arm, trials in most.items() if trials < plan.budget)
