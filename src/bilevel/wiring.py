@@ -100,7 +100,7 @@ def build(recipe: Recipe, stored: Texts | None = None, hosting: Hosting | None =
     default one of its own. Raises InputError for names that do not
     exist and for extras that are not installed.
     """
-    from bilevel.tasks.catalog import find as find_task
+    from bilevel.tasks.catalog import find_seeded
 
     names = [level.level for level in recipe.outer]
     twice = next((name for name in names if names.count(name) > 1), None)
@@ -109,7 +109,7 @@ def build(recipe: Recipe, stored: Texts | None = None, hosting: Hosting | None =
             f"recipe {recipe.name!r} has two levels {twice!r}; the upper one would undo the lower one's work"
         )
     texts, hosting = stored or Texts(prompts=prompts_for(recipe)), hosting or Hosting(recipe.sandbox)
-    spec = _inner(recipe, find_task(recipe.task), texts, hosting)
+    spec = _inner(recipe, find_seeded(recipe.task, recipe.seed), texts, hosting)
     for depth, level in enumerate(recipe.outer):
         spec = _outer(recipe, spec, level, depth, texts, hosting)
     if recipe.evaluations is not None:

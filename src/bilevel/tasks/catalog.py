@@ -11,10 +11,17 @@ from typing import NamedTuple
 from bilevel.errors import InputError
 from bilevel.named import PREFIX, made
 from bilevel.task import Task
-from bilevel.tasks.external import external
+from bilevel.tasks.external import External, external
 from bilevel.tasks.folder import FolderTask
 from bilevel.tasks.gpt_table import gpt_table
+from bilevel.tasks.hpo import TABLES, hpo
+from bilevel.tasks.hpo import title as table_title
 from bilevel.tasks.karpathy import find_karpathy, is_reference
+from bilevel.tasks.known import KnownTask
+from bilevel.tasks.landscapes import KINDS, landscape
+from bilevel.tasks.landscapes import title as landscape_title
+from bilevel.tasks.learning import STUDIES, learning
+from bilevel.tasks.learning import title as study_title
 from bilevel.tasks.model import TASK_FILE, read_model
 from bilevel.tasks.sphere import sphere
 from bilevel.tasks.worker import WorkerTask
@@ -23,6 +30,22 @@ MADE: Mapping[str, Callable[..., Task]] = {"sphere": sphere, "gpt-table": gpt_ta
 TITLES = {
     "sphere": "A synthetic task with a known optimum; costs microseconds",
     "gpt-table": "A surrogate of gpt, fitted to measured runs; needs no torch and costs microseconds",
+}
+
+
+class Family(NamedTuple):
+    """Tasks that share a builder, whose first option is written right after the colon: `hpo:vehicle`."""
+
+    build: Callable[..., Task]
+    option: str
+    names: tuple[str, ...]
+    title: Callable[[str], str]
+
+
+FAMILIES: Mapping[str, Family] = {
+    "hpo": Family(hpo, "table", tuple(TABLES), table_title),
+    "landscape": Family(landscape, "kind", tuple(KINDS), landscape_title),
+    "sklearn": Family(learning, "study", tuple(STUDIES), study_title),
 }
 TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _unpacked = ExitStack()  # package data that had to be unpacked from an archive stays until the process ends
@@ -38,8 +61,17 @@ class Shipped(NamedTuple):
 def shipped() -> list[Shipped]:
     """The tasks that come with the program, by name."""
     made = [Shipped(name, TITLES[name]) for name in MADE]
+    made += [Shipped(f"{name}:{one}", kind.title(one)) for name, kind in FAMILIES.items() for one in kind.names]
     folders = [Shipped(name, read_model(folder).title) for name, folder in _folders().items()]
     return sorted(made + folders, key=lambda task: task.name)
+
+
+def find_seeded(name_or_path: str | os.PathLike[str], seed: int) -> Task:
+    """The task as a run with this seed searches it: where it starts at random, the seed draws the start."""
+    task = find(name_or_path)
+    if isinstance(task, External) and isinstance(task.task, KnownTask):
+        return external(task.task.from_seed(seed))
+    return task.from_seed(seed) if isinstance(task, KnownTask) else task
 
 
 def find(name_or_path: str | os.PathLike[str], **options: object) -> Task:
@@ -52,7 +84,12 @@ def find(name_or_path: str | os.PathLike[str], **options: object) -> Task:
     text = os.fspath(name_or_path)
     name, _, given = text.partition(":")
     if name in MADE:
-        return MADE[name](**_typed(name, {**_pairs(text, given), **options}))
+        return MADE[name](**_typed(name, MADE[name], {**_pairs(text, given), **options}))
+    if name in FAMILIES and not Path(text, TASK_FILE).is_file():
+        family = FAMILIES[name]
+        first, _, rest = given.partition(",")
+        pairs = {family.option: first, **_pairs(text, rest)}
+        return family.build(**_typed(name, family.build, {**pairs, **options}))
     if text.startswith(PREFIX):  # python:module:attribute; see docs/domains.md
         _no_options(text, options)
         task: Task = made(text, Task, "task")
@@ -70,7 +107,7 @@ def find(name_or_path: str | os.PathLike[str], **options: object) -> Task:
     if (Path(text) / TASK_FILE).is_file():
         _no_options(text, options)
         return FolderTask.open(Path(text))
-    known = ", ".join(task.name for task in shipped())
+    known = ", ".join([*sorted([*MADE, *folders]), *(f"{family}:NAME" for family in FAMILIES)])
     found = f"the folder {text!r} has no {TASK_FILE}" if Path(text).is_dir() else f"there is no task {text!r}"
     raise InputError(
         f"{found}; the shipped tasks are {known}; for your own, give the path of the folder with its {TASK_FILE}"
@@ -102,9 +139,9 @@ def _no_options(name: str, options: Mapping[str, object]) -> None:
         raise InputError(f"task {name!r} takes no options, but got {', '.join(map(repr, options))}")
 
 
-def _typed(name: str, options: Mapping[str, object]) -> dict[str, object]:
+def _typed(name: str, build: Callable[..., Task], options: Mapping[str, object]) -> dict[str, object]:
     """Options with the types that the builder's signature says; text is converted."""
-    known = inspect.signature(MADE[name]).parameters
+    known = inspect.signature(build).parameters
     typed: dict[str, object] = {}
     for key, value in options.items():
         if key not in known:
@@ -115,6 +152,8 @@ def _typed(name: str, options: Mapping[str, object]) -> dict[str, object]:
 
 
 def _convert(what: str, kind: type, value: object) -> object:
+    if kind is str:
+        return str(value)
     if kind is bool:
         found = TRUTHS.get(str(value).lower())
         if found is None:

@@ -33,8 +33,9 @@ def run(
     recipe
         A shipped recipe's name (`bilevel check` lists them) or the path of a .toml file.
     task
-        A shipped task (sphere, gpt-table, gpt; options as in sphere:noise=0.1), a folder with a task.toml, or
-        python:MODULE:NAME of a module in the current folder or installed.
+        A shipped task (sphere, gpt-table, gpt, hpo:TABLE, landscape:KIND, sklearn:STUDY, all listed by `bilevel check`;
+        options as in sphere:noise=0.1 or hpo:vehicle,start=random), a folder with a task.toml, or python:MODULE:NAME of
+        a module in the current folder or installed.
     model
         The language model that researches at all levels, PROVIDER:MODEL (`bilevel models` lists the providers); or
         LEVEL=PROVIDER:MODEL for one level (inner, settings, mechanisms, judge). May be given several times.
