@@ -236,8 +236,9 @@ def admit_loadable(guest: Guest) -> str | None:
     """The simplest door: a reason to refuse a mechanism that cannot be loaded.
 
     It runs the source in this process, with all that this process may do, as the default `LoopSpec.load` does with what
-    is admitted. So it is for sources of your own only. For those that a model or a stranger wrote give the surface
-    `doors.sandboxed_door(sandbox)` and the loop `load=sandbox.load`; a run from a recipe always does.
+    is admitted. So it is for sources of your own only, and no surface has it unless it is given. For those that a model
+    or a stranger wrote give the surface `doors.sandboxed_door(sandbox)` and the loop `load=sandbox.load`; a run from a
+    recipe always does.
     """
     try:
         load(guest)
@@ -254,10 +255,10 @@ class MechanismSurface:
     """Level 2: the whole ordered set of mechanisms in force, {name: source}; a proposal adds, replaces or removes one.
 
     The parameters of a candidate are features that the host derives from the sources. `door` says why a source is
-    refused, or None; the default runs the source in this process (see `admit_loadable`).
+    refused, or None.
     """
 
-    door: Callable[[Guest], str | None] = admit_loadable
+    door: Callable[[Guest], str | None]
     most: int = 8
     name: str = "mechanisms"
     depth: int = field(default=0, init=False)

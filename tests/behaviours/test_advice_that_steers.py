@@ -18,7 +18,7 @@ from bilevel.loop import Loop, LoopSpec
 from bilevel.mechanism import Guest
 from bilevel.researchers.random import Random
 from bilevel.settings import Settings
-from bilevel.surfaces import MechanismSurface, SettingsSurface, guests_of, mechanism_set
+from bilevel.surfaces import MechanismSurface, SettingsSurface, admit_loadable, guests_of, mechanism_set
 from bilevel.trial import Lesson, Proposal, Status, merge
 
 WORSE = [{"decay": value} for value in (0.6, 0.7, 0.8, 0.9)]
@@ -179,7 +179,7 @@ def test_drafts_strategy_and_guidance_are_turned():
 
 
 def test_a_mechanism_is_added_replaced_and_removed():
-    surface, inner = MechanismSurface(), LoopSpec("inner", TASK, Random())
+    surface, inner = MechanismSurface(admit_loadable), LoopSpec("inner", TASK, Random())
     sets = [(), ("seasons",), ("seasons", "coverage"), ("coverage",)]
     candidates = [mechanism_set(tuple(guest(name) for name in names)) for names in sets]
     for before, after in pairwise(candidates):

@@ -13,7 +13,7 @@ from bilevel.loop import Loop, LoopSpec
 from bilevel.mechanism import Guest
 from bilevel.mechanisms import source
 from bilevel.situations import Bowl, Walk
-from bilevel.surfaces import MechanismSurface, guests_of, mechanism_set
+from bilevel.surfaces import MechanismSurface, admit_loadable, guests_of, mechanism_set
 from bilevel.trial import Proposal
 
 SHUFFLES = '''
@@ -51,8 +51,8 @@ class InAndOut:
 def search(text, seed, cycles, controls=()):
     """The climbs of the mechanism in each cycle of one run, the last one on the evidence of all its forks."""
     inner = LoopSpec("inner", Bowl(), Walk(), seed=seed, calibration=2)
-    spec = nest(inner, MechanismSurface(), InAndOut(Guest("null", text)), name="outer", trials=5, cycles=cycles + 1,
-                ladder=(), controls=controls)  # fmt: skip
+    surface, researcher = MechanismSurface(admit_loadable), InAndOut(Guest("null", text))
+    spec = nest(inner, surface, researcher, name="outer", trials=5, cycles=cycles + 1, ladder=(), controls=controls)
     trace = Loop(spec, Lab()).run()
     return [climb for trial in trace for climb in trial.climbs if climb.rung in ("trial", "probation")]
 

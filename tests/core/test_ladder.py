@@ -13,7 +13,7 @@ from bilevel.levels import Inside, nest
 from bilevel.loop import Loop
 from bilevel.mechanism import Guest
 from bilevel.probation import OnProbation
-from bilevel.surfaces import MechanismSurface, SettingsSurface, guests_of, mechanism_set
+from bilevel.surfaces import MechanismSurface, SettingsSurface, admit_loadable, guests_of, mechanism_set
 from bilevel.trial import LADDER, OUTCOMES, Proposal, Status
 
 INNER = spec_of(TinyTask(noise=0.02))
@@ -61,7 +61,7 @@ class Freezes:
 def outer(sources, *, cycles=4, trials=3, inner=INNER, ladder=ALL, surface=None, start="fork", share=0.0):
     researcher = Sources(sources)
     return nest(
-        inner, surface or MechanismSurface(), OnProbation(researcher, share) if share else researcher,
+        inner, surface or MechanismSurface(admit_loadable), OnProbation(researcher, share) if share else researcher,
         name="mechanisms", trials=trials, cycles=cycles, start=start, ladder=ladder,
     )  # fmt: skip
 
@@ -138,7 +138,7 @@ def test_without_a_control_there_is_no_verdict():
 def test_the_replay_runs_with_the_settings_that_the_level_between_has_set():
     """What level 1.5 froze in the meantime binds in the replay too: then the mechanism has nothing left to freeze."""
     settings = nest(INNER, SettingsSurface(), Freezes(), name="settings", trials=3, cycles=2, start="continue")
-    spec = outer((STEPS,), inner=settings, surface=Inside(MechanismSurface()), cycles=3, trials=2)
+    spec = outer((STEPS,), inner=settings, surface=Inside(MechanismSurface(admit_loadable)), cycles=3, trials=2)
     trace, _ = ran(spec)
     climb = next(climb for climb in trace[2].climbs if climb.rung == "replay")
     assert climb.evidence["this run"]["constrain"][2] == 0

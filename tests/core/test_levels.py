@@ -16,7 +16,7 @@ from bilevel.levels import Inside, LoopTask, leaf, leaf_branch, level_named, lev
 from bilevel.loop import Loop
 from bilevel.mechanism import Guest
 from bilevel.settings import PICKERS, STRATEGIES, Settings
-from bilevel.surfaces import MechanismSurface, SettingsSurface, guests_of, mechanism_set
+from bilevel.surfaces import MechanismSurface, SettingsSurface, admit_loadable, guests_of, mechanism_set
 from bilevel.trial import Proposal, Status
 
 INNER = spec_of(TinyTask(noise=0.02))
@@ -49,7 +49,7 @@ sets = st.lists(st.tuples(names, st.sampled_from(POOL)), max_size=4, unique_by=l
 
 
 def deeper(spec):
-    return nest(spec, MechanismSurface(), Sources(POOL), name="outer", trials=2, cycles=2)
+    return nest(spec, MechanismSurface(admit_loadable), Sources(POOL), name="outer", trials=2, cycles=2)
 
 
 def lens_laws(surface, spec, other):
@@ -71,15 +71,16 @@ def test_settings_are_a_lens(one, other):
 
 
 def deeper2(spec):
-    return nest(nest(spec, MechanismSurface(), Sources(POOL), name="middle", trials=2, cycles=2, start="continue"),
-                MechanismSurface(), Sources(POOL), name="outer", trials=2, cycles=2)  # fmt: skip
+    surface, sources = MechanismSurface(admit_loadable), Sources(POOL)
+    middle = nest(spec, surface, sources, name="middle", trials=2, cycles=2, start="continue")
+    return nest(middle, surface, sources, name="outer", trials=2, cycles=2)
 
 
 @given(sets, sets)
 def test_mechanisms_are_a_lens(one, other):
     one, other = replace(INNER, mechanisms=one), replace(INNER, mechanisms=other)
-    lens_laws(MechanismSurface(), one, other)
-    lens_laws(Inside(MechanismSurface()), deeper(one), deeper(other))
+    lens_laws(MechanismSurface(admit_loadable), one, other)
+    lens_laws(Inside(MechanismSurface(admit_loadable)), deeper(one), deeper(other))
 
 
 @given(sets)
@@ -93,12 +94,12 @@ def test_inside_the_innermost_loop_there_is_nothing():
 
 
 def test_the_surfaces_say_what_they_refuse():
-    surface, none = MechanismSurface(most=1), mechanism_set(())
+    surface, none = MechanismSurface(admit_loadable, most=1), mechanism_set(())
     one, two = mechanism_set((Guest("a", STEPS),)), mechanism_set((Guest("a", STEPS), Guest("b", LATE)))
     assert surface.problems(INNER, one, none) == []
     assert one.params["hooks"] == ("constrain",) and one.params["domain"] == "steps" and one.params["newest"] == "a"
     assert "at most 1" in surface.problems(INNER, two, none)[0]
-    assert "one mechanism" in MechanismSurface().problems(INNER, two, none)[0]
+    assert "one mechanism" in MechanismSurface(admit_loadable).problems(INNER, two, none)[0]
     assert "changes nothing" in surface.problems(INNER, one, one)[0]
     assert "derived" in surface.problems(INNER, one.with_params(domain="better"), none)[0]
     assert "each mechanism once" in surface.problems(INNER, one.with_params(order=("a", "b")), none)[0]
@@ -114,7 +115,7 @@ def test_the_surfaces_say_what_they_refuse():
 def outer(sources=POOL, *, trials=3, cycles=4, start="fork", inner=INNER, surface=None):
     return nest(
         inner,
-        surface or MechanismSurface(),
+        surface or MechanismSurface(admit_loadable),
         Sources(sources),
         name="mechanisms",
         trials=trials,
@@ -210,7 +211,9 @@ def test_a_repaired_mechanism_is_not_retired_for_its_predecessor():
             source = (BROKEN, BASELINE)[(view.number - 1) % 2]
             return [Proposal(mechanism_set((Guest("same", source),)))]
 
-    spec = nest(INNER, MechanismSurface(), Repairs(()), name="mechanisms", trials=4, cycles=3, start="continue")
+    spec = nest(
+        INNER, MechanismSurface(admit_loadable), Repairs(()), name="mechanisms", trials=4, cycles=3, start="continue"
+    )
     trace, lab = ran(spec)
     last = lab.store.trials(trace[2].state)
     assert [sorted(trial.ledger) for trial in last] == [["same"]] * 4
@@ -281,15 +284,25 @@ def test_a_lifted_mechanism_works_one_level_up():
 
 def three(cycles=3):
     middle = nest(INNER, SettingsSurface(), Draws(), name="settings", trials=2, cycles=2, start="continue")
-    return nest(middle, Inside(MechanismSurface()), Sources(POOL), name="mechanisms", trials=2, cycles=cycles)
+    return nest(
+        middle, Inside(MechanismSurface(admit_loadable)), Sources(POOL), name="mechanisms", trials=2, cycles=cycles
+    )
 
 
 def above(cycles=3):
     """Mechanisms on the loop that searches mechanisms."""
     middle = nest(
-        INNER, MechanismSurface(), Sources((LATE, STEPS)), name="middle", trials=2, cycles=2, start="continue"
+        INNER,
+        MechanismSurface(admit_loadable),
+        Sources((LATE, STEPS)),
+        name="middle",
+        trials=2,
+        cycles=2,
+        start="continue",
     )
-    return nest(middle, MechanismSurface(), Sources((PLACEBO, LATE)), name="outer", trials=2, cycles=cycles)
+    return nest(
+        middle, MechanismSurface(admit_loadable), Sources((PLACEBO, LATE)), name="outer", trials=2, cycles=cycles
+    )
 
 
 @pytest.mark.parametrize("make", [three, above])
@@ -313,7 +326,7 @@ def test_the_view_of_an_outer_loop_shows_the_innermost_trace():
             seen.append((len(view.below.trace), view.below.objective))
             return super().propose(view, parent, briefing)
 
-    ran(nest(INNER, MechanismSurface(), Looks((LATE,)), name="mechanisms", trials=3, cycles=3))
+    ran(nest(INNER, MechanismSurface(admit_loadable), Looks((LATE,)), name="mechanisms", trials=3, cycles=3))
     assert seen == [(4, LOSS), (7, LOSS)]
 
 

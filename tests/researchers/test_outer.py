@@ -15,7 +15,7 @@ from bilevel.researchers import make
 from bilevel.researchers.diagnosis import Diagnosis, diagnose
 from bilevel.researchers.library import AUTHOR, LibraryResearcher
 from bilevel.researchers.scripted import Scripted
-from bilevel.surfaces import MechanismSurface, SettingsSurface, mechanism_set
+from bilevel.surfaces import MechanismSurface, SettingsSurface, admit_loadable, mechanism_set
 from bilevel.tasks.sphere import sphere
 from bilevel.testing import admit, check_surface
 from bilevel.trial import Decision, Proposal, Run, Status, Trial
@@ -113,7 +113,7 @@ def test_settings_by_rules_give_guidance_to_a_researcher_that_reads():
 
 @pytest.mark.parametrize("kind", TRACES)
 def test_what_the_library_author_writes_passes_the_door(kind):
-    surface, spec = MechanismSurface(), inner(make("stuck"))
+    surface, spec = MechanismSurface(admit_loadable), inner(make("stuck"))
     view, parent = outer_view(TRACES[kind](), surface, spec)
     (proposal,) = author().propose(view, parent, Briefing())
     assert proposal == author().propose(view, parent, Briefing())[0]
@@ -126,7 +126,10 @@ def test_what_the_library_author_writes_passes_the_door(kind):
 
 def outer_trials(*pairs):
     """Discarded trials of an outer loop, each of one mechanism for one ailment."""
-    level = Loop(nest(inner(make("stuck")), MechanismSurface(), Scripted(), name="outer", trials=6, cycles=4), Lab())
+    level = Loop(
+        nest(inner(make("stuck")), MechanismSurface(admit_loadable), Scripted(), name="outer", trials=6, cycles=4),
+        Lab(),
+    )
     trace, start = level.trace, mechanism_set(())
     for number, (ailment, name) in enumerate([("", ""), *pairs]):
         candidate = start if not name else mechanism_set((Guest(name, source(name)),))
@@ -139,7 +142,7 @@ def outer_trials(*pairs):
 
 
 def test_the_library_author_does_not_repeat_an_answer_that_was_discarded():
-    surface, spec, below = MechanismSurface(), inner(make("stuck")), TRACES["stuck"]()
+    surface, spec, below = MechanismSurface(admit_loadable), inner(make("stuck")), TRACES["stuck"]()
     tried: list[tuple[str, str]] = []
     for _ in range(6):
         view, parent = outer_view(below, surface, spec, outer=outer_trials(*tried))
@@ -151,7 +154,7 @@ def test_the_library_author_does_not_repeat_an_answer_that_was_discarded():
 
 
 def test_what_is_in_force_is_not_added_again_while_anything_else_is_left():
-    surface, below = MechanismSurface(), TRACES["stuck"]()
+    surface, below = MechanismSurface(admit_loadable), TRACES["stuck"]()
     spec = inner(make("stuck"), [Guest(name, source(name)) for name in ("orthogonal", "bandit")])
     view, parent = outer_view(below, surface, spec)
     (proposal,) = author().propose(view, parent, Briefing())
@@ -161,7 +164,7 @@ def test_what_is_in_force_is_not_added_again_while_anything_else_is_left():
 
 
 def test_a_full_set_makes_room_before_it_grows():
-    surface, names = MechanismSurface(most=40), [name for name in library() if name != "placebo"]
+    surface, names = MechanismSurface(admit_loadable, most=40), [name for name in library() if name != "placebo"]
     spec = inner(make("stuck"), [Guest(name, source(name)) for name in names])
     view, parent = outer_view(TRACES["stuck"](), surface, spec)
     (proposal,) = author(most=len(names)).propose(view, parent, Briefing())
@@ -172,14 +175,14 @@ def test_a_full_set_makes_room_before_it_grows():
 
 @pytest.mark.parametrize("name", ["placebo", "restart"])
 def test_a_control_recipe_always_proposes_its_mechanism(name):
-    surface, spec = MechanismSurface(), inner(make("stuck"))
+    surface, spec = MechanismSurface(admit_loadable), inner(make("stuck"))
     view, parent = outer_view(TRACES["stuck"](), surface, spec)
     (proposal,) = author(mode=f"only:{name}").propose(view, parent, Briefing())
     assert list(proposal.candidate.files) == [name]
 
 
 def test_the_shuffled_control_draws_without_the_diagnosis_and_never_a_placebo():
-    surface, spec, drawn = MechanismSurface(), inner(make("stuck")), set()
+    surface, spec, drawn = MechanismSurface(admit_loadable), inner(make("stuck")), set()
     for number in range(1, 30):
         view, parent = outer_view(TRACES["short"](), surface, spec)
         (proposal,) = author(mode="random").propose(type(view)(**{**vars(view), "number": number}), parent, Briefing())
@@ -188,7 +191,7 @@ def test_the_shuffled_control_draws_without_the_diagnosis_and_never_a_placebo():
 
 
 def test_a_mode_or_a_level_that_does_not_exist_is_explained():
-    view, parent = outer_view(TRACES["short"](), MechanismSurface(), inner(make("stuck")))
+    view, parent = outer_view(TRACES["short"](), MechanismSurface(admit_loadable), inner(make("stuck")))
     with pytest.raises(InputError, match="the modes are: diagnose, random, only:NAME"):
         author(mode="best").propose(view, parent, Briefing())
     with pytest.raises(InputError, match="no mechanism 'taboo'; the library has: annealing"):

@@ -16,7 +16,7 @@ from bilevel.mechanisms import library, source
 from bilevel.sandbox.proxy import Sandbox, preloaded
 from bilevel.situations import BASELINE, Bowl, Case, Walk, mixed_trace, view_of
 from bilevel.space import Float, Space
-from bilevel.surfaces import MechanismSurface, guests_of, mechanism_set
+from bilevel.surfaces import MechanismSurface, admit_loadable, guests_of, mechanism_set
 from bilevel.trace import Trace
 from bilevel.trial import Proposal
 
@@ -102,7 +102,7 @@ def test_the_levels_above_search_the_same(near):
     def run(loader):
         inner = LoopSpec("inner", Bowl(), Walk(), (TABU,), load=loader)
         sources = [source("bandit"), TABU.source, source("restart"), source("tabu")]
-        outer = nest(inner, MechanismSurface(), Sources(*sources), name="outer", trials=4, cycles=5)
+        outer = nest(inner, MechanismSurface(admit_loadable), Sources(*sources), name="outer", trials=4, cycles=5)
         lab = Lab()
         trace = Loop(replace(outer, mechanisms=(BELOW,), load=loader), lab).run()
         branches = sorted(branch.id for branch in lab.store.branches())

@@ -11,7 +11,7 @@ from bilevel.levels import Inside, nest
 from bilevel.loop import Loop
 from bilevel.mechanism import Guest
 from bilevel.shadow import aside_of
-from bilevel.surfaces import MechanismSurface, SettingsSurface
+from bilevel.surfaces import MechanismSurface, SettingsSurface, admit_loadable
 from bilevel.trial import Proposal
 
 LISTEN = guest(
@@ -39,7 +39,7 @@ class Turns:
 
 def forked(source, model, *guests, trials=5, cycles=2, start="fork", researcher=None, store=None, between=False):
     """A run of level 2 that tries one mechanism, its lab, and the trial that tried it."""
-    inner, surface = spec_of(NOISE, researcher or Reads(), mechanisms=guests), MechanismSurface()
+    inner, surface = spec_of(NOISE, researcher or Reads(), mechanisms=guests), MechanismSurface(admit_loadable)
     if between:
         inner = nest(inner, SettingsSurface(), Turns(), name="settings", trials=2, cycles=2, start="continue")
         surface = Inside(surface)

@@ -9,7 +9,7 @@ from bilevel.loop import LoopSpec
 from bilevel.objective import Objective
 from bilevel.researchers import make
 from bilevel.space import Bool, Candidate, Choice, Float, Int, Space
-from bilevel.surfaces import MechanismSurface, SettingsSurface
+from bilevel.surfaces import MechanismSurface, SettingsSurface, admit_loadable
 from bilevel.tasks.function import FunctionTask
 
 SPACE = Space({
@@ -120,7 +120,7 @@ def test_lines_that_stood_there_before_are_left_alone():
 
 
 def test_the_rule_holds_for_the_parameters_of_a_loop_that_is_itself_a_task():
-    outer = nest(SPEC, MechanismSurface(), make("random"), name="outer", trials=2, cycles=2)
+    outer = nest(SPEC, MechanismSurface(admit_loadable), make("random"), name="outer", trials=2, cycles=2)
     start = SettingsSurface().read(outer)
     guided = Candidate(start.params, {"guidance.md": "domain tabu, 3 hooks, order"})
     assert SettingsSurface().problems(outer, guided, start) == []  # derived values cannot be set by anybody
