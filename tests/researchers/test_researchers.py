@@ -18,7 +18,7 @@ from bilevel.testing import check_researcher
 from bilevel.trial import Status
 from bilevel.view import Briefing
 
-LEVEL_1 = ("coordinate", "random", "stuck", "optuna")
+LEVEL_1 = ("bayesian", "coordinate", "random", "stuck", "optuna")
 TASK = sphere(dimensions=3, noise=0.0, crash=False)
 
 
@@ -60,13 +60,13 @@ def test_equal_views_give_equal_proposals_that_fit_the_space(name, strategy):
         assert proposal.author == name and proposal.why
 
 
-@pytest.mark.parametrize("name", ["coordinate", "random", "optuna"])
+@pytest.mark.parametrize("name", ["bayesian", "coordinate", "random", "optuna"])
 def test_as_many_different_drafts_as_asked_for(name):
     drafts = asked(make(name), ran(5), Settings(drafts=4))[2]
     assert len({proposal.candidate.id for proposal in drafts}) == 4
 
 
-@pytest.mark.parametrize("name", ["coordinate", "random", "optuna"])
+@pytest.mark.parametrize("name", ["bayesian", "coordinate", "random", "optuna"])
 def test_caps_are_kept(name):
     done = ran(15)
     view = loop(make(name)).view(16, done.trace)

@@ -21,6 +21,7 @@ class Listed:
 
 _LISTED = (
     Listed("coordinate", "1", "one parameter at a time, to the next value", "coordinate:Coordinate"),
+    Listed("bayesian", "1", "Bayesian optimisation around the best, a Gaussian process", "bayesian:Bayesian"),
     Listed("random", "1", "random search", "random:Random"),
     Listed("stuck", "1", "an imitation of a model that repeats its favourite changes", "stuck:Stuck"),
     Listed("optuna", "1", "Optuna's TPE (needs the extra 'optuna')", "optuna:OptunaResearcher"),

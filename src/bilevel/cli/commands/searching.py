@@ -40,7 +40,8 @@ def run(
         The language model that researches at all levels, PROVIDER:MODEL (`bilevel models` lists the providers); or
         LEVEL=PROVIDER:MODEL for one level (inner, settings, mechanisms, judge). May be given several times.
     researcher
-        Who proposes in the innermost loop: coordinate, random, stuck, optuna, llm, agent, or python:MODULE:CLASS.
+        Who proposes in the innermost loop: bayesian, coordinate, random, stuck, optuna, llm, agent, or
+        python:MODULE:CLASS.
     agent
         The coding agent that proposes in the innermost loop: claude, codex, opencode, aider, gemini, or a command line
         with {prompt} where it takes one.
