@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: quick demo test test-all lint clean
+.PHONY: quick demo test test-slow test-all lint clean
+unexport PYTHONDONTWRITEBYTECODE  # without compiled modules each process that a test starts compiles all of bilevel anew
 .DELETE_ON_ERROR:
 
 quick: $(VENV)/core.ok  ## the core alone, no torch: levels 1, 1.5 and 2 on a table of measured runs; seconds
@@ -16,8 +17,10 @@ demo: $(VENV)/gpt.ok  ## a real GPT pre-training task on the CPU, levels 1, 1.5 
 test: $(VENV)/dev.ok  ## the default test suite
 	$(BIN)/python -m pytest
 
-test-all: $(VENV)/dev.ok $(VENV)/gpt.ok $(VENV)/model.ok  ## the slow tests too: the GPT task, a real language model
-	$(BIN)/python -m pytest -m "slow or not slow" -n 2
+test-slow: $(VENV)/dev.ok $(VENV)/gpt.ok $(VENV)/model.ok  ## the slow tests alone: the GPT task, a real language model; installs torch
+	$(BIN)/python -m pytest -m slow --dist loadfile
+
+test-all: test test-slow  ## every test, each once
 
 lint: $(VENV)/dev.ok  ## format, lint, types
 	$(BIN)/ruff format --check src tests benchmarks

@@ -1,4 +1,4 @@
-"""The `bilevel` command as a user runs it: a process of its own."""
+"""The `bilevel` command: in this process, and as a user runs it."""
 
 import json
 import os
@@ -8,12 +8,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import in_process
 import pytest
 
 
 @pytest.fixture
 def bilevel(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run `bilevel ARGS` in a scratch folder; returns the finished process."""
+    """Run `bilevel ARGS` in a scratch folder, in this process; says how it ended."""
+
+    def run(*args: object, **env: str) -> subprocess.CompletedProcess[str]:
+        return in_process.run(*args, cwd=tmp_path, env={"COLUMNS": "160", **env})
+
+    return run
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run `bilevel ARGS` in a scratch folder as a user does, in a process of its own."""
 
     def run(*args: object, **env: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -25,6 +25,12 @@ def test_an_unknown_recipe_lists_the_shipped_ones(bilevel):
     refused(bilevel("run", "z"), "'z'", "placebo", ".toml")
 
 
+def test_a_process_of_its_own_says_the_same_and_ends_with_the_same_code(bilevel, process):
+    here, there = bilevel("run", "z"), process("run", "z")
+    assert (here.returncode, here.stdout, here.stderr) == (there.returncode, there.stdout, there.stderr)
+    refused(there, "'z'")
+
+
 def test_an_unknown_task_lists_the_shipped_ones(bilevel):
     refused(bilevel("run", "a", "--task", "nothing"), "nothing", "sphere", "gpt-table")
 

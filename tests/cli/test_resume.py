@@ -117,7 +117,7 @@ def test_a_full_disk_stops_the_run_cleanly_and_it_resumes(bilevel, tmp_path, sma
 
 
 def test_ctrl_c_stops_after_what_runs_and_resume_goes_on(bilevel, tmp_path):
-    options = ["--seed", "3", "--inner-budget", "150", "--outer-cycles", "3"]
+    options = ["--seed", "3", "--inner-budget", "40", "--outer-cycles", "3"]
     assert bilevel("run", "c", *options, "--folder", "whole").returncode == 0
     command = [sys.executable, "-m", "bilevel", "run", "c", *options, "--folder", "run"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

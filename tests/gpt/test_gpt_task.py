@@ -287,6 +287,15 @@ def first(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
 
 
 @trains
+def test_a_short_honest_run_is_scored_for_its_seed(cache: Path, tmp_path: Path) -> None:
+    ran = run(tmp_path, cache, edited(*SMALL), seconds="0.1")
+    assert ran.code == 0, ran.stderr
+    assert ran.result is not None and 2.5 < ran.result["val_bpb"] < 8.0
+    assert "test_bpb" not in ran.result and "test_bpb" not in ran.stderr
+
+
+@trains
+@pytest.mark.slow
 def test_an_honest_run_is_scored_and_the_sealed_test_stays_unseen(first: Ran) -> None:
     assert first.code == 0, first.stderr
     assert first.result is not None
@@ -298,6 +307,7 @@ def test_an_honest_run_is_scored_and_the_sealed_test_stays_unseen(first: Ran) ->
 
 
 @trains
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_score_to_the_last_bit_side_by_side(
     first: Ran, cache: Path, tmp_path: Path
 ) -> None:
@@ -315,6 +325,7 @@ def test_the_same_seed_gives_the_same_score_to_the_last_bit_side_by_side(
 
 
 @trains
+@pytest.mark.slow
 def test_the_sealed_mode_scores_the_test_text_of_the_same_model(first: Ran, cache: Path, tmp_path: Path) -> None:
     sealed = run(tmp_path, cache, edited(*SMALL), "--sealed")
     assert sealed.result is not None and first.result is not None
@@ -326,6 +337,7 @@ def test_the_sealed_mode_scores_the_test_text_of_the_same_model(first: Ran, cach
 
 
 @trains
+@pytest.mark.slow
 def test_a_model_that_sees_the_future_is_refused(cache: Path, tmp_path: Path) -> None:
     ran = run(
         tmp_path,
@@ -357,8 +369,8 @@ def test_a_counter_that_counts_nothing_is_refused_for_its_cpu_time(cache: Path, 
     "patch",
     [
         "import clock as module; module.SECONDS_PER_BYTE /= 2",
-        "type(clock).progress = property(lambda self: 0.5)",
-        "clock.open = (lambda: clock.steps < 20)",
+        pytest.param("type(clock).progress = property(lambda self: 0.5)", marks=pytest.mark.slow),
+        pytest.param("clock.open = (lambda: clock.steps < 20)", marks=pytest.mark.slow),
     ],
 )
 def test_a_patched_counter_is_refused_even_within_the_cpu_time(patch: str, cache: Path, tmp_path: Path) -> None:
@@ -369,6 +381,7 @@ def test_a_patched_counter_is_refused_even_within_the_cpu_time(patch: str, cache
 
 
 @trains
+@pytest.mark.slow
 def test_a_patched_loss_and_printed_lies_change_nothing(first: Ran, cache: Path, tmp_path: Path) -> None:
     lies = """
     import json
@@ -388,6 +401,7 @@ def test_a_patched_loss_and_printed_lies_change_nothing(first: Ran, cache: Path,
 
 
 @trains
+@pytest.mark.slow
 def test_learning_rates_beyond_reason_count_as_diverged(cache: Path, tmp_path: Path) -> None:
     ran = run(tmp_path, cache, edited(*SMALL, ("MATRIX_LR = 0.04", "MATRIX_LR = 1e38")))
     assert (ran.code, ran.result) == (11, None), ran.stderr
@@ -395,6 +409,7 @@ def test_learning_rates_beyond_reason_count_as_diverged(cache: Path, tmp_path: P
 
 
 @trains
+@pytest.mark.slow
 def test_a_batch_that_cannot_be_divided_is_the_candidates_crash(cache: Path, tmp_path: Path) -> None:
     ran = run(tmp_path, cache, edited(("TOTAL_BATCH_SIZE = 2**13", "TOTAL_BATCH_SIZE = 1024")))
     assert (ran.code, ran.result) == (12, None), ran.stderr
@@ -406,11 +421,17 @@ def test_a_batch_that_cannot_be_divided_is_the_candidates_crash(cache: Path, tmp
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
-        ("np.load(CACHE + '/val.npy')", "is not part of its task"),
+        pytest.param("np.load(CACHE + '/val.npy')", "is not part of its task", marks=pytest.mark.slow),
         ("open(PLAYS + '/tragedies/macbeth.md')", "is not part of its task"),
-        ("open(f'/proc/{__import__(\"os\").getppid()}/environ')", "is not part of its task"),
-        ("__import__('subprocess').run(['true'])", "the candidate used"),
-        ("__import__('socket').create_connection(('127.0.0.1', 9))", "the candidate used socket"),
+        pytest.param(
+            "open(f'/proc/{__import__(\"os\").getppid()}/environ')", "is not part of its task", marks=pytest.mark.slow
+        ),
+        pytest.param("__import__('subprocess').run(['true'])", "the candidate used", marks=pytest.mark.slow),
+        pytest.param(
+            "__import__('socket').create_connection(('127.0.0.1', 9))",
+            "the candidate used socket",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_reaching_beyond_the_task_is_refused(code: str, reason: str, cache: Path, tmp_path: Path) -> None:
@@ -421,6 +442,7 @@ def test_reaching_beyond_the_task_is_refused(code: str, reason: str, cache: Path
 
 
 @trains
+@pytest.mark.slow
 def test_writing_while_being_scored_is_refused(cache: Path, tmp_path: Path) -> None:
     """Or rows seen today could be learnt tomorrow."""
     note = ("    def predict(rows", "    open('seen.bin', 'ab').write(b'x')\n\n    def predict(rows")
@@ -430,14 +452,28 @@ def test_writing_while_being_scored_is_refused(cache: Path, tmp_path: Path) -> N
 
 
 @trains
-@pytest.mark.parametrize("wrong", ["model(rows)[:, :, :-1]", "model(rows)[:1]", "model(rows).tolist()"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "model(rows)[:, :, :-1]",
+        pytest.param("model(rows)[:1]", marks=pytest.mark.slow),
+        pytest.param("model(rows).tolist()", marks=pytest.mark.slow),
+    ],
+)
 def test_logits_of_another_shape_are_the_candidates_crash(wrong: str, cache: Path, tmp_path: Path) -> None:
     ran = run(tmp_path, cache, edited(*SMALL, ("model(rows.to(DEVICE)).float().cpu()", wrong)), seconds="0.1")
     assert (ran.code, ran.result) == (12, None), ran.stderr
 
 
 @trains
-@pytest.mark.parametrize("end", ["raise SystemExit(0)", "__import__('os')._exit(0)", "__import__('os')._exit(7)"])
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param("raise SystemExit(0)", marks=pytest.mark.slow),
+        "__import__('os')._exit(0)",
+        pytest.param("__import__('os')._exit(7)", marks=pytest.mark.slow),
+    ],
+)
 def test_a_script_that_ends_early_has_no_score(end: str, cache: Path, tmp_path: Path) -> None:
     ran = run(tmp_path, cache, edited(("    rows, batch = scaled(", f"    {end}\n    rows, batch = scaled(")))
     assert (ran.code, ran.result) == (12, None), ran.stderr

@@ -4,12 +4,12 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import in_process
 import pytest
 
 OURS = (".bilevel", "runs")
@@ -52,15 +52,8 @@ def bilevel(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run `bilevel ARGS` in a folder (a scratch one unless given); returns the finished process."""
 
     def run(*args: object, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "bilevel", *map(str, args)],
-            cwd=cwd or tmp_path,
-            env={**os.environ, "COLUMNS": "160", "BILEVEL_CACHE_DIR": str(tmp_path / "cache"), **env},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        given = {"COLUMNS": "160", "BILEVEL_CACHE_DIR": str(tmp_path / "cache"), **env}
+        return in_process.run(*args, cwd=cwd or tmp_path, env=given)
 
     return run
 

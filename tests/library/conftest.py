@@ -1,13 +1,13 @@
 """The `bilevel` command in a home of its own, with the user library in it and packages on a path of its own."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import in_process
 import pytest
 from mechanism_files import EXAMPLE, install
 
@@ -36,19 +36,13 @@ def library(home: Path) -> Path:
 @pytest.fixture
 def bilevel(home: Path, work: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run `bilevel ARGS`; `site` in the home is on the path of installed packages."""
-    dropped = ("BILEVEL_DATA", "XDG_DATA_HOME")
-    path = os.pathsep.join(filter(None, [str(home / "site"), os.environ.get("PYTHONPATH", "")]))
-    base = {key: value for key, value in os.environ.items() if key not in dropped}
 
     def run(*args: object, **env: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "bilevel", *map(str, args)],
-            cwd=work,
-            env={**base, "HOME": str(home), "COLUMNS": "160", "PYTHONPATH": path, **env},
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        given = {"HOME": str(home), "COLUMNS": "160", **env}
+        with pytest.MonkeyPatch.context() as patch:
+            for name in {"BILEVEL_DATA", "XDG_DATA_HOME"} - set(env):
+                patch.delenv(name, raising=False)
+            return in_process.run(*args, cwd=work, env=given, path=(home / "site",))
 
     return run
 
