@@ -39,7 +39,7 @@ def plain(value: object) -> Any:
     if isinstance(value, list):
         return [plain(item) for item in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {name: _field(getattr(value, name)) for name in _field_names(type(value))}
+        return {name: _field(getattr(value, name)) for name in _field_names(type(value)) if not _silent(value, name)}
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
@@ -141,6 +141,19 @@ def _key(key: object) -> str:
 @functools.cache
 def _field_names(kind: Any) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(kind) if field.init)
+
+
+@functools.cache
+def _later(kind: Any) -> Mapping[str, object]:
+    """The fields that came with a later version, and what they are where they say nothing."""
+    return {field.name: field.default for field in dataclasses.fields(kind) if field.metadata.get("later")}
+
+
+def _silent(value: object, name: str) -> bool:
+    """Whether a field came later and says nothing: it is left out, so that older texts and hashes stay."""
+    kind: Any = type(value)
+    later = _later(kind)
+    return name in later and getattr(value, name) == later[name]
 
 
 @functools.cache

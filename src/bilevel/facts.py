@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from bilevel.errors import BilevelError, HarnessError, InputError
+from bilevel.guardrails import breach
 from bilevel.objective import is_score
 from bilevel.task import Task
 from bilevel.trace import Trace
@@ -28,6 +29,11 @@ def must_go_on(task: Task, pending: Pending, run: Run, trace: Trace) -> None:
 
     Raises InputError for a baseline that fails, HarnessError for a machine that does.
     """
+    if pending.number == 0 and run.status is Status.OK and (broken := breach(task.objective.guardrails, [run], [])):
+        raise InputError(
+            f"the baseline of task {task.name!r} does not hold its own guardrails ({broken.reason}); loosen the bound, "
+            "or mend the task, and start again in another folder"
+        )
     if run.status is Status.OK or task.remembers:
         return
     what = f"{run.status.value}: {failure_reason(run)}"

@@ -7,7 +7,19 @@ STANDARD = frozenset({
 """Modules of the standard library that compute and nothing else."""
 OURS = frozenset(
     f"bilevel.{name}"
-    for name in ("codec", "errors", "mechanism", "noise", "objective", "settings", "space", "trace", "trial", "view")
+    for name in (
+        "codec",
+        "errors",
+        "mechanism",
+        "noise",
+        "objective",
+        "pareto",
+        "settings",
+        "space",
+        "trace",
+        "trial",
+        "view",
+    )
 )
 """Modules of this package: what a mechanism is given, and what it answers with."""
 NUMERICAL = frozenset({"numpy", "scipy", "sklearn"})

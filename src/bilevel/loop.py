@@ -18,6 +18,7 @@ from bilevel.draft import Drafting
 from bilevel.errors import GuestError, InputError, Stopped
 from bilevel.facts import checked, failure_reason, must_go_on
 from bilevel.fold import Fold, Record, Without
+from bilevel.guardrails import breach
 from bilevel.keep import keep_by_default
 from bilevel.lab import Bench, Branch, Lab, RunKey
 from bilevel.learning import learn
@@ -25,7 +26,7 @@ from bilevel.mechanism import Guest, Mechanism, load
 from bilevel.researcher import Researcher
 from bilevel.settings import Settings
 from bilevel.space import Space
-from bilevel.task import Climbing, Task
+from bilevel.task import Climbing, Task, with_built_in
 from bilevel.trace import NOTHING_TOLD, Trace
 from bilevel.trial import Decision, Fault, Pending, Proposal, Run, Status, Step, Trial, merge
 from bilevel.view import Below, View
@@ -242,7 +243,7 @@ class Loop:
                 lost = run.cost
                 run = task.run(candidate, bench)
                 run = replace(run, cost=run.cost + lost)
-            run = checked(task, self.lab.without_secrets(run))
+            run = with_built_in(task, candidate, checked(task, self.lab.without_secrets(run)))
             must_go_on(task, pending, run, self.trace)
             if not task.remembers and run.status is not Status.INFRASTRUCTURE:
                 self.lab.store.add_run(key, run)
@@ -309,12 +310,19 @@ class Loop:
         failed = next((run for run in runs if run.status is not Status.OK and run not in lost), None)
         if failed is not None:
             return failed.status, failure_reason(failed)
-        if not any(run.rung == self.spec.top for run in runs):
+        scoring = self._scoring(runs)
+        if not scoring:
             return Status.PRUNED, "stopped before the top rung"
-        return Status.OK, ""
+        baseline = self.trace.baseline
+        start = () if baseline is None else self._scoring(baseline.runs)
+        broken = breach(self.spec.task.objective.guardrails, scoring, start)
+        return (broken.status, broken.reason) if broken else (Status.OK, "")
+
+    def _scoring(self, runs: tuple[Run, ...]) -> tuple[Run, ...]:
+        return tuple(run for run in runs if run.rung == self.spec.top and run.status is Status.OK)
 
     def _score(self, runs: tuple[Run, ...]) -> float:
-        scores = [self.spec.task.evaluate(run) for run in runs if run.rung == self.spec.top and run.status is Status.OK]
+        scores = [self.spec.task.evaluate(run) for run in self._scoring(runs)]
         return sum(scores) / len(scores)
 
     # ---- all of it ----

@@ -9,11 +9,12 @@ from typing import Any, TypeAlias
 from bilevel.budget import Limits
 from bilevel.codec import plain
 from bilevel.errors import HarnessError, InputError
+from bilevel.guardrails import Guardrail
 from bilevel.lab import Lab
 from bilevel.levels import leaf
 from bilevel.loop import Loop, LoopSpec
 from bilevel.models import connected
-from bilevel.objective import Objective
+from bilevel.objective import Further, Objective
 from bilevel.recipe import Recipe, find, override
 from bilevel.report import Summary, own_trials, summarise
 from bilevel.run import resume
@@ -64,6 +65,8 @@ def optimize(
     seed: int = 0,
     metric: str = "score",
     brief: str = "",
+    guardrails: Sequence[Guardrail] = (),
+    also: Sequence[Further] = (),
 ) -> Result:
     """Search for the arguments with the best score, with `trials` measurements (the baseline's repeats not counted).
 
@@ -75,6 +78,9 @@ def optimize(
     finite number is a failed trial. `recipe`, `researcher`, `model` and `seed` are those of `bilevel run`; `brief` is
     what a language model is told of the task.
 
+    `guardrails` bound further metrics: a call beyond one is never kept and never the best. `also` are further
+    objectives; `bilevel show FOLDER --front` weighs them (`docs/python.md`).
+
     With `folder` the run is stored there and can be looked at with `bilevel status`; the same call goes on with a run
     that was interrupted. Raises InputError for arguments that cannot be used, and where the start itself fails.
 
@@ -82,7 +88,8 @@ def optimize(
     """
     if importing():
         raise Reached  # a worker imports the script that called us: what stands above is all that the function needs
-    task = _task(function, space, minimize, start, seconds, memory, metric, brief)
+    objective = Objective(metric, minimize=minimize, guardrails=tuple(guardrails), also=tuple(also))
+    task = _task(function, space, objective, start, seconds, memory, brief)
     models = () if model is None else (model,)
     chosen = override(
         find(recipe), task=f"worker:{task.text}", trials=trials, seed=seed, workers=workers, researcher=researcher,
@@ -140,8 +147,8 @@ def _differences(old: Recipe, new: Recipe) -> str:
 
 
 def _task(
-    function: Callable[..., Any] | str, space: Mapping[str, Given], minimize: bool, start: Mapping[str, Value] | None,
-    seconds: float | None, memory: int | None, metric: str, brief: str,
+    function: Callable[..., Any] | str, space: Mapping[str, Given], objective: Objective,
+    start: Mapping[str, Value] | None, seconds: float | None, memory: int | None, brief: str,
 ) -> WorkerTask:  # fmt: skip
     target = Target.of(function)
     if not space:
@@ -154,15 +161,16 @@ def _task(
         if value is not None and not value > 0:
             raise InputError(f"{name} must be more than 0, not {value!r}")
     name = target.name.rpartition(".")[2] or type(function).__name__
-    better = "Lower" if minimize else "Raise"
+    better = "Lower" if objective.minimize else "Raise"
     wall = SECONDS if seconds is None else float(seconds)
     return WorkerTask(
         name=name,
         target=target,
         space=Space(domains),
         start=Candidate({**middle, **(start or {})}),
-        objective=Objective(metric, minimize=minimize),
-        brief=brief or f"{better} the {metric} that the Python function {name} returns.\n\n{target.source[:4000]}",
+        objective=objective,
+        brief=brief
+        or f"{better} the {objective.name} that the Python function {name} returns.\n\n{target.source[:4000]}",
         seconds=wall,
         cpu_seconds=wall,
         memory_bytes=MEMORY_BYTES if memory is None else int(memory),

@@ -8,6 +8,7 @@ from typing import Any
 from bilevel.budget import Cost
 from bilevel.calls import CallSummary
 from bilevel.evidence import Verdict
+from bilevel.fronts import Front, Guarded, front_of, guarded
 from bilevel.lab import Records, Traces
 from bilevel.levels import leaf, levels_of, standing
 from bilevel.loop import LoopSpec
@@ -153,6 +154,8 @@ class Summary:
     asked_aside: AsideCost = AsideCost()
     ladder: Ladder | None = None  # of a run with level 2
     retired: tuple[Retired, ...] = ()
+    front: Front | None = None  # of a task with further objectives
+    guardrails: tuple[Guarded, ...] = ()
     isolation: Mapping[str, int] = field(default_factory=dict)  # what was in force -> in how many innermost trials
 
 
@@ -217,6 +220,8 @@ def summarise(records: Records, spec: LoopSpec, *, folder: str = "", state: str 
         asked_aside=_aside_cost([call for call in calls if aside_of(call.purpose)]),
         ladder=ladder_of(records, spec),
         retired=retirements(records, spec),
+        front=front_of(records, spec),
+        guardrails=guarded(records, spec),
         isolation=Counter(trial.isolation for _, trial in inner if trial.isolation),
     )
 

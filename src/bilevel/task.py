@@ -1,9 +1,10 @@
 """Port: a task, that is anything with a measurable objective."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
+from bilevel.guardrails import BUILT_IN, DIFF, built_in, diff_size
 from bilevel.lab import Bench, Traces
 from bilevel.objective import Objective
 from bilevel.space import Candidate, Space
@@ -84,6 +85,15 @@ class Task(Rules, Protocol):
 
 
 @runtime_checkable
+class Patching(Protocol):
+    """A task with files that can say what a candidate changed."""
+
+    def patch(self, candidate: Candidate) -> str:
+        """A unified diff from the baseline's files to the candidate's."""
+        ...
+
+
+@runtime_checkable
 class Climbing(Protocol):
     """A task whose candidates hold mechanisms, which climb a ladder: a loop as a task."""
 
@@ -95,3 +105,14 @@ class Climbing(Protocol):
     def climbed(self, trial: Trial, trace: Trace) -> tuple[Climb, ...]:
         """What a trial, told after `trace`, says of the mechanisms that it tested."""
         ...
+
+
+def with_built_in(task: Task, candidate: Candidate, run: Run) -> Run:
+    """The run with the metrics that the host measures itself, those that the task's objective asks for."""
+    objective = task.objective
+    asked = {guardrail.metric for guardrail in objective.guardrails} | {further.name for further in objective.also}
+    names = frozenset(asked & {*BUILT_IN})
+    if run.metrics is None or not names:
+        return run
+    diff = diff_size(task.patch(candidate)) if names & set(DIFF) and isinstance(task, Patching) else {}
+    return replace(run, metrics={**run.metrics, **built_in(names, run, diff)})

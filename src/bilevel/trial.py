@@ -25,6 +25,7 @@ class Status(StrEnum):
     INVALID_METRIC = "invalid-metric"  # missing, not a number, NaN or infinite
     DIVERGED = "diverged"  # the task says that its training diverged
     REFUSED = "refused"  # turned back before it ran, or refused by the scorer
+    GUARDRAIL = "guardrail"  # measured, and beyond a bound on something beside the objective; a trial's status only
     PRUNED = "pruned"  # stopped before the top rung; a trial's status only
     INFRASTRUCTURE = "infrastructure"  # the machine's fault, never the candidate's
 

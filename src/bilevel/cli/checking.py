@@ -27,6 +27,8 @@ def print_check(target: str, baseline: bool, as_json: bool) -> int:
     else:
         passed = "passes the door" if target.endswith(".py") else "nothing wrong was found"
         print(f"{target}: {passed}")
+        for line in bounds(target):
+            print(f"  {line}")
     return PROBLEMS_FOUND if problems else 0
 
 
@@ -51,6 +53,17 @@ def check(target: str, baseline: bool) -> list[str]:
     except BilevelError as error:
         lines = [line.strip().removeprefix("- ") for line in str(error).splitlines()]
         return lines[1:] if len(lines) > 1 else lines  # the first of several is their heading
+
+
+def bounds(target: str) -> list[str]:
+    """What a task holds and weighs beside its objective, in lines; none for a recipe or a mechanism."""
+    from bilevel.tasks.catalog import find as find_task
+
+    if target.endswith((".py", ".toml")) or target in shipped():
+        return []
+    objective = find_task(target).objective
+    further = (f"{one.name} ({'minimize' if one.minimize else 'maximize'})" for one in objective.also)
+    return [f"guardrail: {one}" for one in objective.guardrails] + [f"further objective: {one}" for one in further]
 
 
 def _check_function(target: str) -> list[str]:

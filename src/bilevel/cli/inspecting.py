@@ -25,8 +25,10 @@ from bilevel.cli.printing import (
     print_summary,
     visible,
 )
+from bilevel.cli.weighing import print_front
 from bilevel.codec import derive_seed
 from bilevel.errors import InputError
+from bilevel.fronts import front_of
 from bilevel.lab import Bench, Lab, Traces
 from bilevel.levels import leaf, leaf_branch, level_named
 from bilevel.loop import LoopSpec
@@ -100,6 +102,21 @@ def print_show(path: Path, number: int | None, branch: str | None, mechanism: st
             _show_trial(_trial(run, branch, number), as_json)
         else:
             _show_trials(_trace(run, branch), as_json)
+
+
+def print_the_front(path: Path, as_json: bool) -> None:
+    """The front of a run's objectives."""
+    with opened(path) as run:
+        found = front_of(run.folder.store, run.spec)
+        if found is None:
+            raise InputError(
+                f"task {leaf(run.spec).task.name!r} has one objective only, so there is no front; name further ones in "
+                "[[also]] of its task.toml (docs/tasks.md)"
+            )
+        if as_json:
+            print_json(jsonable(found))
+        else:
+            print_front(console(), found)
 
 
 def print_diff(path: Path, as_json: bool) -> None:

@@ -21,6 +21,7 @@ from bilevel.cli.ladders import (
     print_meanings,
     print_retired,
 )
+from bilevel.cli.weighing import print_front, print_guarded
 from bilevel.codec import plain
 from bilevel.report import AdviceLedger, AsideCost, LevelCost, MechanismTrial, Summary, sparkline
 
@@ -78,6 +79,9 @@ def print_summary(console: Console, summary: Summary, *, sources: bool = True) -
         console.print(f"  {name}: {old!r} -> {new!r}", highlight=False, markup=False)
     for name in summary.files:
         console.print(f"  {name}: edited (see bilevel diff)", highlight=False, markup=False)
+    print_guarded(console, summary.guardrails)
+    if summary.front is not None:
+        print_front(console, summary.front)
     _print_repetition(console, summary)
     _print_mechanisms(console, summary, sources)
     print_ladder(console, summary)

@@ -25,6 +25,7 @@ ANSWERS: Mapping[str, tuple[str, ...]] = {
     "noise": ("noise_aware", "orthogonal", "trust_region", "bandit", "remeasure"),
     "none": ("bandit", "orthogonal", "trust_region", "surrogate", "knock_out", "momentum"),
 }
+SEVERAL = "several objectives"  # the domain of what does nothing without further ones
 INERT_CALLS = 8  # so many calls without one decision changed make a mechanism in force inert
 
 
@@ -173,6 +174,8 @@ def _fits(
 
 
 def _can(entry: Offer, below: Below) -> bool:
+    if entry.domain == SEVERAL and not below.objective.also:
+        return False
     return "advice" not in entry.needs or below.reads_advice
 
 

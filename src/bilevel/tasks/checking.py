@@ -7,8 +7,9 @@ from bilevel.codec import derive_seed
 from bilevel.errors import BilevelError
 from bilevel.execution.environment import allowed
 from bilevel.execution.workspace import matches, snapshot
+from bilevel.guardrails import breach
 from bilevel.lab import Bench, Lab
-from bilevel.task import Task
+from bilevel.task import Task, with_built_in
 from bilevel.tasks.measuring import Measuring
 from bilevel.tasks.model import TaskModel, commands
 from bilevel.trial import Status
@@ -55,3 +56,7 @@ def after_running(task: Task, model: TaskModel) -> Iterator[str]:
     for name in model.metrics:
         if name not in run.metrics and name not in sealed:
             yield f"metrics.{name}: the baseline ran, but this metric could not be read"
+    if len(model.rungs) > 1:
+        return  # guardrails are held on the rung that scores
+    if broken := breach(model.aim.guardrails, [with_built_in(task, task.baseline(), run)], []):
+        yield f"guardrails: the baseline on rung {rung.name!r} does not hold its own; {broken.reason}"

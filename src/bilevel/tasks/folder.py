@@ -35,6 +35,8 @@ MEASURES = {
     "rungs",
     "env",
     "seal",
+    "guardrails",
+    "also",
 }  # the tables of task.toml that decide a result
 
 
@@ -113,8 +115,7 @@ class FolderTask:
 
     @functools.cached_property
     def objective(self) -> Objective:
-        table = self.model.objective
-        return Objective(table.metric, table.unit, table.direction == "minimize")
+        return self.model.aim
 
     @property
     def space(self) -> Space:

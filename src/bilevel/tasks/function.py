@@ -18,6 +18,7 @@ from bilevel.lab import Bench, Traces
 from bilevel.objective import Objective, is_score
 from bilevel.space import Candidate, Space
 from bilevel.task import Rung
+from bilevel.tasks.bounds import IN_PROCESS, beside_problems
 from bilevel.trial import Run, Status
 from bilevel.view import Below
 
@@ -59,6 +60,8 @@ class FunctionTask:
         wrong = self.space.problems(self.start)
         if wrong:
             raise InputError(f"the baseline of task {self.name!r} does not fit its space: {'; '.join(wrong)}")
+        if found := list(beside_problems(self.objective, None, IN_PROCESS)):
+            raise InputError(f"task {self.name!r}: {'; '.join(found)}")
         if not self.rungs or len({rung.name for rung in self.rungs}) < len(self.rungs):
             raise InputError(f"task {self.name!r} needs at least one rung, each with a name of its own")
 

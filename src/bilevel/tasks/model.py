@@ -1,6 +1,7 @@
 """The format of `task.toml`, checked as a whole: every problem of a file is told at once, with its key."""
 
 import difflib
+import functools
 import json
 import re
 import tomllib
@@ -11,11 +12,15 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from bilevel.errors import InputError
+from bilevel.objective import Objective
+from bilevel.tasks.bounds import beside_problems
 from bilevel.tasks.tables import (
     WORKDIR,
+    AlsoTable,
     CandidateTable,
     CommandTable,
     EnvTable,
+    GuardrailTable,
     JsonLineMetric,
     JsonMetric,
     Metric,
@@ -39,7 +44,7 @@ PLACEHOLDER = re.compile(r"\{([A-Za-z]\w*(?::\w+)?)\}")
 class TaskModel(Table):
     """A whole `task.toml`."""
 
-    later = frozenset({"source", "setup"})
+    later = frozenset({"source", "setup", "guardrails", "also"})
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
     title: Text
     objective: ObjectiveTable
@@ -52,6 +57,21 @@ class TaskModel(Table):
     rungs: Annotated[tuple[RungTable, ...], Field(min_length=1)]
     env: EnvTable = EnvTable.model_validate({})
     seal: SealTable | None = None
+    guardrails: tuple[GuardrailTable, ...] = ()
+    also: tuple[AlsoTable, ...] = ()
+
+    @functools.cached_property
+    def aim(self) -> Objective:
+        """The objective with its guardrails and the further ones."""
+        table = self.objective
+        return Objective(
+            table.metric,
+            table.unit,
+            table.direction == "minimize",
+            guardrails=tuple(guardrail.made() for guardrail in self.guardrails),
+            also=tuple(also.made() for also in self.also),
+            reference=table.reference,
+        )
 
 
 ONCE = ("setup.command", "command.prepare")  # commands that are not a measurement
@@ -159,6 +179,11 @@ def _contradictions(model: TaskModel) -> Iterator[str]:
     names = [rung.name for rung in model.rungs]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"rungs: two rungs are called {name!r}"
+    for guardrail in model.guardrails:
+        if guardrail.direction is not None and guardrail.worse_by_at_most is None:
+            yield f"guardrails.{guardrail.metric}.direction: belongs to worse_by_at_most only"
+    hidden = model.seal.metrics if model.seal else ()
+    yield from beside_problems(model.aim, [name for name in model.metrics if name not in hidden])
     yield from _placeholder_problems(model)
     yield from _command_problems(model)
 

@@ -15,6 +15,8 @@ from pydantic import (
     model_serializer,
 )
 
+from bilevel.guardrails import Guardrail
+from bilevel.objective import Further
 from bilevel.space import Bool, Choice, Domain, Float, Int
 
 WORKDIR = "workdir/"  # a metrics file that the candidate writes into its working copy
@@ -42,10 +44,37 @@ class Table(BaseModel):
 class ObjectiveTable(Table):
     """`self_reported`: the candidate's own program writes the metrics. Otherwise a scorer in harness/ does."""
 
+    later = frozenset({"reference"})
     metric: Text
     unit: str = ""
     direction: Literal["minimize", "maximize"]
     self_reported: bool = True
+    reference: float | None = None
+
+
+class GuardrailTable(Table):
+    """A bound on a metric, see `Guardrail`; `direction` belongs to `worse_by_at_most`, minimize unless given."""
+
+    metric: Text
+    at_most: float | None = None
+    at_least: float | None = None
+    worse_by_at_most: float | None = None
+    direction: Literal["minimize", "maximize"] | None = None
+
+    def made(self) -> Guardrail:
+        return Guardrail(self.metric, self.at_most, self.at_least, self.worse_by_at_most, self.direction != "maximize")
+
+
+class AlsoTable(Table):
+    """A further objective, see `Further`."""
+
+    metric: Text
+    unit: str = ""
+    direction: Literal["minimize", "maximize"] = "minimize"
+    reference: float | None = None
+
+    def made(self) -> Further:
+        return Further(self.metric, self.unit, self.direction == "minimize", self.reference)
 
 
 class LineMetric(Table):

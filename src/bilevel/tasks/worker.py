@@ -25,6 +25,7 @@ from bilevel.lab import Bench, Traces
 from bilevel.objective import Objective, is_score
 from bilevel.space import Bool, Candidate, Choice, Domain, Float, Int, Space
 from bilevel.task import Rung
+from bilevel.tasks.bounds import NO_FILES, beside_problems
 from bilevel.tasks.function import ONE_RUNG, score
 from bilevel.tasks.pool import Called, Pool, Target
 from bilevel.trial import Run, Status
@@ -70,6 +71,8 @@ class WorkerTask:
         wrong = self.space.problems(self.start)
         if wrong:
             raise InputError(f"the baseline of task {self.name!r} does not fit its space: {'; '.join(wrong)}")
+        if found := list(beside_problems(self.objective, None, NO_FILES)):
+            raise InputError(f"task {self.name!r}: {'; '.join(found)}")
 
     @classmethod
     def parse(cls, text: str) -> "WorkerTask":

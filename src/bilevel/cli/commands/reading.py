@@ -31,6 +31,7 @@ def show(
     mechanism: str | None = None,
     calls: Annotated[bool, Parameter(negative="")] = False,
     call: int | None = None,
+    front: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
 ) -> None:
     """Show the trials of a run, one trial in full, one mechanism with its source, ledger and control, or model calls.
@@ -49,10 +50,14 @@ def show(
         List the calls to language models: who asked what for, the tokens and the price.
     call
         The number of one call to show in full: prompt, reasoning, reply.
+    front
+        Of a task with several objectives: the candidates that no other one dominates, and the volume below them.
     """
-    from bilevel.cli.inspecting import print_show
+    from bilevel.cli.inspecting import print_show, print_the_front
 
-    if calls or call is not None:
+    if front:
+        print_the_front(folder, json)
+    elif calls or call is not None:
         from bilevel.cli.calls import print_calls
 
         print_calls(folder, call, json)
