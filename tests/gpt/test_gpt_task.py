@@ -287,14 +287,6 @@ def first(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
 
 
 @trains
-def test_a_short_honest_run_is_scored_for_its_seed(cache: Path, tmp_path: Path) -> None:
-    ran = run(tmp_path, cache, edited(*SMALL), seconds="0.1")
-    assert ran.code == 0, ran.stderr
-    assert ran.result is not None and 2.5 < ran.result["val_bpb"] < 8.0
-    assert "test_bpb" not in ran.result and "test_bpb" not in ran.stderr
-
-
-@trains
 @pytest.mark.slow
 def test_an_honest_run_is_scored_and_the_sealed_test_stays_unseen(first: Ran) -> None:
     assert first.code == 0, first.stderr
