@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from bilevel.errors import BilevelError, GuestError
 from bilevel.fold import EVERYTHING, Fold, Record, Without, check_proposals
+from bilevel.guards import ALL, Guards
 from bilevel.researcher import Researcher
 from bilevel.shadow import AGAIN, WITHOUT, Aside, compared
 from bilevel.space import Candidate, Space
@@ -50,7 +51,7 @@ class Drafting:
     """One ask of one loop: the view is pinned, and the researcher's answers are kept so that asking twice is free.
 
     `shadow`: in which share of the trials a researcher that costs something is asked again without each mechanism's
-    advice; without that of the mechanisms that are `watched` it is asked in every trial.
+    advice; without that of the mechanisms that are `watched` it is asked in every trial. `guards`: what the host does.
     """
 
     task: Rules
@@ -61,6 +62,7 @@ class Drafting:
     in_flight: Sequence[Candidate] = ()
     shadow: float = 0.0
     watched: frozenset[str] = frozenset()
+    guards: Guards = ALL
     _answers: dict[object, tuple[tuple[Proposal, ...], Fault | None]] = field(default_factory=dict)
     _earnest: dict[int, tuple[Proposal, ...]] = field(default_factory=dict)
 
@@ -168,6 +170,10 @@ class Drafting:
         return answers
 
     def _answer(self, view: View, parent: Candidate, briefing: Briefing) -> tuple[tuple[Proposal, ...], Fault | None]:
+        if not self.guards.history:
+            view = replace(view, trace=view.trace.upto(0))
+        if not self.guards.reasons:
+            briefing = replace(briefing, turned_back=())
         try:
             return check_proposals(self.researcher.propose(view, parent, briefing), self.researcher.name), None
         except BilevelError as error:
@@ -186,7 +192,7 @@ class Drafting:
         found = space.problems(candidate, parent) or self.task.problems(candidate, parent)
         if found:
             return "; ".join(found[:5])
-        if self.task.remembers or proposal.repeats > 0:
+        if self.task.remembers or proposal.repeats > 0 or not self.guards.duplicate_check:
             return None
         measured = self.view.trace.of(candidate.id)
         if measured is not None:

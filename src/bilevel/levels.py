@@ -76,7 +76,8 @@ class LoopTask:
     state with the same seeds, and the search goes on from the better end. With "continue" there is no control: the
     score is the gain over the start of the run, which shrinks as a search converges whatever is changed. `ladder`: the
     rungs that stand before the live trial, of `BEFORE_THE_TRIAL`. `controls`: further arms of a fork; the score is then
-    the gain over the best of the control and those that have a guest.
+    the gain over the best of the control and those that have a guest. `wipe`: each run begins with the baseline and
+    knows nothing of the runs before it; only with "continue", right above the innermost loop.
     """
 
     inner: LoopSpec
@@ -85,6 +86,7 @@ class LoopTask:
     start: Literal["fork", "continue"] = "fork"
     ladder: frozenset[str] = frozenset(("door",))
     controls: tuple[Control, ...] = ()
+    wipe: bool = False
     remembers: bool = field(default=True, init=False)
     rungs: tuple[Rung, ...] = field(default=(Rung("cycle"),), init=False)
 
@@ -184,14 +186,19 @@ class LoopTask:
         if arm in ("challenger", "only"):
             spec = _watching(spec, frozenset(self._credited(candidate, bench.parent)))
         at = 0 if bench.state is None else len(lab.traces.trace(bench.state, spec.task.objective))
+        if self.wipe:
+            at = min(at, 1)  # the baseline, which need not be measured again
+            spec = replace(spec, stream=f"cycle {bench.number}" if bench.number else "")  # else each does the same
         branch = Branch(f"{bench.branch}/{bench.number}.{arm}", spec.name, bench.state, at)
         loop = Loop(spec, lab, branch)
-        before = _best(lab.traces, spec, bench.state)
+        before = (
+            loop.trace.incumbent.score if self.wipe and loop.trace.incumbent else _best(lab.traces, spec, bench.state)
+        )
         baseline = 1 if at == 0 and not spec.task.remembers else 0
         loop.run(until=at + baseline + self.trials)
         if len(loop.trace) < at + baseline + self.trials:
             raise Stopped(f"stopped within {branch.id}; resume the run to finish it")
-        own = loop.trace[at:]
+        own, known = loop.trace[at:], at if self.wipe else len(_leaf_trace(lab.traces, spec, bench.state))
         return Arm(
             name=arm,
             branch=branch.id,
@@ -200,7 +207,7 @@ class LoopTask:
             margin=_leaf_trace(lab.traces, spec, branch.id).noise.margin,
             cost=sum((trial.cost for trial in own), Cost()),
             ledger=merge(*(ledger_of(trial) for trial in own)),
-            trials=tuple(_leaf_trace(lab.traces, spec, branch.id)[len(_leaf_trace(lab.traces, spec, bench.state)) :]),
+            trials=tuple(_leaf_trace(lab.traces, spec, branch.id)[known:]),
             shadows=_shadows(lab.traces, spec, bench.state, branch.id),
         )
 
@@ -281,17 +288,20 @@ def nest(
     start: Literal["fork", "continue"] = "fork",
     ladder: Collection[str] = ("door",),
     controls: Sequence[Control] = (),
+    wipe: bool = False,
 ) -> LoopSpec:
     """One more level: a loop that searches `inner` through `surface`.
 
     `trials`: trials of the inner loop per run and arm; `cycles`: runs of this loop, its baseline among them. Only the
     outermost level may fork. `ladder`: the rungs before a mechanism's live trial. `controls`: further
-    arms of a fork.
+    arms of a fork. `wipe`: each run begins anew.
     """
     below = [loop.task for loop in levels_of(inner)]
     if start == "fork" and any(isinstance(task, LoopTask) and task.start == "fork" for task in below):
         raise InputError("only the outermost level may fork; nest the inner one with start='continue'")
-    task = LoopTask(replace(inner, budget=Budget()), surface, trials, start, frozenset(ladder), tuple(controls))
+    if wipe and (start == "fork" or below != [inner.task] or isinstance(inner.task, LoopTask)):
+        raise InputError("wipe: only a level with start='continue', right above the innermost loop, can begin anew")
+    task = LoopTask(replace(inner, budget=Budget()), surface, trials, start, frozenset(ladder), tuple(controls), wipe)
     return LoopSpec(name, task, researcher, budget=Budget(trials=cycles - 1), seed=inner.seed, calibration=1)
 
 

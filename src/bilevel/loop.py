@@ -19,6 +19,7 @@ from bilevel.errors import GuestError, InputError, Stopped
 from bilevel.facts import checked, failure_reason, must_go_on
 from bilevel.fold import Fold, Record, Without
 from bilevel.guardrails import breach
+from bilevel.guards import ALL, Guards
 from bilevel.keep import keep_by_default
 from bilevel.lab import Bench, Branch, Lab, RunKey
 from bilevel.learning import learn
@@ -41,7 +42,7 @@ class LoopSpec:
     that learns is asked for lessons (0 is never). `shadow`: in which share of the trials a researcher that costs
     something is asked once more per mechanism that gives advice, to see whether the advice mattered; for the mechanisms
     that are `watched`, those on trial, it is in all of them. `stream`: another one gives guests other random numbers
-    with the same evaluation seeds.
+    with the same evaluation seeds. `guards`: what the host does beside the mechanisms.
     """
 
     name: str
@@ -57,6 +58,7 @@ class LoopSpec:
     shadow: float = 0.0
     stream: str = ""
     watched: frozenset[str] = frozenset()
+    guards: Guards = ALL
     load: Callable[[Guest], Mechanism] = load
 
     @property
@@ -76,7 +78,9 @@ class Loop:
         if spec.top not in [rung.name for rung in spec.task.rungs]:
             raise InputError(f"loop {spec.name!r}: task {spec.task.name!r} has no rung {spec.top!r}")
         self._unloaded: list[Fault] = []
-        self.fold = Fold(self._load(), spec.settings.max_faults, self.branch.at)
+        loaded = self._load()
+        self.fold = Fold(loaded if spec.guards.mechanisms else (), spec.settings.max_faults, self.branch.at)
+        self._uncalled = () if spec.guards.mechanisms else tuple(guest.name for guest, _ in loaded)
         self._space = host_space(spec)
         self._spent = sum(trial.cost.evaluations for trial in self.trace[self.branch.at :])
         self.workers = 1 if spec.task.remembers else lab.workers
@@ -129,8 +133,9 @@ class Loop:
             learned = learn(self.spec.researcher, view, self.spec.lessons_every, record)
             view = replace(view, lessons=(*view.lessons, *learned))
             drafting = Drafting(
-                rules, self.spec.researcher, self.fold, view, start, in_flight, self.spec.shadow, self.spec.watched
-            )
+                rules, self.spec.researcher, self.fold, view, start, in_flight, self.spec.shadow, self.spec.watched,
+                self.spec.guards,
+            )  # fmt: skip
             self.fold.remember(trace, sees - 1 if first else self._sees(number - 1), record)
             draft = drafting.draft(record)
         proposal, refused = draft.proposal, None
@@ -150,7 +155,7 @@ class Loop:
             overruled=draft.overruled,
             moved=draft.parent.id != start.id,
             turned_back=draft.turned_back,
-            ledger=record.counts,
+            ledger=record.counts | {name: {} for name in self._uncalled},
             faults=(*self._unloaded, *record.faults) if first else tuple(record.faults),
             told=told,
             learned=learned,

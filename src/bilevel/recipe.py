@@ -46,6 +46,12 @@ class Inner(Part):
     `lessons`: whether a model is asked for lessons after each cycle; a cycle is what the level above says, or
     `lessons_every` trials where there is none. `shadow`: the share of trials in which a model is asked once more to see
     whether a mechanism's advice mattered.
+
+    What the host does beside the mechanisms, to be left out where that is what a comparison asks: `duplicate_check`
+    turns back what was measured; `history` is how a researcher learns of earlier trials ("prose": a model reads them in
+    the words of their authors, without the typed changes; researchers that read no text, and with "none" all, learn
+    nothing of them); `reasons` says whether it is told what was turned back and why. `call_mechanisms = false`:
+    mechanisms are loaded and never asked anything.
     """
 
     researcher: str = "coordinate"
@@ -56,6 +62,10 @@ class Inner(Part):
     lessons: bool = True
     lessons_every: int = Field(10, ge=1)
     shadow: float = Field(0.0, ge=0, le=1)
+    duplicate_check: bool = True
+    history: Literal["typed", "prose", "none"] = "typed"
+    reasons: bool = True
+    call_mechanisms: bool = True
     settings: InnerSettings = InnerSettings()
 
 
@@ -69,7 +79,8 @@ class Outer(Part):
     `controls`: further arms of each fork, beside the unchanged loop: it with a restart, with a placebo, or again with
     other random numbers (A/A). `ladder`: the rungs that stand before a mechanism's live trial. `proof_share`: the share
     of this level's trials that may go to forks without a mechanism that is in force, so that evidence on it goes on
-    growing; 0 is no probation.
+    growing; 0 is no probation. `wipe`: each cycle begins with the baseline and an empty trace; only with start
+    "continue", right above the innermost loop.
     """
 
     level: Literal["settings", "mechanisms"]
@@ -87,6 +98,7 @@ class Outer(Part):
     ladder: tuple[Literal["door", "replay"], ...] = ("door", "replay")
     controls: tuple[Literal["restart", "placebo", "again"], ...] = ()
     proof_share: float = Field(0.25, ge=0, le=1)
+    wipe: bool = False
 
 
 class Models(Part):

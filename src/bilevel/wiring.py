@@ -9,6 +9,7 @@ from typing import Any
 from bilevel.arms import Control
 from bilevel.budget import Budget
 from bilevel.errors import GuestError, InputError
+from bilevel.guards import Guards
 from bilevel.hosting import Hosting
 from bilevel.levels import Inside, leaf, levels_of, lift, nest
 from bilevel.loop import LoopSpec
@@ -31,6 +32,7 @@ LOOP_SOURCES = {  # what a mechanism session reads: the functions that decide, b
     "keep": ("keep_by_default", "_verdict"),
     "trace": ("Trace.gain_of",),
 }
+READERS = ("llm", "agent")  # researchers that can be told of earlier trials in prose
 ONLY = "library:only:"  # a researcher that always proposes the one mechanism whose name follows
 LOOP, IMPORTS = "loop-source", "imports"  # the names, under the prompts, of these and of what an author may import
 
@@ -140,6 +142,12 @@ def _inner(recipe: Recipe, task: Task, texts: Texts, hosting: Hosting) -> LoopSp
         calibration=inner.calibration,
         lessons_every=cycle if inner.lessons else 0,
         shadow=inner.shadow,
+        guards=Guards(
+            duplicate_check=inner.duplicate_check,
+            history=inner.history == "typed" or (inner.history == "prose" and inner.researcher in READERS),
+            reasons=inner.reasons,
+            mechanisms=inner.call_mechanisms,
+        ),
         load=hosting.load,
     )
     return _with_mechanisms(spec, inner.mechanisms, texts, hosting)
@@ -168,6 +176,7 @@ def _outer(
         start=level.start,
         ladder=level.ladder,
         controls=_controls(level) if level.start == "fork" else (),
+        wipe=level.wipe,
     )
     spec = replace(spec, settings=Settings(redrafts=level.redrafts, repairs=level.repairs), load=hosting.load)
     return _with_mechanisms(spec, level.mechanisms, texts, hosting)
@@ -191,10 +200,11 @@ def _inner_researcher(recipe: Recipe, task: Task, texts: Texts) -> Researcher:
     name = recipe.inner.researcher
     _check_level(name, "1")
     if name == "agent":
-        return researchers.make(name, "1", prompts=texts.prompts, **_agent_options(recipe, task))
+        told = {"prose": recipe.inner.history == "prose"}
+        return researchers.make(name, "1", prompts=texts.prompts, **told, **_agent_options(recipe, task))
     if name != "llm":
         return researchers.make(name, "1")
-    options = _model_options(recipe, "inner")
+    options = {**_model_options(recipe, "inner"), "prose": recipe.inner.history == "prose"}
     if isinstance(task, FolderTask):
         options |= {"files": task.editable_texts, "new_files": task.new_files}
     if recipe.outer and recipe.evaluations is None:

@@ -42,7 +42,9 @@ class Claim:
 
 def level_two(recipe: Mapping[str, Any]) -> bool:
     """Whether the recipe has an outer loop that searches mechanisms, and is no control itself."""
-    return any(level["level"] == "mechanisms" and level["researcher"] not in BLIND for level in recipe["outer"])
+    return recipe["inner"].get("call_mechanisms", True) and any(
+        level["level"] == "mechanisms" and level["researcher"] not in BLIND for level in recipe["outer"]
+    )
 
 
 def claims_of(

@@ -1,6 +1,7 @@
 """What a reader of the numbers must know beside them, in sentences."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from bilevel.compare.folder import Folder
 from bilevel.compare.outcome import Outcome
@@ -39,6 +40,7 @@ def notes_of(folder: Folder, outcomes: Sequence[Outcome], tests: int) -> list[st
     short = _short(plan, outcomes)
     if short:
         notes.append(f"whole cycles only, so some never measured as much as the budget of {plan.budget:g}: {short}")
+    notes += [f"arm {arm}: {said}" for arm, recipe in plan.arms.items() for said in _without(recipe)]
     programs = {outcome.program for outcome in done if outcome.program}
     if len(programs) > 1:
         notes.append(f"the runs were made by {len(programs)} versions of this program ({', '.join(sorted(programs))})")
@@ -54,3 +56,21 @@ def _short(plan: Plan, outcomes: Sequence[Outcome]) -> str:
         if one.gain is not None:
             most[one.job.arm] = max(most.get(one.job.arm, 0), one.spent.measurements)
     return ", ".join(f"{arm} {trials}" for arm, trials in most.items() if trials < plan.budget)
+
+
+def _without(recipe: Mapping[str, Any]) -> Iterator[str]:
+    """What an arm does without, in words: it is the host's, so no mechanism is credited with it."""
+    inner = recipe["inner"]
+    history = inner.get("history", "typed")
+    left_out = [
+        *([] if inner.get("duplicate_check", True) else ["no duplicate check"]),
+        *(["history in prose only"] if history == "prose" else ["no history"] if history == "none" else []),
+        *([] if inner.get("reasons", True) else ["not told what was turned back"]),
+        *([] if inner["settings"]["redrafts"] else ["no redrafts"]),
+    ]
+    if left_out:
+        yield (
+            f"{', '.join(left_out)}; these guards are the host's, and what they are worth is credited to no mechanism"
+        )
+    if not inner.get("call_mechanisms", True):
+        yield "its mechanisms are loaded and never called, so whatever it gains comes from elsewhere (its restarts)"

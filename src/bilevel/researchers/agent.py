@@ -74,6 +74,7 @@ class AgentResearcher:
     editable: Sequence[str] = ()
     protected: Sequence[str] = ()
     seconds: float = 1800.0
+    prose: bool = False
     name: str = field(default="agent", init=False)
     reads_advice: bool = field(default=True, init=False)
     free: bool = field(default=False, init=False)
@@ -203,7 +204,9 @@ class AgentResearcher:
     def _desk(self, view: View, parent: Candidate, briefing: Briefing) -> Desk:
         """A desk without the files' texts: the agent has them."""
         start = {**self.files, **self.constants}
-        return Desk(view, parent, briefing, Teller(view.trace, self.name, start), {}, start, (), self.prompts)
+        return Desk(
+            view, parent, briefing, Teller(view.trace, self.name, start, self.prose), {}, start, (), self.prompts
+        )
 
     def _editable(self, desk: Desk) -> Section:
         """What may be edited, as patterns and as the files that there are."""

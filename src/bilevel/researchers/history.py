@@ -57,11 +57,13 @@ def change_list(changes: Mapping[str, Change]) -> list[str]:
 @dataclass(frozen=True)
 class Teller:
     """Tells trials in lines. `author` is the researcher that is told, `start` the files as the task begins with them,
-    which a candidate holds only where it changed them."""
+    which a candidate holds only where it changed them. `prose`: trials are told by their authors' words alone, without
+    parents and typed changes."""
 
     trace: Trace
     author: str
     start: Mapping[str, str]
+    prose: bool = False
 
     def lines(self, trials: Sequence[Trial], most_tokens: int) -> tuple[str, ...]:
         """One line per trial, in order; of a long history the newest, as many as `most_tokens` could hold."""
@@ -77,6 +79,9 @@ class Teller:
 
     def line(self, trial: Trial, with_reason: bool = False) -> str:
         """What a trial changed, from which parent, how it ended, whether it was kept, and whose idea it was."""
+        if self.prose:
+            words = quoted(trial.proposal.why) if trial.proposal.why else "no reason given"
+            return f"#{trial.number} {words} => {self._outcome(trial)}"
         parts = [f"#{trial.number}", f"{self._changed(trial)} => {self._outcome(trial)}{self._beside(trial)}"]
         if rule := rule_of(trial, self.author):
             parts.append(f"[proposed by rule {quoted(rule, 60)[1:-1]}]")
@@ -91,6 +96,8 @@ class Teller:
 
     def difference(self, candidate: Candidate, parent: Candidate) -> str:
         """All that differs between two candidates, in a line."""
+        if self.prose:
+            return "changes that are not listed"
         return self._difference(candidate, parent) or "nothing"
 
     def totals(self) -> str:

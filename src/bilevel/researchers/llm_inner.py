@@ -60,6 +60,7 @@ class ModelResearcher:
     files: Mapping[str, str] = field(default_factory=dict)
     new_files: Sequence[str] = ()
     planned: int | None = None
+    prose: bool = False
     name: str = field(default="llm", init=False)
     reads_advice: bool = field(default=True, init=False)
     free: bool = field(default=False, init=False)
@@ -228,7 +229,7 @@ class ModelResearcher:
 
     def _desk(self, view: View, parent: Candidate, briefing: Briefing, base: Candidate) -> Desk:
         files = shown(self._held(base), base.params)
-        teller = Teller(view.trace, self.name, self.files)
+        teller = Teller(view.trace, self.name, self.files, self.prose)
         return Desk(view, parent, briefing, teller, files, self.files, self.new_files, self.prompts, self.planned)
 
     def _held(self, candidate: Candidate) -> dict[str, str]:
