@@ -11,7 +11,9 @@ import pytest
 import bilevel
 from bilevel.errors import InputError
 from bilevel.guardrails import Guardrail
+from bilevel.mechanisms import source
 from bilevel.objective import Further
+from bilevel.shelf.storing import refusals
 from bilevel.tasks.catalog import find
 from bilevel.trial import Status
 
@@ -132,3 +134,7 @@ def test_a_function_in_worker_processes_holds_guardrails_and_has_a_front(tmp_pat
     assert [axis["name"] for axis in front["axes"]] == ["score", "bytes", "run_seconds"]
     with pytest.raises(InputError, match="diff_lines"):
         bilevel.optimize(cost, {"rate": (0.0, 1.0)}, trials=1, guardrails=[Guardrail("diff_lines", at_most=1)])
+
+
+def test_the_mechanism_front_passes_the_sandboxed_door_like_any_other():
+    assert refusals(source("front")) == []
