@@ -137,4 +137,4 @@ def test_a_function_in_worker_processes_holds_guardrails_and_has_a_front(tmp_pat
 
 
 def test_the_mechanism_front_passes_the_sandboxed_door_like_any_other():
-    assert refusals(source("front")) == []
+    assert not refusals(source("front"))
