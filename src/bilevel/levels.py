@@ -302,7 +302,9 @@ def nest(
     if wipe and (start == "fork" or below != [inner.task] or isinstance(inner.task, LoopTask)):
         raise InputError("wipe: only a level with start='continue', right above the innermost loop, can begin anew")
     task = LoopTask(replace(inner, budget=Budget()), surface, trials, start, frozenset(ladder), tuple(controls), wipe)
-    return LoopSpec(name, task, researcher, budget=Budget(trials=cycles - 1), seed=inner.seed, calibration=1)
+    return LoopSpec(
+        name, task, researcher, budget=Budget(trials=cycles - 1), seed=inner.seed, calibration=1, noise=None
+    )
 
 
 def lift(guest: Guest, spec: LoopSpec) -> LoopSpec:

@@ -24,6 +24,7 @@ from bilevel.keep import keep_by_default
 from bilevel.lab import Bench, Branch, Lab, RunKey
 from bilevel.learning import learn
 from bilevel.mechanism import Guest, Mechanism, load
+from bilevel.noise import UNKNOWN, Noise
 from bilevel.researcher import Researcher
 from bilevel.settings import Settings
 from bilevel.space import Space
@@ -38,7 +39,8 @@ class LoopSpec:
     """The description of a loop: everything that decides what it does, and nothing that it has done.
 
     `name` is the level's name. `rung` is the top rung, the one that scores (the task's last if empty). `calibration`:
-    on how many seeds the baseline is measured, to know the noise. `lessons_every`: after so many trials a researcher
+    on how many seeds the baseline is measured, to know the noise. `noise`: what is known of it before; None: only
+    what these seeds say counts, as in older versions. `lessons_every`: after so many trials a researcher
     that learns is asked for lessons (0 is never). `shadow`: in which share of the trials a researcher that costs
     something is asked once more per mechanism that gives advice, to see whether the advice mattered; for the mechanisms
     that are `watched`, those on trial, it is in all of them. `stream`: another one gives guests other random numbers
@@ -54,6 +56,7 @@ class LoopSpec:
     seed: int = 0
     rung: str = ""
     calibration: int = 3
+    noise: Noise | None = UNKNOWN
     lessons_every: int = 0
     shadow: float = 0.0
     stream: str = ""
@@ -118,7 +121,7 @@ class Loop:
         repeats = 1 if self.spec.task.remembers else self.spec.calibration
         steps = tuple(Step(self.spec.top, seed) for seed in range(repeats))
         proposal, told = Proposal(start, "the baseline", "baseline"), self._told(0, self.trace)
-        return Pending(0, 0, start, proposal, steps, state=self.trace.state, told=told)
+        return Pending(0, 0, start, proposal, steps, state=self.trace.state, told=told, known=self.spec.noise)
 
     def _ask_researcher(self, number: int) -> Pending:
         sees, first = self._sees(number), number == max(self.branch.at, 1)
@@ -282,6 +285,7 @@ class Loop:
             learned=pending.learned,
             shadows=pending.shadows,
             isolation=self.lab.isolation,
+            known=pending.known,
         )
         trial = replace(trial, decision=keep_by_default(self.trace, trial))
         record = Record()

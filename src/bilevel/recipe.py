@@ -17,6 +17,7 @@ from bilevel.errors import InputError
 
 LEVEL_NAMES = ("inner", "settings", "mechanisms", "judge")  # who may have a model of its own
 BEFORE_THE_LADDER = {"ladder": ("door",), "controls": (), "proof_share": 0.0}
+BEFORE_POOLED_NOISE = {"noise": "baseline"}
 BY_RULES = ("settings_rules", "library")  # researchers of outer levels that --model replaces; others are controls
 
 
@@ -45,7 +46,9 @@ class Inner(Part):
 
     `lessons`: whether a model is asked for lessons after each cycle; a cycle is what the level above says, or
     `lessons_every` trials where there is none. `shadow`: the share of trials in which a model is asked once more to see
-    whether a mechanism's advice mattered.
+    whether a mechanism's advice mattered. `noise`: "stored" begins with what `bilevel noise` has measured on this
+    machine, where it has, and learns from all repeats of the run; "own" learns from these alone; "baseline", as in
+    older versions, from the repeats of the baseline alone, with a margin that is right for many of them.
 
     What the host does beside the mechanisms, to be left out where that is what a comparison asks: `duplicate_check`
     turns back what was measured; `history` is how a researcher learns of earlier trials ("prose": a model reads them in
@@ -58,6 +61,7 @@ class Inner(Part):
     trials: int = Field(30, ge=1)
     rung: str = ""
     calibration: int = Field(3, ge=1, le=16)
+    noise: Literal["stored", "own", "baseline"] = "stored"
     mechanisms: tuple[str, ...] = ()
     lessons: bool = True
     lessons_every: int = Field(10, ge=1)
@@ -219,7 +223,8 @@ def find(name_or_path: str) -> Recipe:
 def resolve(data: Mapping[str, Any]) -> Recipe:
     """The recipe that a run folder stored. Keys that its version did not know are as that version behaved."""
     outer = [{**BEFORE_THE_LADDER, **level} for level in data.get("outer", ())]
-    return _validated({**data, "outer": outer}, "the run folder's recipe")
+    inner = {**BEFORE_POOLED_NOISE, **data.get("inner", {})}
+    return _validated({**data, "inner": inner, "outer": outer}, "the run folder's recipe")
 
 
 def override(
@@ -234,6 +239,7 @@ def override(
     seed: int | None = None,
     workers: int | None = None,
     rung: str | None = None,
+    noise: str | None = None,
     models: Sequence[str] = (),
     limits: Mapping[str, float | None] = MappingProxyType({}),
 ) -> Recipe:
@@ -257,6 +263,8 @@ def override(
         data["inner"]["researcher"] = researcher
     if rung is not None:
         data["inner"]["rung"] = rung
+    if noise is not None:
+        data["inner"]["noise"] = noise
     if not recipe.nested:
         if inner_budget is not None or outer_cycles is not None:
             raise InputError(f"recipe {recipe.name!r} has one level: use --trials instead of an inner or outer budget")

@@ -1,7 +1,6 @@
 """A run: a recipe, a run folder, and a lab, put together; started, stopped, resumed."""
 
 import os
-import platform
 import shlex
 import signal
 import threading
@@ -12,10 +11,9 @@ from pathlib import Path
 from types import FrameType, MappingProxyType, TracebackType
 from typing import Any
 
-from bilevel import __version__, codec
+from bilevel import __version__, calibration, codec, machine
 from bilevel.admission import Admission
 from bilevel.budget import Limits
-from bilevel.codec import content_hash
 from bilevel.errors import BilevelError, LimitReached, Stopped, StoreError
 from bilevel.execution.process import CONTAINMENT
 from bilevel.hosting import Hosting, takes_mechanisms
@@ -24,6 +22,7 @@ from bilevel.levels import LoopTask, leaf, levels_of
 from bilevel.loop import Loop, LoopSpec
 from bilevel.models import check_prices, connected
 from bilevel.named import PREFIX
+from bilevel.noise import UNKNOWN
 from bilevel.recipe import Recipe, resolve
 from bilevel.sandbox.levels import AUTO, describe
 from bilevel.store.folder import RunFolder
@@ -33,7 +32,7 @@ from bilevel.tasks.external import External, ExternalFolder
 from bilevel.tasks.folder import FolderTask
 from bilevel.tasks.karpathy import KarpathyTask
 from bilevel.tasks.worker import WorkerTask
-from bilevel.wiring import Texts, build, prompts_for, sources
+from bilevel.wiring import Texts, build, prompts_for, sources, with_noise
 
 OWN_PROCESSES = (
     "runs have their own process tree with limits and a bare environment"
@@ -42,6 +41,7 @@ OWN_PROCESSES = (
 )
 FORMAT = 2  # of the records: 2 holds what a mechanism climbed, and which forks tested it
 VERDICTS = "door"  # the fact of a run folder that keeps what the door said of each source
+MACHINES = "machines"  # the one that lists further machines on which it went on, and after how many trials
 MISHAPS = "mishaps"  # the one that keeps what mechanisms could not answer, by question
 
 
@@ -104,6 +104,9 @@ def start(recipe: Recipe, path: Path) -> RunSession:
     prompts, verdicts = prompts_for(recipe), dict[str, Admission]()
     hosting = Hosting(recipe.sandbox, keep=verdicts.__setitem__)
     spec = build(recipe, Texts(prompts=prompts), hosting)
+    known = calibration.known(spec) if recipe.inner.noise == "stored" else calibration.Found()
+    if known.noise is not None:
+        spec = with_noise(spec, known.noise)
     task = leaf(spec).task
     if isinstance(task, FolderTask) and task.folder == Path(recipe.task).resolve():
         recipe = recipe.model_copy(update={"task": str(task.folder)})  # a resume may start from another folder
@@ -119,6 +122,7 @@ def start(recipe: Recipe, path: Path) -> RunSession:
         "prompts": prompts,
         "bilevel": __version__,
         "format": FORMAT,
+        "noise": codec.plain(known),
     }
     folder = RunFolder.create(path, facts)
     walls = isolation(task, recipe, hosting)
@@ -132,10 +136,13 @@ def start(recipe: Recipe, path: Path) -> RunSession:
     return RunSession(folder, recipe, spec, lab, hosting)
 
 
-def resume(path: Path, limits: Mapping[str, float | None] = MappingProxyType({})) -> RunSession:
+def resume(
+    path: Path, limits: Mapping[str, float | None] = MappingProxyType({}), *, other_machine: bool = False
+) -> RunSession:
     """A run that was stopped or killed, ready to go on as if nothing had happened; `limits` replace those it had.
 
-    Raises Diverged where the task's harness is no longer the one that measured the run so far.
+    Raises Diverged where the task's harness is no longer the one that measured the run so far, and where the machine is
+    another one; with `other_machine` the run goes on there, and its folder says so from then on.
     """
     folder = RunFolder.open(path)
     try:
@@ -144,6 +151,7 @@ def resume(path: Path, limits: Mapping[str, float | None] = MappingProxyType({})
         hosting = Hosting(recipe.sandbox, verdicts)
         _, spec = recorded(folder.config, hosting)
         _check_harness(folder, spec)
+        _check_machine(folder, spec, other_machine)
         walls = isolation(leaf(spec).task, recipe, hosting)
         _keep_verdicts(hosting, folder, verdicts)
         keep_mishaps(hosting, folder)
@@ -171,7 +179,14 @@ def resume(path: Path, limits: Mapping[str, float | None] = MappingProxyType({})
 def recorded(config: Mapping[str, Any], hosting: Hosting | None = None) -> tuple[Recipe, LoopSpec]:
     """The recipe that a run folder keeps, and its loops with the mechanisms as they were at the start."""
     recipe = resolve(config["recipe"])
-    return recipe, build(recipe, Texts(config.get("sources", {}), config.get("prompts", {})), hosting)
+    texts = Texts(config.get("sources", {}), config.get("prompts", {}), known_noise(config).noise or UNKNOWN)
+    return recipe, build(recipe, texts, hosting)
+
+
+def known_noise(config: Mapping[str, Any]) -> calibration.Found:
+    """What a run knew of the noise when it began: the same wherever and whenever it goes on."""
+    found: calibration.Found = codec.build(calibration.Found, config.get("noise") or {})
+    return found
 
 
 def verdicts_of(folder: RunFolder[Any]) -> dict[str, Admission]:
@@ -221,6 +236,26 @@ def _check_harness(folder: RunFolder[SqliteStore], spec: LoopSpec) -> None:
             "source tree, command or interpreter), so old and new scores cannot be compared; start a new run, or put "
             "it back as it was"
         )
+
+
+def _check_machine(folder: RunFolder[SqliteStore], spec: LoopSpec, go_on: bool) -> None:
+    """Raises Diverged on a machine that the run was never on, unless it may; then it is written down."""
+    from bilevel.errors import Diverged
+
+    if isinstance(leaf(spec).task, External | ExternalFolder):
+        return  # whoever drives the run measures
+    now, first, others = machine.facts(), folder.meta("environment") or {}, folder.meta(MACHINES) or []
+    found = machine.differences(first, now)
+    if not found or any(not machine.differences(one["machine"], now) for one in others):
+        return
+    if not go_on:
+        raise Diverged(
+            f"{folder.path} was measured on another machine ({'; '.join(found)}), so old and new scores need not be "
+            "comparable; go on there, start a new run here, or say with `bilevel resume --other-machine` that it may "
+            "go on here: then the run says so"
+        )
+    done = sum(len(folder.store.trials(branch.id)) for branch in folder.store.branches())
+    folder.set_meta(MACHINES, [*others, {"machine": now, "after": done, "differs": found}])
 
 
 def _spent(loop: Loop) -> bool:
@@ -278,24 +313,8 @@ def in_short(walls: Isolation) -> str:
 
 
 def environment(walls: Isolation) -> dict[str, object]:
-    """What the measurements were made on: scores of different fingerprints are not compared silently."""
-    facts: dict[str, object] = {
-        "python": platform.python_version(),
-        "system": platform.system(),
-        "machine": platform.machine(),
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "isolation": str(walls),
-    }
-    return {**facts, "fingerprint": content_hash(facts)[:12]}
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
+    """What the measurements were made on, and behind what."""
+    return {**machine.facts(), "isolation": str(walls)}
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import NamedTuple, overload
 
 from bilevel.codec import content_hash
-from bilevel.noise import Noise, estimate
+from bilevel.noise import Noise, Repeats, of_baseline
 from bilevel.objective import Objective
 from bilevel.space import Candidate
 from bilevel.trial import Count, Lesson, Status, Trial, merge
@@ -20,6 +20,9 @@ class After(NamedTuple):
     state: str | None
     told: Mapping[str, str]
     lessons: tuple[Lesson, ...]
+    scores: Mapping[int, float]  # of the trial's candidate so far, by seed of the top rung
+    repeats: Repeats  # of all candidates so far
+    part: Repeats  # what the trial's candidate has of these
 
 
 NOTHING_TOLD: Mapping[str, str] = MappingProxyType({})
@@ -54,7 +57,7 @@ class Trace:
         told = {**self.told, **trial.told} if trial.told else self.told
         lessons = (*self.lessons, *trial.learned) if trial.learned else self.lessons
         best, stands = self._best_of(self.incumbent, trial), self._stands_after(trial)
-        new._all.append(After(trial, best, stands, state, told, lessons))
+        new._all.append(After(trial, best, stands, state, told, lessons, *self._repeated(trial)))
         new._index(trial.number, trial)
         new._length = self._length + 1
         return new
@@ -123,9 +126,11 @@ class Trace:
 
     @property
     def noise(self) -> Noise:
-        """The spread of the score between seeds, from the repeats of the baseline."""
+        """The spread of the score between seeds, from all candidates that were repeated, and what was known before."""
         baseline = self.baseline
-        return estimate([] if baseline is None else list(top_scores(baseline, self.objective.name).values()))
+        if baseline is None or baseline.known is None:
+            return of_baseline([] if baseline is None else list(top_scores(baseline, self.objective.name).values()))
+        return self._all[self._length - 1].repeats.with_known(baseline.known)
 
     @property
     def mark(self) -> object:
@@ -171,6 +176,26 @@ class Trace:
     def fingerprint(self) -> str:
         """A hash of all that must be equal when a run is repeated: everything but times, costs and logs."""
         return content_hash([_essence(trial) for trial in self])
+
+    def _repeated(self, trial: Trial) -> tuple[Mapping[int, float], Repeats, Repeats]:
+        """The candidate's scores by seed with those of the trial, the sums over all candidates, and its part."""
+        last = self._all[self._length - 1].repeats if self._length else Repeats()
+        before, parent = self._after(trial.candidate.id), self._after(trial.parent.id)
+        old, was = ({}, Repeats()) if before is None else (before.scores, before.part)
+        scores = {**old, **top_scores(trial, self.objective.name)}
+        if self.objective.relative or len(scores) < 2 or len(scores) == len(old):
+            return scores, last, was
+        other = {} if parent is None or trial.parent.id == trial.candidate.id else parent.scores
+        mine = Repeats.of(scores, other)
+        if not other:  # repeated from itself: its pairs stay as they were
+            mine = mine._replace(paired_squares=was.paired_squares, paired_degrees=was.paired_degrees)
+        return scores, last.changed(was, mine), mine
+
+    def _after(self, candidate_id: str) -> After | None:
+        """How the trace stood after the last trial that measured a candidate."""
+        numbers = reversed(self._measured.get(candidate_id, ()))
+        number = next((number for number in numbers if number < self._length), None)
+        return None if number is None else self._all[number]
 
     def _stands_after(self, trial: Trial) -> Candidate:
         here = self.current

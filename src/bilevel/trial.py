@@ -11,6 +11,7 @@ from typing import Any
 
 from bilevel.budget import Cost
 from bilevel.codec import freeze
+from bilevel.noise import Noise
 from bilevel.space import Candidate, Change
 
 
@@ -226,6 +227,7 @@ class Pending:
     learned: tuple[Lesson, ...] = ()
     climbs: tuple[Climb, ...] = ()
     shadows: tuple[Shadow, ...] = ()
+    known: Noise | None = None
 
 
 @dataclass(frozen=True)
@@ -252,6 +254,7 @@ class Trial:
     climbs: tuple[Climb, ...] = ()  # of an outer loop: the rungs that its mechanisms climbed in this trial
     shadows: tuple[Shadow, ...] = ()  # see Pending
     isolation: str = ""  # what stood between this process and the code of candidates and mechanisms
+    known: Noise | None = None  # of the baseline: what was known of the noise; None: the baseline's repeats say all
 
     @property
     def candidate(self) -> Candidate:

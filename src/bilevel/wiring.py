@@ -11,10 +11,11 @@ from bilevel.budget import Budget
 from bilevel.errors import GuestError, InputError
 from bilevel.guards import Guards
 from bilevel.hosting import Hosting
-from bilevel.levels import Inside, leaf, levels_of, lift, nest
+from bilevel.levels import Inside, LoopTask, leaf, levels_of, lift, nest
 from bilevel.loop import LoopSpec
 from bilevel.mechanism import Guest
 from bilevel.named import PREFIX
+from bilevel.noise import UNKNOWN, Noise
 from bilevel.probation import OnProbation
 from bilevel.recipe import Outer, Recipe
 from bilevel.researcher import Researcher
@@ -42,10 +43,12 @@ class Texts:
     """The texts behind a recipe, as a run folder keeps them: a resume and a replay use those that the run began with.
 
     `mechanisms`: sources by the name in the recipe. `prompts`: templates by name; empty where no model is asked.
+    `noise`: what was known of the task's noise before the run.
     """
 
     mechanisms: Mapping[str, str] = field(default_factory=dict)
     prompts: Mapping[str, str] = field(default_factory=dict)
+    noise: Noise = UNKNOWN
 
 
 def prompts_for(recipe: Recipe) -> dict[str, str]:
@@ -120,6 +123,13 @@ def build(recipe: Recipe, stored: Texts | None = None, hosting: Hosting | None =
     return spec
 
 
+def with_noise(spec: LoopSpec, noise: Noise) -> LoopSpec:
+    """The loops with something known of the innermost task's noise."""
+    if isinstance(spec.task, LoopTask):
+        return replace(spec, task=replace(spec.task, inner=with_noise(spec.task.inner, noise)))
+    return replace(spec, noise=noise)
+
+
 def _inner(recipe: Recipe, task: Task, texts: Texts, hosting: Hosting) -> LoopSpec:
     inner = recipe.inner
     names = [rung.name for rung in task.rungs]
@@ -140,6 +150,7 @@ def _inner(recipe: Recipe, task: Task, texts: Texts, hosting: Hosting) -> LoopSp
         seed=recipe.seed,
         rung=inner.rung,
         calibration=inner.calibration,
+        noise=None if inner.noise == "baseline" else texts.noise,
         lessons_every=cycle if inner.lessons else 0,
         shadow=inner.shadow,
         guards=Guards(

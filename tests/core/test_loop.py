@@ -155,7 +155,7 @@ def test_the_margin_decides_on_the_seeds_that_both_were_measured_on():
 
     trace = search(spec_of(Steps(), Script({1: [{"shift": 2.0}], 2: [{"shift": 1.5}]}), trials=2))
     assert trace.noise.sd == pytest.approx(0.1)
-    assert trace[1].decision.reason == "better than its parent (trial 0) by 0.05, within the noise margin of 0.233"
+    assert trace[1].decision.reason == "better than its parent (trial 0) by 0.05, within the noise margin of 0.413"
     assert not trace[1].decision.keep and trace[2].decision.keep
     assert trace[2].decision.reason.startswith("better than its parent (trial 0) by 0.5")  # 0.6 of the mean scores
 

@@ -126,7 +126,7 @@ def test_a_small_gain_that_stands_is_kept_though_one_run_could_not_show_it():
     assert len(trace[1].runs) == 6
     assert trace[1].decision.keep is False  # the baseline shares three seeds only, whatever was run
     for gain in (0.3, 0.7, 1.3):  # in margins of single runs: three seeds divide it by 1.73
-        margin = trace.noise.margin
+        margin = plain.noise.margin
 
         def better(params, seed, gain=gain * margin):
             return loss(params, 0) + seed % 11 * 0.01 - gain * params["bias"]

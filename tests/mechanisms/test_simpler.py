@@ -46,7 +46,9 @@ def search(*texts, recorded=True, calibration=2, least=20, params=None):
     replies = [Candidate(params or start.params, {"program": text} if text else {}) for text in texts]
     guest = Guest("simpler", source("simpler", least=least))
     budget = Budget(trials=len(texts))
-    spec = LoopSpec("inner", task, Scripted(replies), (guest,), Settings(), budget, seed=3, calibration=calibration)
+    spec = LoopSpec(
+        "inner", task, Scripted(replies), (guest,), Settings(), budget, seed=3, calibration=calibration, noise=None
+    )
     trace = Loop(spec, Lab()).run()
     assert [fault for trial in trace for fault in trial.faults] == []
     return trace

@@ -77,11 +77,12 @@ def print_status(path: Path, as_json: bool) -> None:
     with opened(path) as run:
         summary = run.summary()
         if as_json:
-            facts = {name: run.folder.meta(name) for name in ("environment", "harness", "prompts")}
+            facts = {name: run.folder.meta(name) for name in ("environment", "machines", "harness", "prompts")}
             print_json({**jsonable(summary), **facts})
             return
         out = console()
         out.print(f"{run.state} · {escape(str(path))}", highlight=False)
+        _show_machines(run)
         print_summary(out, summary, sources=False)
         table = Table(box=None, pad_edge=False, padding=(0, 2), title="branches", title_justify="left")
         for name in ("branch", "level", "own trials", "forked from"):
@@ -101,6 +102,8 @@ def print_show(path: Path, number: int | None, branch: str | None, mechanism: st
         elif number is not None:
             _show_trial(_trial(run, branch, number), as_json)
         else:
+            if not as_json:
+                _show_machines(run)
             _show_trials(_trace(run, branch), as_json)
 
 
@@ -117,6 +120,13 @@ def print_the_front(path: Path, as_json: bool) -> None:
             print_json(jsonable(found))
         else:
             print_front(console(), found)
+
+
+def _show_machines(run: Opened) -> None:
+    """On which further machines the run went on."""
+    for one in run.folder.meta("machines") or []:
+        said = f"went on on another machine after {one['after']} trials: {'; '.join(one['differs'])}"
+        console().print(said, highlight=False, markup=False, soft_wrap=True)
 
 
 def print_diff(path: Path, as_json: bool) -> None:

@@ -15,7 +15,7 @@ from bilevel.levels import leaf
 from bilevel.models import Estimate, estimate, names_of
 from bilevel.recipe import Recipe, find, override
 from bilevel.report import Summary, summarise
-from bilevel.run import RunSession, free_folder, isolation, planned_evaluations, resume, start, stopping
+from bilevel.run import RunSession, free_folder, isolation, known_noise, planned_evaluations, resume, start, stopping
 
 
 def run_recipe(recipe: Recipe, folder: Path | None, as_json: bool) -> None:
@@ -25,9 +25,9 @@ def run_recipe(recipe: Recipe, folder: Path | None, as_json: bool) -> None:
     _print(summary, as_json)
 
 
-def resume_run(folder: Path, limits: Mapping[str, float | None], as_json: bool) -> None:
+def resume_run(folder: Path, limits: Mapping[str, float | None], as_json: bool, other_machine: bool = False) -> None:
     """Go on with a run, with other limits where they are given, and print what it came to."""
-    with resume(folder, limits) as session:
+    with resume(folder, limits, other_machine=other_machine) as session:
         summary = _execute(session, as_json)
     _print(summary, as_json)
 
@@ -86,11 +86,17 @@ def _announce(out: Console, session: RunSession) -> None:
         f"{session.lab.workers} at once\n"
         f"isolation: {isolation(inner.task, session.recipe, session.hosting)}\n"
         f"{_models_line(session, planned)}"
+        f"{_noise_line(session)}"
         f"run folder: {session.folder.path}",
         highlight=False,
         markup=False,
         soft_wrap=True,
     )
+
+
+def _noise_line(session: RunSession) -> str:
+    said = known_noise(session.folder.config).sentence
+    return f"{said}\n" if said else ""
 
 
 def _models_line(session: RunSession, planned: int | None) -> str:

@@ -17,12 +17,12 @@ import bilevel
 from bilevel.codec import content_hash, derive_seed, plain
 from bilevel.compare.plan import Plan, load, written
 from bilevel.errors import Diverged, InputError, StoreError
-from bilevel.run import Isolation, environment
+from bilevel.machine import differences as differing
+from bilevel.machine import facts as machine
 from bilevel.store.reader import FILE
 from bilevel.tasks.catalog import find as find_task
 
 PLAN, STARTED = "plan.json", "started.json"
-MACHINE = ("python", "system", "machine", "processor", "cores")
 
 
 @dataclass(frozen=True)
@@ -106,12 +106,11 @@ class Folder:
                     f"what measures task {task!r} has changed since {self.path} was planned (its harness), so old and "
                     "new scores cannot be compared; put it back, or compare again in another --folder"
                 )
-        then, now = before["machine"], machine()
-        if then != now:
-            other = ", ".join(f"{key} {then.get(key)!r}" for key in MACHINE if then.get(key) != now[key])
+        other = differing(before["machine"], machine())
+        if other:
             raise Diverged(
-                f"{self.path} was started on another machine ({other} there); go on there, or compare again in another "
-                "--folder"
+                f"{self.path} was started on another machine ({'; '.join(other)}); go on there, or compare again in "
+                "another --folder"
             )
 
 
@@ -171,12 +170,6 @@ def differences(old: Plan, new: Plan) -> list[str]:
     found = [key for key in a if key != "arms" and a[key] != b[key]]
     arms = [f"arm {name}" for name in {**a["arms"], **b["arms"]} if a["arms"].get(name) != b["arms"].get(name)]
     return sorted(found) + arms
-
-
-def machine() -> dict[str, Any]:
-    """What scores may depend on beside the task: the interpreter and the hardware."""
-    facts = environment(Isolation("", ""))
-    return {key: facts[key] for key in MACHINE}
 
 
 @functools.cache

@@ -197,6 +197,7 @@ def _arm(recipe: Recipe, wishes: Wishes, tasks: Sequence[str]) -> Recipe:
         seed=0,
         rung=wishes.rung,
         models=() if own and not recipe.nested else wishes.models,
+        noise="own" if recipe.inner.noise == "stored" else None,  # what is stored may change between two runs
     )
     for task in tasks[1:]:
         wire(chosen.model_copy(update={"task": task}))

@@ -6,20 +6,21 @@ from pathlib import Path
 
 from bilevel.budget import Limits
 from bilevel.codec import derive_seed
-from bilevel.compare.folder import MACHINE, Folder, Job, program, write_text
+from bilevel.compare.folder import Folder, Job, program, write_text
 from bilevel.compare.plan import Plan
 from bilevel.errors import BilevelError, DiskFull, Diverged, HarnessError, Stopped, StoreError
 from bilevel.facts import checked, failure_reason
 from bilevel.lab import Bench, Lab, Records, RunKey
 from bilevel.levels import leaf
 from bilevel.loop import LoopSpec
+from bilevel.machine import differences
 from bilevel.models import check_prices, connected
 from bilevel.recipe import resolve
 from bilevel.report import archive_best, own_trials
-from bilevel.run import RunSession, resume, start, stopping
+from bilevel.run import MACHINES, RunSession, resume, start, stopping
 from bilevel.space import Candidate
 from bilevel.store.folder import RunFolder
-from bilevel.trace import top_scores
+from bilevel.trace import Trace
 from bilevel.trial import Run, Status
 from bilevel.wiring import build
 
@@ -92,15 +93,15 @@ def check_belongs(folder: Folder, job: Job) -> None:
     opened = RunFolder.read(path)
     try:
         facts, limits, made_on = opened.meta(COMPARISON) or {}, opened.meta("limits"), opened.meta("environment") or {}
+        further = opened.meta(MACHINES)
         wanted, kept = folder.plan.recipe(job.arm, job.replicate, job.task), resolve(opened.config["recipe"])
     finally:
         opened.close()
-    there = {key: made_on.get(key) for key in MACHINE}
     wrong = (
         "it belongs to another plan"
         if facts.get("plan") != folder.plan.hash or kept.model_copy(update={"agent": wanted.agent}) != wanted
         else "it was made on another machine"
-        if there != folder.started.get("machine")
+        if further or differences(folder.started.get("machine", {}), made_on)
         else "its limits were changed"
         if limits is not None and limits != wanted.limits.model_dump()
         else ""
@@ -161,8 +162,7 @@ def fresh_seeds(spec: LoopSpec, count: int) -> list[int]:
 def deterministic(records: Records, spec: LoopSpec) -> bool:
     """Whether the baseline's repeats were all equal: then fresh seeds tell nothing new."""
     first = next((trial for _, trial in own_trials(records, leaf(spec).name)), None)
-    scores = [] if first is None else list(top_scores(first, leaf(spec).task.objective.name).values())
-    return len(scores) > 1 and len(set(scores)) == 1
+    return first is not None and (Trace(leaf(spec).task.objective) + first).noise.deterministic
 
 
 def fresh_runs(records: Records, spec: LoopSpec, candidate: Candidate, count: int) -> list[Run | None]:

@@ -33,7 +33,7 @@ GROUPS: tuple[tuple[str, int, tuple[type, ...]], ...] = (
         (Settings, Pending, Count, Objective, Noise, Below),
     ),
 )
-HIDDEN = frozenset({"asks", "call", "climbs", "isolation", "shadows"})  # for researchers and for the record
+HIDDEN = frozenset({"asks", "call", "climbs", "isolation", "known", "shadows"})  # for researchers and for the record
 FULL = 6000  # tokens of a prompt from which on there is room for the whole interface
 
 

@@ -23,7 +23,7 @@ def data_folder() -> Path:
         return _platform_folder() / "bilevel"
     except RuntimeError as error:
         raise InputError(
-            f"there is no home folder to keep mechanisms in ({error}); set BILEVEL_DATA to a folder"
+            f"there is no home folder to keep anything in ({error}); set BILEVEL_DATA to a folder"
         ) from None
 
 

@@ -1,6 +1,9 @@
 """Commands that search: `run`, `resume`, `demo`."""
 
 from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
 
 from bilevel.cli.program import Json, MaxMoney, MaxSeconds, MaxTokens, app
 
@@ -19,6 +22,7 @@ def run(
     seed: int | None = None,
     workers: int | None = None,
     rung: str | None = None,
+    noise: Literal["stored", "own", "baseline"] | None = None,
     time_budget: float | None = None,
     max_seconds: MaxSeconds = None,
     max_tokens: MaxTokens = None,
@@ -57,6 +61,9 @@ def run(
         Measurements that go on at once.
     rung
         The size of measurement that scores (the task's full one if not given).
+    noise
+        What is known of the noise at the start: stored, what `bilevel noise` measured here; own, nothing; baseline, as
+        in older versions, nothing, and only the baseline's repeats are learned from.
     time_budget
         Seconds of training per run, where the task lets one choose (karpathy).
     folder
@@ -80,6 +87,7 @@ def run(
         seed=seed,
         workers=workers,
         rung=rung,
+        noise=noise,
         models=model,
         limits={"seconds": max_seconds, "tokens": max_tokens, "money": max_money},
     )
@@ -93,6 +101,7 @@ def resume(
     max_seconds: MaxSeconds = None,
     max_tokens: MaxTokens = None,
     max_money: MaxMoney = None,
+    other_machine: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
 ) -> None:
     """Go on with a run that was stopped or killed; the result is that of the run that would have been.
@@ -103,10 +112,12 @@ def resume(
     ----------
     folder
         The run folder.
+    other_machine
+        Go on although the processor, interpreter or packages are not those that measured the run so far.
     """
     from bilevel.cli.running import resume_run
 
-    resume_run(folder, {"seconds": max_seconds, "tokens": max_tokens, "money": max_money}, json)
+    resume_run(folder, {"seconds": max_seconds, "tokens": max_tokens, "money": max_money}, json, other_machine)
 
 
 @app.command
