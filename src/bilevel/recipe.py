@@ -19,6 +19,7 @@ LEVEL_NAMES = ("inner", "settings", "mechanisms", "judge")  # who may have a mod
 BEFORE_THE_LADDER = {"ladder": ("door",), "controls": (), "proof_share": 0.0}
 BEFORE_POOLED_NOISE = {"noise": "baseline"}
 BY_RULES = ("settings_rules", "library")  # researchers of outer levels that --model replaces; others are controls
+INNER_BY_RULES = ("bayesian",)  # the same of the innermost loop, beside one that the recipe does not name
 
 
 class Part(BaseModel):
@@ -302,7 +303,8 @@ def _override_models(data: dict[str, Any], recipe: Recipe, models: Sequence[str]
         chosen.add(level)
     if not chosen:
         return
-    if chosen & {"default", "inner"} and researcher is None and "researcher" not in recipe.inner.model_fields_set:
+    named = "researcher" in recipe.inner.model_fields_set and recipe.inner.researcher not in INNER_BY_RULES
+    if chosen & {"default", "inner"} and researcher is None and not named:
         data["inner"]["researcher"] = "llm"
     outer = [dict(table) for table in data["outer"]]
     for table in outer:

@@ -75,3 +75,14 @@ def test_mechanisms_have_ledgers_also_where_their_level_is_not_the_outermost(bil
     assert all(mechanism["source"] for mechanism in summary["mechanisms"])
     assert any(mechanism["ledger"] for mechanism in summary["mechanisms"])
     bilevel_json("show", "run", "--mechanism", summary["mechanisms"][0]["name"])
+
+
+def test_the_default_recipe_searches_by_bayesian_optimisation_until_a_model_is_named():
+    from bilevel.recipe import find, override, resolve
+
+    default = find("default")
+    assert default.inner.researcher == "bayesian" and find("a").inner.researcher == "coordinate"
+    assert override(default, models=["openai:any"]).inner.researcher == "llm"
+    assert override(default, models=["openai:any"], researcher="random").inner.researcher == "random"
+    old = default.model_dump() | {"inner": {**default.inner.model_dump(), "researcher": "coordinate"}}
+    assert resolve(old).inner.researcher == "coordinate"  # a run folder goes on with what it began with

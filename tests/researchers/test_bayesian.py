@@ -169,6 +169,12 @@ def test_noise_does_not_lead_it_to_one_lucky_point():
     assert sum(truth) / len(truth) < 0.3 * start
 
 
+def test_without_an_improvement_every_fourth_candidate_moves_one_hardly_tried_parameter():
+    loop = searched(lambda params, seed: 1.0 if params == START.params else 2.0, SPACE, START, trials=32)
+    whys = [trial.proposal.why for trial in loop.trace if trial.number > 5 and trial.number % 4 == 0]
+    assert len(whys) == 7 and all(why.startswith("alone hardly tried") for why in whys)
+
+
 @pytest.mark.slow
 def test_the_thousandth_proposal_costs_little_more_than_the_hundredth():
     loop = searched(bowl, SPACE, START, "random", trials=1000)

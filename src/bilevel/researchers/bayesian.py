@@ -16,7 +16,7 @@ import numpy as np
 
 from bilevel.researchers.columns import Columns, Point
 from bilevel.researchers.gaussian import Process, fit, levelled
-from bilevel.space import Bool, Candidate, Choice, Space
+from bilevel.space import Bool, Candidate, Choice, Space, same_value
 from bilevel.trace import top_scores
 from bilevel.trial import Proposal, Status
 from bilevel.view import Briefing, View
@@ -28,6 +28,7 @@ MUTANTS, ANYWHERE, MOST = 150, 150, 700  # candidates looked at: several paramet
 CLIMBS = 2  # rounds in which the neighbours of the most promising are looked at too
 NARROW = 0.1  # the largest step of strategy "exploit", a share of a parameter's range
 BOLD = 0.5  # strategy "explore" adds so many sd to a mean
+PATIENCE, EVERY = 3, 4  # after so many trials without an improvement every so many-th one tests the model
 DRAWS = 60  # tries to draw a candidate that is new
 RECENT = 30  # trials for which what was turned back is left alone
 
@@ -137,6 +138,13 @@ def _promising(
     bold = BOLD if view.settings.strategy == "explore" else 0.0
     centres = pool.centres(model, known)
     points = pool.first(centres)
+    if _doubtful(view) and (untried := pool.untried(centres[0], known)):
+        gains = model.expected(pool.rows(untried), bold)
+        for i in np.argsort(-gains, kind="stable"):
+            if new(candidate := pool.candidate(untried[i])):
+                yield candidate, "alone hardly tried from the best"
+                model = model.believing(pool.rows([untried[i]]))
+                break
     for _ in range(max(view.settings.drafts, 1)):
         gains = model.expected(pool.rows(points), bold)
         for _ in range(CLIMBS):
@@ -151,6 +159,11 @@ def _promising(
                 break
         else:
             return
+
+
+def _doubtful(view: View) -> bool:
+    """Whether the model's beliefs are to be tested: now and then, when they have brought nothing for a while."""
+    return view.trace.since_improvement() >= PATIENCE and view.number % EVERY == 0
 
 
 def _newest_and_best(known: list[Known]) -> list[Known]:
@@ -226,6 +239,21 @@ class _Pool:
             for value in self.columns.next_to(i, point[i], self.rng)
         ]
         return self._added(near if len(near) <= MOST else self.rng.sample(near, MOST))
+
+    def untried(self, centre: Point, known: list[Known]) -> list[Point]:
+        """The neighbours of a point in the parameter, of those with values left, that was changed alone from there the
+        fewest times."""
+        alone, seen = dict.fromkeys(self.moving, 0), {_point(self.columns, candidate) for candidate, _, _ in known}
+        for point in seen:
+            differing = [i for i, value in enumerate(point) if not same_value(value, centre[i])]
+            if len(differing) == 1 and differing[0] in alone:
+                alone[differing[0]] += 1
+        for i in sorted(self.moving, key=lambda i: alone[i]):
+            values = self.columns.next_to(i, centre[i], self.rng)
+            near = {self._within((*centre[:i], value, *centre[i + 1 :])): None for value in values}
+            if left := [point for point in near if point not in seen and point != centre]:
+                return left
+        return []
 
     def _drawn(self, centre: Point, count: int) -> Point:
         values = list(centre)
