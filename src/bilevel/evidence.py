@@ -20,11 +20,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
+from bilevel.eprocess import CONFIRMED, capital
 from bilevel.objective import Objective
 from bilevel.trial import Trial
 
 SURE = 0.95  # posterior probability from which on a mechanism is said to have helped
-CONFIRMED = 20.0  # e-value
 STAKE = 0.6  # the share of the capital that is bet on the next fork
 
 
@@ -95,12 +95,11 @@ def e_value(forks: Sequence[Fork]) -> float:
     it ever reaches 20 with a probability of at most 1/20. Source of testing by betting: G. Shafer, "Testing by
     betting", Journal of the Royal Statistical Society A 184(2), 2021, doi:10.1111/rssa.12647.
     """
-    capital = 1.0
-    for fork in forks:
-        if fork.gain and fork.spread > 0:
-            stake = STAKE * min(1.0, abs(fork.gain) / fork.spread)
-            capital *= 1.0 + math.copysign(stake, fork.gain)
-    return capital
+    return capital(
+        math.copysign(STAKE * min(1.0, abs(fork.gain) / fork.spread), fork.gain)
+        for fork in forks
+        if fork.gain and fork.spread > 0
+    )
 
 
 def spread(

@@ -18,6 +18,7 @@ from bilevel.errors import InputError
 LEVEL_NAMES = ("inner", "settings", "mechanisms", "judge")  # who may have a model of its own
 BEFORE_THE_LADDER = {"ladder": ("door",), "controls": (), "proof_share": 0.0}
 BEFORE_POOLED_NOISE = {"noise": "baseline"}
+BEFORE_CLAIMS = {"on": False}
 BY_RULES = ("settings_rules", "library")  # researchers of outer levels that --model replaces; others are controls
 INNER_BY_RULES = ("bayesian",)  # the same of the innermost loop, beside one that the recipe does not name
 
@@ -179,6 +180,19 @@ class LimitsTable(Part):
     money: float | None = Field(None, gt=0)
 
 
+class ClaimTable(Part):
+    """The claim stage at the end of a run: the incumbent against the baseline on fresh seeds, and without each change.
+
+    `on`: whether there is one. `share`: how many measurements it may take, as a share of those that the search was
+    charged. `least`: pairs of the answer that are always taken; `most`: rounds at most, one fresh seed each.
+    """
+
+    on: bool = True
+    share: float = Field(0.5, ge=0, le=4)
+    least: int = Field(3, ge=2, le=100)
+    most: int = Field(20, ge=1, le=1000)
+
+
 class Recipe(Part):
     """Everything that decides a run. `evaluations` bounds the measurements of the whole tree without calibration."""
 
@@ -195,6 +209,7 @@ class Recipe(Part):
     agent: Agent = Agent()
     sandbox: SandboxTable = SandboxTable()
     limits: LimitsTable = LimitsTable()
+    claim: ClaimTable = ClaimTable()
 
     @property
     def nested(self) -> bool:
@@ -225,7 +240,7 @@ def resolve(data: Mapping[str, Any]) -> Recipe:
     """The recipe that a run folder stored. Keys that its version did not know are as that version behaved."""
     outer = [{**BEFORE_THE_LADDER, **level} for level in data.get("outer", ())]
     inner = {**BEFORE_POOLED_NOISE, **data.get("inner", {})}
-    return _validated({**data, "inner": inner, "outer": outer}, "the run folder's recipe")
+    return _validated({"claim": BEFORE_CLAIMS, **data, "inner": inner, "outer": outer}, "the run folder's recipe")
 
 
 def override(

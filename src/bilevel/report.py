@@ -7,6 +7,7 @@ from typing import Any
 
 from bilevel.budget import Cost
 from bilevel.calls import CallSummary
+from bilevel.claim import Claimed
 from bilevel.evidence import Verdict
 from bilevel.fronts import Front, Guarded, front_of, guarded
 from bilevel.lab import Records, Traces
@@ -157,6 +158,7 @@ class Summary:
     front: Front | None = None  # of a task with further objectives
     guardrails: tuple[Guarded, ...] = ()
     isolation: Mapping[str, int] = field(default_factory=dict)  # what was in force -> in how many innermost trials
+    claim: Claimed | None = None  # the final answer on fresh seeds, and what may be claimed
 
 
 def own_trials(records: Records, level: str) -> list[tuple[str, Trial]]:
@@ -174,7 +176,15 @@ def archive_best(records: Records, spec: LoopSpec) -> tuple[str, Trial] | None:
     return best
 
 
-def summarise(records: Records, spec: LoopSpec, *, folder: str = "", state: str = "", recipe: str = "") -> Summary:
+def summarise(
+    records: Records,
+    spec: LoopSpec,
+    *,
+    folder: str = "",
+    state: str = "",
+    recipe: str = "",
+    claim: Claimed | None = None,
+) -> Summary:
     """The summary of a run, finished or not."""
     task, objective = leaf(spec).task, leaf(spec).task.objective
     inner = own_trials(records, leaf(spec).name)
@@ -223,6 +233,7 @@ def summarise(records: Records, spec: LoopSpec, *, folder: str = "", state: str 
         front=front_of(records, spec),
         guardrails=guarded(records, spec),
         isolation=Counter(trial.isolation for _, trial in inner if trial.isolation),
+        claim=claim,
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType, MappingProxyType, TracebackType
 from typing import Any
 
-from bilevel import __version__, calibration, codec, machine
+from bilevel import __version__, calibration, claiming, codec, machine
 from bilevel.admission import Admission
 from bilevel.budget import Limits
 from bilevel.errors import BilevelError, LimitReached, Stopped, StoreError
@@ -87,7 +87,24 @@ class RunSession:
         if self.lab.stop.is_set() and not _spent(loop):
             self.folder.set_meta("state", "stopped")
             raise Stopped("stopped; resume the run to go on")
+        self.claim()
         self.folder.set_meta("state", "finished")
+
+    def claim(self, more: int | None = None) -> None:
+        """Do what is left of the claim stage, or go on with it for `more` rounds. Raises as `execute` does."""
+        try:
+            claiming.claim(self.folder, self.spec, self.lab, self.recipe.claim, more)
+        except LimitReached as reached:
+            self.ended = str(reached).replace("RUN", shlex.quote(str(self.folder.path)))
+        except Stopped:
+            self.folder.set_meta("state", "stopped")
+            raise
+        except BilevelError:
+            with suppress(StoreError):
+                self.folder.set_meta("state", "interrupted")
+            raise
+        finally:
+            self.lab.save_seconds()
 
     def __enter__(self) -> "RunSession":
         return self

@@ -11,6 +11,7 @@ from rich.segment import Segment
 from rich.syntax import Syntax
 from rich.table import Table
 
+from bilevel.cli.claims import print_answer, print_claims
 from bilevel.cli.ladders import (
     decided,
     heading,
@@ -72,6 +73,8 @@ def print_summary(console: Console, summary: Summary, *, sources: bool = True) -
     console.print(f"{summary.objective}{reported}, {summary.direction}", highlight=False, markup=False)
     console.print(f"  baseline  {number(summary.baseline)}{unit}   {_noise(summary)}", highlight=False)
     gain = "" if summary.gain is None else f"   gain {summary.gain:+.4g}, best seen of {summary.charged} measurements"
+    if summary.claim is not None:
+        print_answer(console, summary.claim, unit)
     console.print(f"  best      [bold]{number(summary.best)}[/]{unit}{gain}", highlight=False)
     line = sparkline(summary.curve, summary.direction == "minimize")
     console.print(f"  best so far  {line}", highlight=False)
@@ -79,6 +82,8 @@ def print_summary(console: Console, summary: Summary, *, sources: bool = True) -
         console.print(f"  {name}: {old!r} -> {new!r}", highlight=False, markup=False)
     for name in summary.files:
         console.print(f"  {name}: edited (see bilevel diff)", highlight=False, markup=False)
+    if summary.claim is not None:
+        print_claims(console, summary.claim, unit)
     print_guarded(console, summary.guardrails)
     if summary.front is not None:
         print_front(console, summary.front)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bilevel.claiming import claimed
 from bilevel.cli.live import Live
 from bilevel.cli.printing import console, jsonable, print_comparison, print_json, print_summary
-from bilevel.errors import BilevelError, Stopped
+from bilevel.errors import BilevelError, InputError, Stopped
 from bilevel.lab import limit_text
 from bilevel.levels import leaf
 from bilevel.models import Estimate, estimate, names_of
@@ -50,6 +51,23 @@ def run_demo(quick: bool, folder: Path | None, seed: int, workers: int) -> None:
     print_comparison(out, stuck, unstuck)
 
 
+def confirm_run(folder: Path, pairs: int | None, as_json: bool) -> None:
+    """Go on with a run's claim stage for some more rounds, and print what the run came to."""
+    with resume(folder) as session:
+        state = session.folder.meta("state")
+        if state not in ("finished", "limit"):
+            raise InputError(
+                f"the search of {str(folder)!r} has not ended ({state}); `bilevel resume {folder}` goes on with it"
+            )
+        with stopping(session.lab):
+            session.claim(pairs or session.recipe.claim.most)
+        claim, _ = claimed(session.folder, session.spec)
+        summary = summarise(
+            session.folder.store, session.spec, folder=str(folder), state=state, recipe=session.recipe.name, claim=claim
+        )
+    _print(summary, as_json)
+
+
 def _execute(session: RunSession, as_json: bool) -> Summary:
     out = console(stderr=as_json)
     _announce(out, session)
@@ -72,7 +90,10 @@ def _execute(session: RunSession, as_json: bool) -> Summary:
     if session.ended:
         out.print(f"Ended early: {session.ended}", markup=False, highlight=False, soft_wrap=True)
     store, state = session.folder.store, "limit" if session.ended else "finished"
-    return summarise(store, session.spec, folder=str(session.folder.path), state=state, recipe=session.recipe.name)
+    claim, _ = claimed(session.folder, session.spec)
+    return summarise(
+        store, session.spec, folder=str(session.folder.path), state=state, recipe=session.recipe.name, claim=claim
+    )
 
 
 def _announce(out: Console, session: RunSession) -> None:

@@ -6,9 +6,10 @@ from typing import Protocol, runtime_checkable
 
 from bilevel.calls import CallSummary
 from bilevel.compare.folder import Folder, Job
-from bilevel.compare.running import COMPARISON, ENDED, check_belongs, deterministic, fresh_runs
+from bilevel.compare.running import COMPARISON, ENDED, check_belongs, fresh_runs
 from bilevel.errors import StoreError
 from bilevel.facts import failure_reason
+from bilevel.fresh import deterministic, score_of
 from bilevel.lab import Records, Traces
 from bilevel.levels import leaf, levels_of
 from bilevel.loop import LoopSpec
@@ -132,7 +133,7 @@ def _read(
     first = trials[0][1] if trials else None
     if first is None or first.score is None or best is None or best[1].score is None:
         return Outcome(job, "its baseline has no score", state)
-    exact = deterministic(records, spec)
+    exact = deterministic(records, inner)
     count = 0 if exact else folder.plan.fresh
     old, new, reason = first.score, best[1].score, ""
     seen: float | None = inner.task.objective.gain(old, new)
@@ -179,7 +180,7 @@ class _Fresh:
 
 def _mean(spec: LoopSpec, runs: Sequence[Run | None]) -> _Fresh:
     """The mean score over fresh seeds; none where one of them has no score."""
-    scores = [None if run is None or run.metrics is None else spec.task.evaluate(run) for run in runs]
+    scores = [score_of(spec, run) for run in runs]
     failed = next((run for run in runs if run is not None and run.metrics is None), None)
     if failed is not None:
         return _Fresh(None, f"failed on a fresh seed: {failed.status.value}: {failure_reason(failed)}")

@@ -11,7 +11,7 @@ from bilevel.compare.budgets import Equal, at_budget
 from bilevel.compare.paired import DRAWS, LEVEL, MOST_EXACT, POWER
 from bilevel.compare.resampling import CONFIDENCE, RESAMPLES
 from bilevel.errors import InputError
-from bilevel.recipe import Recipe, find, override, resolve
+from bilevel.recipe import ClaimTable, Recipe, find, override, resolve
 from bilevel.tasks.catalog import find as find_task
 from bilevel.tasks.folder import FolderTask
 from bilevel.tasks.karpathy import KarpathyTask
@@ -201,6 +201,7 @@ def _arm(recipe: Recipe, wishes: Wishes, tasks: Sequence[str]) -> Recipe:
     )
     for task in tasks[1:]:
         wire(chosen.model_copy(update={"task": task}))
+    chosen = chosen.model_copy(update={"claim": ClaimTable(on=False)})  # a comparison measures on fresh seeds itself
     return at_budget(chosen, wishes.equal, wishes.budget, wishes.most_trials)
 
 

@@ -1,27 +1,26 @@
 """One run of a comparison: an ordinary run in a folder of its own, then its best candidate on fresh seeds."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 from bilevel.budget import Limits
 from bilevel.codec import derive_seed
 from bilevel.compare.folder import Folder, Job, program, write_text
 from bilevel.compare.plan import Plan
-from bilevel.errors import BilevelError, DiskFull, Diverged, HarnessError, Stopped, StoreError
-from bilevel.facts import checked, failure_reason
-from bilevel.lab import Bench, Lab, Records, RunKey
+from bilevel.errors import BilevelError, DiskFull, Diverged, Stopped, StoreError
+from bilevel.fresh import COMPARISON as FRESH
+from bilevel.fresh import deterministic, fresh_seed, key_of, measure
+from bilevel.lab import Records, RunKey
 from bilevel.levels import leaf
 from bilevel.loop import LoopSpec
 from bilevel.machine import differences
 from bilevel.models import check_prices, connected
 from bilevel.recipe import resolve
-from bilevel.report import archive_best, own_trials
+from bilevel.report import archive_best
 from bilevel.run import MACHINES, RunSession, resume, start, stopping
 from bilevel.space import Candidate
 from bilevel.store.folder import RunFolder
-from bilevel.trace import Trace
-from bilevel.trial import Run, Status
+from bilevel.trial import Run
 from bilevel.wiring import build
 
 ENDED = ("finished", "limit")
@@ -144,11 +143,7 @@ def _share(folder: Folder, job: Job, session: RunSession) -> None:
 
 def _baseline_keys(folder: Folder, spec: LoopSpec) -> list[RunKey]:
     seeds = [derive_seed(spec.seed, "evaluation", index) for index in range(spec.calibration)]
-    return [_key(spec, spec.task.baseline(), seed) for seed in (*seeds, *fresh_seeds(spec, folder.plan.fresh))]
-
-
-def _key(spec: LoopSpec, candidate: Candidate, seed: int) -> RunKey:
-    return RunKey(spec.task.harness, candidate.id, spec.top, seed)
+    return [key_of(spec, spec.task.baseline().id, seed) for seed in (*seeds, *fresh_seeds(spec, folder.plan.fresh))]
 
 
 # ---- fresh seeds ----
@@ -156,50 +151,23 @@ def _key(spec: LoopSpec, candidate: Candidate, seed: int) -> RunKey:
 
 def fresh_seeds(spec: LoopSpec, count: int) -> list[int]:
     """Seeds of the replicate that no search uses, the same for all arms."""
-    return [derive_seed(spec.seed, "comparison", index) for index in range(count)]
-
-
-def deterministic(records: Records, spec: LoopSpec) -> bool:
-    """Whether the baseline's repeats were all equal: then fresh seeds tell nothing new."""
-    first = next((trial for _, trial in own_trials(records, leaf(spec).name)), None)
-    return first is not None and (Trace(leaf(spec).task.objective) + first).noise.deterministic
+    return [fresh_seed(spec, FRESH, index) for index in range(count)]
 
 
 def fresh_runs(records: Records, spec: LoopSpec, candidate: Candidate, count: int) -> list[Run | None]:
     """What was measured of a candidate on the fresh seeds."""
     inner = leaf(spec)
-    return [records.find_run(_key(inner, candidate, seed)) for seed in fresh_seeds(inner, count)]
+    return [records.find_run(key_of(inner, candidate.id, seed)) for seed in fresh_seeds(inner, count)]
 
 
 def _measure_again(folder: Folder, session: RunSession) -> None:
     """Measure the baseline and the best candidate on the fresh seeds, beyond the run's limits."""
     store, spec = session.folder.store, session.spec
-    best = archive_best(store, spec)
-    if best is not None and not deterministic(store, spec):
+    best, inner = archive_best(store, spec), leaf(spec)
+    if best is not None and not deterministic(store, inner):
         session.lab.limits = Limits()
-        inner = leaf(spec)
         for candidate in (inner.task.baseline(), best[1].candidate):
-            for seed in _left(store, inner, candidate, folder.plan.fresh):
-                store.add_run(_key(inner, candidate, seed), _measure(session.lab, inner, candidate, seed))
+            for seed in fresh_seeds(inner, folder.plan.fresh):
+                measure(session.lab, inner, candidate, seed)
     facts = session.folder.meta(COMPARISON)
     session.folder.set_meta(COMPARISON, {**facts, "measured_again": True})
-
-
-def _left(records: Records, spec: LoopSpec, candidate: Candidate, count: int) -> Iterator[int]:
-    for seed, run in zip(fresh_seeds(spec, count), fresh_runs(records, spec, candidate, count), strict=True):
-        if run is None:
-            yield seed
-
-
-def _measure(lab: Lab, spec: LoopSpec, candidate: Candidate, seed: int) -> Run:
-    """One measurement; one that the machine failed is repeated once."""
-    if lab.stop.is_set():
-        raise Stopped("stopped before the best candidate was measured on fresh seeds")
-    options = next(rung.options for rung in spec.task.rungs if rung.name == spec.top)
-    for _ in range(2):
-        run = checked(spec.task, lab.without_secrets(spec.task.run(candidate, Bench(lab, spec.top, 0, seed, options))))
-        if run.status is not Status.INFRASTRUCTURE:
-            return run
-        if lab.stop.is_set():
-            raise Stopped("stopped while the best candidate was measured on fresh seeds")
-    raise HarnessError(f"the machine failed a measurement on a fresh seed twice: {failure_reason(run)}")

@@ -88,6 +88,15 @@ class SphereTask(FunctionTask):
         """The best candidate and its value (0): a score minus this is the regret."""
         return self.best
 
+    def truth(self, params: Mapping[str, Value]) -> float | None:
+        """The loss without noise on the top rung; None where it crashes."""
+        assert isinstance(self.function, Sphere)
+        try:
+            failed = self.function.crash and fails(params)
+        except (ValueError, MemoryError):
+            failed = True
+        return None if failed else self.function.loss(params)
+
 
 def sphere(
     dimensions: int = 4, noise: float = 0.01, crash: bool = True, deceptive: bool = False, rungs: int = 1

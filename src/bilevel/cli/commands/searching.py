@@ -121,6 +121,25 @@ def resume(
 
 
 @app.command
+def confirm(folder: Path, *, pairs: int | None = None, json: Json = False) -> None:
+    """Measure the answer of a run further on fresh seeds: against the baseline, and without each change.
+
+    The claim stage at the end of the run goes on where it ended; its evidence is not begun anew. A run without one gets
+    one.
+
+    Parameters
+    ----------
+    folder
+        The run folder.
+    pairs
+        How many more fresh seeds at most (the recipe's claim.most if not given).
+    """
+    from bilevel.cli.running import confirm_run
+
+    confirm_run(folder, pairs, json)
+
+
+@app.command
 def demo(*, quick: bool = False, folder: Path | None = None, seed: int = 0, workers: int = 2) -> None:
     """Search a real GPT pre-training task with levels 1, 1.5 and 2; or, with --quick, a table of it without torch.
 

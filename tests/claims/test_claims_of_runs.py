@@ -1,0 +1,134 @@
+"""The claim stage through the command: shown, charged apart, resumed after a kill, gone on with, and replayed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from bilevel.codec import derive_seed
+from bilevel.fresh import CLAIM
+from bilevel.store.folder import RunFolder
+
+NOISY = "sphere:noise=0.02"
+SLOW = """
+import random, time
+from bilevel.objective import Objective
+from bilevel.space import Candidate, Float, Space
+from bilevel.tasks.function import FunctionTask
+
+
+def loss(params, seed):
+    time.sleep(0.02)
+    return params["x"] ** 2 + random.Random(f"{params['x']} {seed}").gauss(0, 0.3)
+
+
+task = FunctionTask("slow", loss, Space({"x": Float(-5.0, 5.0)}), Candidate({"x": 4.0}), Objective("loss"), "b")
+"""
+
+
+def rounds_of(path):
+    folder = RunFolder.read(path)
+    try:
+        return folder.meta("claim")
+    finally:
+        folder.close()
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    def write(**claim):
+        keys = "\n".join(f"{name} = {str(value).lower()}" for name, value in claim.items())
+        path = tmp_path / "mine.toml"
+        path.write_text(
+            f'name = "mine"\ntitle = "t"\n[inner]\nresearcher = "coordinate"\ntrials = 20\n[claim]\n{keys}\n'
+        )
+        return path
+
+    return write
+
+
+def test_a_noisy_run_ends_with_the_answer_on_fresh_seeds_and_what_each_change_is_worth(bilevel, bilevel_json, tmp_path):
+    done = bilevel("run", "a", "--task", NOISY, "--trials", 30, "--folder", "r")
+    assert done.returncode == 0, done.stderr
+    assert "answer " in done.stdout and "fresh seeds" in done.stdout and "claims cost" in done.stdout
+    summary = bilevel_json("status", "r")
+    claim = summary["claim"]
+    assert claim["seeds"] >= 3 and claim["whole"]["pairs"] >= 3 and claim["regret"] > 0
+    assert claim["cost"]["evaluations"] <= 0.5 * summary["charged"]
+    own = {derive_seed(0, CLAIM, index) for index in range(50)}
+    folder = RunFolder.read(tmp_path / "r")
+    searched = {run.seed for trial in folder.store.trials("root") for run in trial.runs}
+    folder.close()
+    assert not own & {derive_seed(0, "evaluation", index) for index in searched}
+
+
+def test_the_keys_of_the_recipe_have_their_effect(bilevel, bilevel_json, recipe):
+    def cost(**claim):
+        done = bilevel("run", recipe(**claim), "--task", NOISY, "--folder", "-".join(map(str, claim.values())))
+        assert done.returncode == 0, done.stderr
+        found = bilevel_json("status", "-".join(map(str, claim.values())))["claim"]
+        return found and (found["cost"]["evaluations"], found["whole"]["pairs"])
+
+    assert cost(on=False) is None
+    assert cost(share=0) == (6, 3)
+    assert cost(share=0, least=5) == (10, 5)
+    much = cost(most=9, share=4)[0]
+    assert cost(most=3, share=4)[0] < much and cost(most=8, share=0.3)[0] < much
+
+
+def test_a_deterministic_task_skips_it_by_itself(bilevel, bilevel_json):
+    assert bilevel("run", "a", "--task", "sphere:noise=0", "--trials", 12, "--folder", "d").returncode == 0
+    claim = bilevel_json("status", "d")["claim"]
+    assert "deterministic" in claim["skipped"] and claim["cost"]["evaluations"] == 0
+    assert {change["status"] for change in claim["changes"]} == {"confirmed"}
+
+
+def test_confirm_goes_on_and_does_not_begin_anew(bilevel, bilevel_json, tmp_path):
+    assert bilevel("run", "a", "--task", "gpt-table", "--trials", 20, "--folder", "g").returncode == 0
+    before = bilevel_json("status", "g")["claim"]
+    first = rounds_of(tmp_path / "g")["rounds"]
+    assert bilevel("confirm", "g", "--pairs", 6).returncode == 0
+    after = bilevel_json("status", "g")["claim"]
+    later = rounds_of(tmp_path / "g")["rounds"]
+    assert later[: len(first)] == first and len(first) < len(later) <= len(first) + 6 + 3
+    assert after["cost"]["evaluations"] > before["cost"]["evaluations"]
+
+
+def test_a_run_of_before_has_no_claim_stage_unless_it_is_asked_for():
+    from bilevel.recipe import find, resolve
+
+    data = find("a").model_dump(mode="json")
+    del data["claim"]
+    assert not resolve(data).claim.on and find("a").claim.on
+
+
+def test_a_stage_that_is_killed_goes_on_where_it_was(bilevel, tmp_path):
+    slow = tmp_path / "slow.py"
+    slow.write_text(SLOW)
+    command = ("run", "a", "--task", "python:slow:task", "--trials", "8", "--folder")
+    whole = bilevel(*command, "whole", PYTHONPATH=str(tmp_path))
+    assert whole.returncode == 0, whole.stderr
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bilevel", *command, "killed"], cwd=tmp_path, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    path = tmp_path / "killed"
+    while process.poll() is None:
+        if (path / "run.sqlite3").exists() and len((rounds_or_none(path) or {}).get("rounds", ())) >= 2:
+            os.kill(process.pid, signal.SIGKILL)
+            break
+        time.sleep(0.005)
+    process.wait()
+    assert bilevel("resume", "killed", PYTHONPATH=str(tmp_path)).returncode == 0
+    assert json.dumps(rounds_of(path)) == json.dumps(rounds_of(tmp_path / "whole"))
+
+
+def rounds_or_none(path):
+    try:
+        return rounds_of(path)
+    except Exception:
+        return None
