@@ -44,6 +44,16 @@ def test_every_arm_gets_every_replicate_and_its_result_is_written_and_printed(co
     assert result["plan"] in printed and result["plan"] in report
 
 
+def test_runs_of_a_comparison_make_no_claims_of_their_own_since_it_measures_on_fresh_seeds_itself(compare, tmp_path):
+    assert compare("--replicates", 1, "--budget", 3, arms="a,random").code == 0
+    plan = json.loads((tmp_path / "it" / "plan.json").read_text())
+    assert [arm["claim"]["on"] for arm in plan["arms"].values()] == [False, False]
+    for folder in run_folders(tmp_path / "it"):
+        opened = RunFolder.read(folder)
+        assert opened.meta("claim") is None and opened.meta("state") == "finished"
+        opened.close()
+
+
 def test_each_run_is_a_run_folder_that_the_other_commands_open(compare, bilevel, tmp_path):
     assert compare().code == 0
     assert len(run_folders(tmp_path / "it")) == 9

@@ -149,6 +149,9 @@ def _print_expected(expected: Expected, plan: Plan, as_json: bool) -> None:
         f"\nin all, where nothing is refused: {expected.measurements or 'unknown'} measurements · {time} · {tokens} · "
         f"{cost}",
     )
+    if plan.recheck:
+        most = "an unknown number" if expected.rechecks is None else f"{expected.rechecks:,} at most"
+        _line(out, f"of the measurements {most} to measure keeps again, outside the budget")
     _line(out, f"the time is from {expected.source}")
 
 

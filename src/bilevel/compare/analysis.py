@@ -58,6 +58,7 @@ def analyse(folder: Folder) -> Result:
         analysis=plan.analysis,
         tasks=tuple(_task(plan, task, outcomes, scores) for task in plan.tasks) if scores else (),
         ranks=_ranks(plan, of) if scores else None,
+        recheck=plan.recheck,
     )
 
 

@@ -25,12 +25,14 @@ N = TypeVar("N", int, float)
 @dataclass(frozen=True)
 class ArmEstimate:
     """One run of an arm on a task: innermost trials where none is refused, measurements with the baseline's and those
-    on fresh seeds, seconds, calls and tokens at most, and US dollars; None where nobody can say."""
+    on fresh seeds (at most so many of them `rechecks` of keeps), seconds, calls and tokens at most, and US dollars;
+    None where nobody can say."""
 
     arm: str
     task: str
     trials: int | None
     measurements: int | None
+    rechecks: int | None
     seconds: float | None
     calls: int | None
     tokens: int | None
@@ -47,6 +49,7 @@ class Expected:
     replicates: int
     workers: int
     measurements: int | None
+    rechecks: int | None
     seconds: float | None
     tokens: int | None
     money: float | None
@@ -79,6 +82,7 @@ def expect(plan: Plan, folder: Folder | None, workers: int) -> Expected:
         replicates=count,
         workers=workers,
         measurements=_times(count, _sum([one.measurements for one in arms])),
+        rechecks=_times(count, _sum([one.rechecks for one in arms])),
         seconds=None if total is None else total * count / workers,
         tokens=_times(count, _sum([one.tokens for one in arms])),
         money=_times(count, _sum([one.money for one in arms])),
@@ -104,7 +108,7 @@ def _known(folder: Folder | None) -> dict[tuple[str, str], float]:
     for job in folder.jobs if folder is not None else ():
         outcome = outcome_of(folder, job) if folder is not None else None
         if outcome is not None and outcome.ended:
-            found.setdefault((job.task, job.arm), []).append(outcome.spent.seconds)
+            found.setdefault((job.task, job.arm), []).append(outcome.spent.seconds + outcome.beyond)
     means = {key: sum(seconds) / len(seconds) for key, seconds in found.items()}
     order = [(task, arm) for task in folder.plan.harnesses for arm in folder.plan.arms] if folder is not None else []
     return {key: means[key] for key in order if key in means}
@@ -114,7 +118,9 @@ def _arm(plan: Plan, arm: str, task: str, known: float | None, single: float | N
     recipe = plan.recipe(arm, 1, task)
     spec = build(recipe)
     trials = measured(recipe, spec)
-    measurements = None if trials is None else trials + leaf(spec).calibration + 2 * plan.fresh
+    rechecks = _rechecks(plan, trials)
+    searched = None if trials is None else trials + leaf(spec).calibration + 2 * plan.fresh
+    measurements = _sum([searched, rechecks])
     calls = estimate(recipe, spec, None if trials is None else trials + leaf(spec).calibration)
     seconds = known if known is not None else _times(measurements, single)
     return ArmEstimate(
@@ -122,11 +128,22 @@ def _arm(plan: Plan, arm: str, task: str, known: float | None, single: float | N
         task=task,
         trials=trials,
         measurements=measurements,
+        rechecks=rechecks,
         seconds=_least(seconds, plan.budget if plan.equal == "seconds" else None),
         calls=calls.calls if calls else _nothing(recipe),
         tokens=calls.tokens if calls else _nothing(recipe),
         money=calls.money if calls else _nothing(recipe),
     )
+
+
+def _rechecks(plan: Plan, trials: int | None) -> int | None:
+    """Measurements of keeps and their parents at most: beyond the baseline and the best candidate, which are measured
+    again anyhow, a search has no more candidates than trials."""
+    if not plan.recheck:
+        return 0
+    bounds = [] if plan.recheck == "all" else [2 * plan.recheck]
+    bounds += [] if trials is None else [max(0, trials - 1)]
+    return min(bounds) * plan.fresh if bounds else None
 
 
 def _nothing(recipe: Recipe) -> int | None:

@@ -41,10 +41,29 @@ def notes_of(folder: Folder, outcomes: Sequence[Outcome], tests: int) -> list[st
     if short:
         notes.append(f"whole cycles only, so some never measured as much as the budget of {plan.budget:g}: {short}")
     notes += [f"arm {arm}: {said}" for arm, recipe in plan.arms.items() for said in _without(recipe)]
+    if plan.recheck:
+        notes += _keeps(plan, done)
     programs = {outcome.program for outcome in done if outcome.program}
     if len(programs) > 1:
         notes.append(f"the runs were made by {len(programs)} versions of this program ({', '.join(sorted(programs))})")
     return notes
+
+
+def _keeps(plan: Plan, done: Sequence[Outcome]) -> Iterator[str]:
+    """What the share of keeps that survive leaves out, and why."""
+    for task in plan.harnesses:
+        own = [one for one in done if one.job.task == task]
+        if own and not max(one.fresh for one in own):
+            where = f" on {task}" if plan.tasks else ""
+            yield f"no keeps{where} are measured again: the task is deterministic, so a second look says the same"
+    for arm in plan.arms:
+        again = [keep for one in done if one.job.arm == arm for keep in one.keeps.again]
+        failed = [keep for keep in again if keep.gain is None]
+        if failed:
+            yield (
+                f"{len(failed)} of {len(again)} keeps of arm {arm} could not be measured again and are left out, not "
+                f"counted as lost or survived: {failed[0].reason}"
+            )
 
 
 def _short(plan: Plan, outcomes: Sequence[Outcome]) -> str:

@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from bilevel.calls import CallSummary
 from bilevel.compare.folder import Folder, Job
+from bilevel.compare.rechecking import Again, Keep, Keeps, candidates, chosen, keeps_of
 from bilevel.compare.running import COMPARISON, ENDED, check_belongs, fresh_runs
 from bilevel.errors import StoreError
 from bilevel.facts import failure_reason
@@ -82,7 +83,8 @@ class Outcome:
 
     `gain` is on fresh seeds, or best seen where `fresh` is 0. `baseline`: its scores by seed, and `start` its
     candidate's id. `whole`: the gain of the optimum over the baseline, as far as `gain` was measured; it and `regret`
-    are None where the task does not know its optimum, or begins at it.
+    are None where the task does not know its optimum, or begins at it. `beyond`: seconds of measurements on fresh
+    seeds.
     """
 
     job: Job
@@ -99,6 +101,8 @@ class Outcome:
     spent: Spent = Spent()
     repetition: Repetitiveness = Repetitiveness()
     mechanisms: Mapping[str, Worked] = field(default_factory=dict)
+    keeps: Keeps = Keeps()
+    beyond: float = 0.0
     program: str = ""
     isolation: tuple[str, ...] = ()
 
@@ -146,6 +150,10 @@ def _read(
             old, new = before.score, after.score
             gain = inner.task.objective.gain(old, new)
     calibration, whole = first.cost.evaluations, _whole(inner, old)
+    keeps = keeps_of(records, spec) if folder.plan.recheck else []
+    again = chosen(keeps, spec, folder.plan.recheck) if count else []
+    fresh = {one.id: one for one in (first.candidate, best[1].candidate, *candidates(again))}.values()
+    beyond = [run for one in fresh for run in fresh_runs(records, spec, one, count) if run is not None]
     return Outcome(
         job=job,
         reason=reason,
@@ -167,6 +175,8 @@ def _read(
         ),
         repetition=_repetition(records, spec, summary.repetition.distinct, summary.repetition.longest_streak),
         mechanisms=_mechanisms([trial for _, trial in trials], summary.in_force),
+        keeps=Keeps(len(keeps), tuple(_again(records, spec, keep, count) for keep in again)),
+        beyond=sum(run.cost.seconds for run in beyond),
         program=program,
         isolation=tuple(sorted(summary.isolation)),
     )
@@ -186,6 +196,15 @@ def _mean(spec: LoopSpec, runs: Sequence[Run | None]) -> _Fresh:
         return _Fresh(None, f"failed on a fresh seed: {failed.status.value}: {failure_reason(failed)}")
     found = [score for score in scores if score is not None]
     return _Fresh(sum(found) / len(found)) if len(found) == len(runs) else _Fresh(None, "a fresh seed is missing")
+
+
+def _again(records: Records, spec: LoopSpec, keep: Keep, count: int) -> Again:
+    inner = leaf(spec)
+    old = _mean(inner, fresh_runs(records, spec, keep.parent, count))
+    new = _mean(inner, fresh_runs(records, spec, keep.candidate, count))
+    if old.score is None or new.score is None:
+        return Again(keep.claimed, None, old.reason or new.reason)
+    return Again(keep.claimed, inner.task.objective.gain(old.score, new.score))
 
 
 def _whole(spec: LoopSpec, baseline: float) -> float | None:

@@ -17,6 +17,8 @@ from bilevel.tasks.folder import FolderTask
 from bilevel.tasks.karpathy import KarpathyTask
 from bilevel.wiring import build as wire
 
+Recheck = int | Literal["all"]
+
 DEFAULT_ARMS = ("a", "d", "restart", "static", "shuffle", "random")
 MEANING: Mapping[Equal, str] = {
     "trials": "measurements at most, those of all arms of forks counted; the baseline's calibration is not, and what "
@@ -51,14 +53,24 @@ OVER_TASKS: Mapping[str, Any] = {
     "ranks": "of the arms' mean scores on each task, averaged over tasks; Friedman's test by permutation of the ranks "
     "within tasks, and Nemenyi's critical difference at 5 % (Demsar 2006)",
 }
-LATER: Mapping[str, Any] = {"tasks": {}}  # fields that older plans do not have: left out where they say nothing
+RECHECKS: Mapping[str, Any] = {
+    "keeps": "kept trials of the innermost loop that looked better than the candidate they started from, each step "
+    "once; so many per run, drawn by the run's seed, are measured again after the search, with their parents, on the "
+    "fresh seeds; a keep survives where its mean gain there is above 0 (one without effect does in half of the cases)",
+    "keeps, intervals": "runs are drawn again with all their keeps; where all keeps survived, or none, the exact bound "
+    "that counts each run as one observation",
+    "keeps, missing": "a keep that fails on a fresh seed, or whose parent does, is left out and reported",
+}
+# Fields that older plans do not have: left out where they say nothing.
+LATER: Mapping[str, Any] = {"tasks": {}, "recheck": 0}
 
 
 @dataclass(frozen=True)
 class Wishes:
     """What a person asks for. `reference`: the arm that all others are compared with ("a" where it is among them, else
-    the first); `fresh`: on how many fresh seeds the best candidate is measured again; `most_trials` bounds runs whose
-    budget is not in trials (0: 1000 where time is equal)."""
+    the first); `fresh`: on how many fresh seeds the best candidate is measured again; `recheck`: how many keeps of each
+    run are, with their parents; `most_trials` bounds runs whose budget is not in trials (0: 1000 where time is
+    equal)."""
 
     arms: tuple[str, ...] = DEFAULT_ARMS
     tasks: tuple[str, ...] = ("gpt-table",)
@@ -68,6 +80,7 @@ class Wishes:
     reference: str = ""
     seed: int = 0
     fresh: int = 3
+    recheck: Recheck = 0
     researcher: str | None = None
     models: tuple[str, ...] = ()
     inner_budget: int | None = None
@@ -96,6 +109,7 @@ class Plan:
     bilevel: str = __version__
     analysis: Mapping[str, Any] = field(default_factory=lambda: ANALYSIS)
     tasks: Mapping[str, str] = field(default_factory=dict)
+    recheck: Recheck = 0
 
     @property
     def hash(self) -> str:
@@ -144,8 +158,9 @@ def make(wishes: Wishes) -> Plan:
         seed=wishes.seed,
         seeds=tuple(derive_seed(wishes.seed, "replicate", number) for number in range(1, wishes.replicates + 1)),
         fresh=wishes.fresh,
-        analysis={**ANALYSIS, **OVER_TASKS} if several else ANALYSIS,
+        analysis={**ANALYSIS, **(OVER_TASKS if several else {}), **(RECHECKS if wishes.recheck else {})},
         tasks=harnesses if several else {},
+        recheck=wishes.recheck,
     )
 
 
@@ -178,6 +193,10 @@ def _check(wishes: Wishes) -> None:
     for name, value, least in (("replicates", wishes.replicates, 1), ("fresh", wishes.fresh, 0)):
         if value < least:
             raise InputError(f"--{name} {value}: at least {least} is needed")
+    if wishes.recheck != "all" and wishes.recheck < 0:
+        raise InputError(f"--recheck {wishes.recheck}: a number of keeps per run, or all, is needed")
+    if wishes.recheck and not wishes.fresh:
+        raise InputError("--recheck measures keeps on fresh seeds, and --fresh 0 has none; give --fresh 3")
     if not wishes.tasks:
         raise InputError("a comparison needs a task: --task gpt-table")
     if len(wishes.arms) < 2:

@@ -67,6 +67,20 @@ class Mechanism:
 
 
 @dataclass(frozen=True)
+class Survival:
+    """The keeps of an arm over its runs: how many there were, how many were measured `again` on fresh seeds, and for
+    how many of these that `failed`. `survived`: the share that beat their parents again; `claimed`: the mean gain over
+    the parent when they were kept, `gain` on fresh seeds, both of the same keeps."""
+
+    keeps: int
+    again: int
+    failed: int
+    survived: Estimate
+    claimed: Estimate
+    gain: Estimate
+
+
+@dataclass(frozen=True)
 class ArmResult:
     """One arm over its runs. `seen` is the improvement by best-seen scores, which flatters on noisy tasks; `curve` has
     the mean best seen at equal steps of the budget, beginning with none spent, `band` its interval at each, `area` its
@@ -88,6 +102,7 @@ class ArmResult:
     mechanisms: tuple[Mechanism, ...]
     against: Paired | None
     gains: Mapping[str, float]
+    survival: Survival | None = None  # where the plan has keeps measured again
 
 
 @dataclass(frozen=True)
@@ -131,3 +146,4 @@ class Result:
     analysis: Mapping[str, object]
     tasks: tuple[TaskResult, ...] = ()
     ranks: Ranks | None = None
+    recheck: int | str = 0  # keeps of each run that were measured again, or "all"

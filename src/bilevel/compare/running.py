@@ -1,12 +1,14 @@
 """One run of a comparison: an ordinary run in a folder of its own, then its best candidate on fresh seeds."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from bilevel.budget import Limits
 from bilevel.codec import derive_seed
 from bilevel.compare.folder import Folder, Job, program, write_text
 from bilevel.compare.plan import Plan
+from bilevel.compare.rechecking import candidates, chosen, keeps_of
 from bilevel.errors import BilevelError, DiskFull, Diverged, Stopped, StoreError
 from bilevel.fresh import COMPARISON as FRESH
 from bilevel.fresh import deterministic, fresh_seed, key_of, measure
@@ -46,7 +48,7 @@ def execute(folder: Folder, job: Job) -> str:
             _share(folder, job, session)
             with stopping(session.lab):
                 session.execute()
-                _measure_again(folder, session)
+                _measure_again(folder, job, session)
     except (Stopped, DiskFull):
         raise
     except BilevelError as error:
@@ -160,14 +162,36 @@ def fresh_runs(records: Records, spec: LoopSpec, candidate: Candidate, count: in
     return [records.find_run(key_of(inner, candidate.id, seed)) for seed in fresh_seeds(inner, count)]
 
 
-def _measure_again(folder: Folder, session: RunSession) -> None:
-    """Measure the baseline and the best candidate on the fresh seeds, beyond the run's limits."""
+def _measure_again(folder: Folder, job: Job, session: RunSession) -> None:
+    """Measure the baseline, the best candidate, and keeps with their parents on the fresh seeds, beyond the limits."""
     store, spec = session.folder.store, session.spec
     best, inner = archive_best(store, spec), leaf(spec)
     if best is not None and not deterministic(store, inner):
         session.lab.limits = Limits()
-        for candidate in (inner.task.baseline(), best[1].candidate):
+        again = chosen(keeps_of(store, spec), spec, folder.plan.recheck) if folder.plan.recheck else []
+        wanted = {one.id: one for one in (inner.task.baseline(), best[1].candidate, *candidates(again))}
+        if again:
+            _borrow(folder, job, session, list(wanted))
+        for candidate in wanted.values():
             for seed in fresh_seeds(inner, folder.plan.fresh):
                 measure(session.lab, inner, candidate, seed)
     facts = session.folder.meta(COMPARISON)
     session.folder.set_meta(COMPARISON, {**facts, "measured_again": True})
+
+
+def _borrow(folder: Folder, job: Job, session: RunSession, wanted: Sequence[str]) -> None:
+    """Take over what finished runs of other arms on the same seeds have measured of the candidates."""
+    inner, store = leaf(session.spec), session.folder.store
+    keys = [key_of(inner, one, seed) for one in wanted for seed in fresh_seeds(inner, folder.plan.fresh)]
+    for other in folder.jobs:
+        keys = [key for key in keys if store.find_run(key) is None]
+        if not keys or other.pair != job.pair or other.arm == job.arm or not is_done(folder, other):
+            continue
+        donor = RunFolder.read(folder.run_folder(other))
+        try:
+            for key in keys:
+                run = donor.store.find_run(key)
+                if run is not None:
+                    store.add_run(key, run)
+        finally:
+            donor.close()

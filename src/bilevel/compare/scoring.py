@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bilevel.compare.outcome import Outcome, Step
+from bilevel.compare.rechecking import Again, Keeps
 
 NAME = "score"
 OF = "share of the way from the baseline to the optimum"
@@ -54,10 +55,17 @@ def scores_of(outcomes: Sequence[Outcome]) -> Scores:
 def scored_by(outcome: Outcome, way: float | None) -> Outcome:
     """The outcome in shares of a way; without gain, curve and regret where there is none."""
     if outcome.gain is None or way is None:
-        return replace(outcome, gain=None, seen=None, regret=None, steps=())
+        return replace(outcome, gain=None, seen=None, regret=None, steps=(), keeps=Keeps())
     return replace(
         outcome,
         gain=outcome.gain / way,
         seen=None if outcome.seen is None else outcome.seen / way,
         steps=tuple(Step(step.spent, step.gain / way) for step in outcome.steps),
+        keeps=Keeps(
+            outcome.keeps.count,
+            tuple(
+                Again(one.claimed / way, None if one.gain is None else one.gain / way, one.reason)
+                for one in outcome.keeps.again
+            ),
+        ),
     )

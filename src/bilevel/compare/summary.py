@@ -9,6 +9,7 @@ from bilevel.compare.paired import cohens_d, holm, replicates_needed, sign_flip_
 from bilevel.compare.plan import Plan
 from bilevel.compare.resampling import RESAMPLES, Estimate, Statistic, bootstrap, interquartile_mean, mean, median
 from bilevel.compare.results import ArmResult, Average, Mechanism, Paired
+from bilevel.compare.survival import survival_of
 from bilevel.trial import Count
 
 CURVE_POINTS = 20
@@ -96,6 +97,7 @@ def arm_result(plan: Plan, arm: str, runs: Runs, against: Paired | None, scope: 
             for (task, number), outcome in runs.items()
             if outcome.gain is not None
         },
+        survival=survival_of(runs, derive_seed(plan.hash, "keeps", arm, *_named(scope))) if plan.recheck else None,
     )
 
 

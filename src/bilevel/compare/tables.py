@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bilevel.compare.estimating import Expected
 from bilevel.compare.ranks import Ranks
 from bilevel.compare.resampling import Estimate
-from bilevel.compare.results import ArmResult, Paired, Result, TaskResult
+from bilevel.compare.results import ArmResult, Paired, Result, Survival, TaskResult
 from bilevel.report import sparkline
 
 NOTHING = "–"
@@ -63,6 +63,7 @@ def tables_of(result: Result) -> list[Table]:
             ("arm", "distinct candidates", "same draft in a row", "discards in a row", "duplicate drafts"),
             tuple(_repetitive(arm) for arm in result.arms),
         ),
+        *_survivals(result),
     ]
     ledgers = tuple(_ledgers(result.arms))
     header = ("mechanism", "runs", "at the end", "decisive in", "calls", "touched", "decisive", "faults")
@@ -193,6 +194,31 @@ def _repetitive(arm: ArmResult) -> tuple[str, ...]:
     found = arm.average
     share = _share(found.duplicates)
     return (arm.name, _mean(found.distinct), _mean(found.streak), _mean(found.discards), share)
+
+
+def _survivals(result: Result) -> list[Table]:
+    """How many keeps survived; nothing where none were to be measured again."""
+    if not result.recheck:
+        return []
+    most = "all" if result.recheck == "all" else f"{result.recheck} per run"
+    return [
+        Table(
+            f"keeps measured again on fresh seeds, {most}; without any effect 50 % survive",
+            ("arm", "keeps", "again", "failed", "survived", "gain when kept", "gain again"),
+            tuple(_survived(arm.name, arm.survival) for arm in result.arms if arm.survival is not None),
+        )
+    ]
+
+
+def _survived(arm: str, found: Survival) -> tuple[str, ...]:
+    counts = (str(found.keeps), str(found.again), str(found.failed))
+    return (arm, *counts, _share_of(found.survived), number(found.claimed.value, True), interval(found.gain, True))
+
+
+def _share_of(found: Estimate) -> str:
+    if found.low is None or found.high is None:
+        return _share(found.value)
+    return f"{_share(found.value)} [{100 * found.low:.0f}, {100 * found.high:.0f}]"
 
 
 def _ledgers(arms: Sequence[ArmResult]) -> Iterable[tuple[str, ...]]:

@@ -20,6 +20,7 @@ def compare(
     reference: str | None = None,
     seed: int | None = None,
     fresh: int | None = None,
+    recheck: int | Literal["all"] | None = None,
     researcher: str | None = None,
     model: tuple[str, ...] = (),
     inner_budget: int | None = None,
@@ -56,6 +57,9 @@ def compare(
     fresh
         On how many fresh seeds the best candidate and the baseline are measured again (3 if not given; 0: improvements
         are best-seen values).
+    recheck
+        How many keeps of each run, or "all", are measured again on the fresh seeds after the search, beside the
+        candidate they started from, to see how many survive; outside the budget (none if not given).
     researcher
         Who proposes in the innermost loop of all arms that do not name one themselves.
     model
@@ -84,6 +88,7 @@ def compare(
         "reference": reference,
         "seed": seed,
         "fresh": fresh,
+        "recheck": recheck,
         "researcher": researcher,
         "models": model or None,
         "inner_budget": inner_budget,
