@@ -14,6 +14,7 @@ from bilevel.cli.printing import console, jsonable, print_json
 from bilevel.compare.analysis import analyse
 from bilevel.compare.estimating import Expected, expect
 from bilevel.compare.folder import Folder, create, differences, is_comparison, open_folder, write_text
+from bilevel.compare.html import page
 from bilevel.compare.plan import Plan, Wishes, make
 from bilevel.compare.results import Result
 from bilevel.compare.running import check_models
@@ -22,7 +23,7 @@ from bilevel.compare.tables import Table, expected_table, heading, markdown, num
 from bilevel.errors import InputError, Stopped
 from bilevel.named import PREFIX
 
-RESULT, REPORT = "result.json", "report.md"
+RESULT, REPORT, PAGE = "result.json", "report.md", "report.html"
 
 
 def run_compare(wishes: Mapping[str, Any], folder: Path | None, workers: int, plan_only: bool, as_json: bool) -> int:
@@ -44,6 +45,7 @@ def run_compare(wishes: Mapping[str, Any], folder: Path | None, workers: int, pl
     result = analyse(found)
     write_text(found.path / RESULT, json.dumps(jsonable(result), indent=2) + "\n")
     write_text(found.path / REPORT, markdown(result))
+    write_text(found.path / PAGE, page(result, shlex.quote(found.path.resolve().name)))
     if as_json:
         print_json(jsonable(result))
     else:
@@ -117,7 +119,7 @@ def _print_result(out: Console, result: Result, path: Path) -> None:
         out.print(f"\n[bold]{title}[/]", highlight=False)
         for line in lines:
             _line(out, f"  {line}")
-    _line(out, f"\nresult: {path / RESULT}, {path / REPORT}; each run is a run folder below {path}")
+    _line(out, f"\nresult: {path / RESULT}, {path / REPORT}, {path / PAGE}; each run is a run folder below {path}")
 
 
 def _print_table(out: Console, table: Table) -> None:

@@ -15,11 +15,12 @@ MOST_NEEDED = 9_999  # replicates; more is as good as never
 
 @dataclass(frozen=True)
 class Table:
-    """A title and rows of text; the first column is a name, the others are numbers."""
+    """A title and rows of text; the first column is a name, the others are numbers. `about` says which table it is."""
 
     title: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    about: str = ""
 
 
 def tables_of(result: Result) -> list[Table]:
@@ -32,6 +33,7 @@ def tables_of(result: Result) -> list[Table]:
             f"{what}{unit}, {how}; 95 % intervals in brackets",
             ("arm", "runs", "mean", "median", "interquartile mean", "best seen"),
             tuple(_improvement(arm) for arm in result.arms),
+            "improvement",
         ),
         Table(
             f"against {result.reference}, paired; positive is better",
@@ -46,28 +48,32 @@ def tables_of(result: Result) -> list[Table]:
                 f"{'pairs' if result.tasks else 'replicates'} needed",
             ),
             tuple(_against(arm.name, arm.against) for arm in result.arms if arm.against is not None),
+            "against",
         ),
         Table(
             f"any time: best seen over the budget of {result.budget:g} {result.equal}",
             ("arm", "area", *(["regret"] if _knows(result) else []), "25 %", "50 %", "75 %", "curve"),
             tuple(_curve(arm, _knows(result), _top(result)) for arm in result.arms),
+            "curve",
         ),
         *_of_tasks(result),
         Table(
             "spent, mean per run",
             ("arm", "trials", "measured", "seconds", "tokens", "US dollars", "ended by limit"),
             tuple(_spent(arm) for arm in result.arms),
+            "spent",
         ),
         Table(
             "how repetitive, mean per run",
             ("arm", "distinct candidates", "same draft in a row", "discards in a row", "duplicate drafts"),
             tuple(_repetitive(arm) for arm in result.arms),
+            "repetition",
         ),
         *_survivals(result),
     ]
     ledgers = tuple(_ledgers(result.arms))
     header = ("mechanism", "runs", "at the end", "decisive in", "calls", "touched", "decisive", "faults")
-    asked = Table("mechanisms: runs that asked them, and their ledgers", header, ledgers)
+    asked = Table("mechanisms: runs that asked them, and their ledgers", header, ledgers, "ledger")
     return [*found, asked] if ledgers else found
 
 
@@ -82,6 +88,7 @@ def _of_tasks(result: Result) -> list[Table]:
             f"{f'{task.fresh} fresh seeds' if task.fresh else 'best seen'}; difference from {result.reference}",
             ("arm", "runs", *shared, "rank"),
             tuple(_on_task(arm, task, result) for arm in task.arms),
+            "task",
         )
         for task in result.tasks
     ]
@@ -91,9 +98,10 @@ def _of_tasks(result: Result) -> list[Table]:
         rows = sorted(ranks.average.items(), key=lambda item: item[1])
         found.append(
             Table(
-                f"ranks over {ranks.tasks} tasks, 1 is best: Friedman p {_p(ranks.p)}{far} at 5 % (Nemenyi)",
+                f"ranks over {ranks.tasks} tasks, 1 is best: Friedman p {p_value(ranks.p)}{far} at 5 % (Nemenyi)",
                 ("arm", "average rank", "not told apart from"),
                 tuple((arm, f"{rank:.2f}", ", ".join(alike(ranks, arm)) or NOTHING) for arm, rank in rows),
+                "ranks",
             )
         )
     return found
@@ -113,7 +121,7 @@ def _on_task(arm: ArmResult, task: TaskResult, result: Result) -> tuple[str, ...
         interval(arm.mean),
         number(arm.interquartile_mean.value),
         NOTHING if arm.against is None else interval(arm.against.difference, signed=True),
-        NOTHING if arm.against is None else _p(arm.against.corrected),
+        NOTHING if arm.against is None else p_value(arm.against.corrected),
         NOTHING if arm.regret is None else interval(arm.regret),
         NOTHING if rank is None else f"{rank:g}",
     )
@@ -162,8 +170,8 @@ def _against(arm: str, found: Paired) -> tuple[str, ...]:
         arm,
         str(found.pairs),
         interval(found.difference, signed=True),
-        _p(found.p),
-        _p(found.corrected),
+        p_value(found.p),
+        p_value(found.corrected),
         NOTHING if found.d is None else f"{found.d:+.2f}",
         _share(found.superiority),
         _needed(found.needed),
@@ -206,6 +214,7 @@ def _survivals(result: Result) -> list[Table]:
             f"keeps measured again on fresh seeds, {most}; without any effect 50 % survive",
             ("arm", "keeps", "again", "failed", "survived", "gain when kept", "gain again"),
             tuple(_survived(arm.name, arm.survival) for arm in result.arms if arm.survival is not None),
+            "keeps",
         )
     ]
 
@@ -250,7 +259,8 @@ def number(value: float | None, signed: bool = False) -> str:
     return NOTHING if value is None else f"{value + 0.0:{'+' if signed else ''}.4g}"
 
 
-def _p(value: float | None) -> str:
+def p_value(value: float | None) -> str:
+    """Three digits, or a dash."""
     return NOTHING if value is None else f"{value:.3g}"
 
 
