@@ -1,12 +1,17 @@
-"""What a trial costs apart from its measurement: CPU time, beside Optuna's in the same process.
+"""What a trial costs apart from its measurement: CPU time, wall time and memory, beside peers in the same run.
 
     python benchmarks/overhead.py --trials 1000 --seeds 5
+    python benchmarks/overhead.py --only peers --peer-trials 50 --repeats 3
 
-The task is the sphere (microseconds), searched at random. Times are CPU time of this process (`time.process_time`), or
-of a child process for the last part. Intervals are 95 % bootstrap intervals over the seeds.
+The task is the sphere (microseconds), searched at random; that of the methods which ask a model is one number. Times
+are CPU time of this process (`time.process_time`), for `startup` of a child process, and for `peers` of a process of
+its own with all that it starts (`process_tree.py`). The model is a stub on loopback that answers at once
+(`model_stub.py`). Peers need `pip install optuna 'ray[tune]' openevolve 'bilevel[llm]'`; those that are not installed
+are left out. Intervals are 95 % bootstrap intervals over the seeds or repeats.
 """
 
 import argparse
+import gc
 import random
 import resource
 import statistics
@@ -14,11 +19,15 @@ import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
+
+from overhead_peers import beside_peers
 
 from bilevel.budget import Budget
-from bilevel.lab import Lab, MemoryStore, Store
+from bilevel.lab import Lab, MemoryStore, Store, Traces
 from bilevel.loop import Loop, LoopSpec
 from bilevel.mechanism import Guest
 from bilevel.mechanisms import source
@@ -28,6 +37,13 @@ from bilevel.tasks.sphere import SphereTask, sphere
 
 EARLY, LATE = 10, 1000  # the trials that are compared, each with its neighbours
 AROUND = 10
+PARTS = ("trials", "growth", "startup", "memory", "peers")
+GOAL_MS, GOAL_SHARE, GOAL_GROWTH = (
+    2.0,
+    0.1,
+    1.1,
+)  # CPU ms a trial; of Optuna's; what a trial adds, in units of its trace
+T = TypeVar("T")
 MECHANISMS = ("bandit", "crash_memory", "orthogonal", "placebo", "restart", "revert", "simpler", "tabu")
 
 
@@ -35,10 +51,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--peer-trials", type=int, default=50, help="trials of each method in a process of its own")
+    parser.add_argument("--repeats", type=int, default=3, help="of each method in a process of its own")
+    parser.add_argument("--method", default="", help="of the peers' table, only methods with this in their names")
+    parser.add_argument("--only", choices=PARTS, action="append", help="print this part; may be given several times")
+    parser.add_argument(
+        "--quick", action="store_true", help="few trials, one repeat: whether it works, not what it costs"
+    )
     options = parser.parse_args()
-    per_trial(options.trials, options.seeds)
-    growth(options.seeds)
-    start_up(options.seeds)
+    if options.quick:
+        options.trials, options.seeds, options.peer_trials, options.repeats = 20, 1, 5, 1
+    parts: dict[str, Callable[[], None]] = {
+        "trials": lambda: per_trial(options.trials, options.seeds),
+        "growth": lambda: growth(options.seeds),
+        "startup": lambda: start_up(options.seeds),
+        "memory": lambda: memory(options.trials, options.seeds),
+        "peers": lambda: beside_peers(options.peer_trials, options.repeats, options.method),
+    }
+    for part in PARTS:
+        if part in (options.only or PARTS):
+            parts[part]()
 
 
 def per_trial(trials: int, seeds: int) -> None:
@@ -64,6 +96,50 @@ def per_trial(trials: int, seeds: int) -> None:
         pairs = list(zip(times[mine], times[other], strict=True))
         low, high = interval(pairs)
         print(f"  ratio {mine} / {other}: {ratio(pairs):.2f} [{low:.2f}, {high:.2f}]")
+    durable = statistics.mean(times["bilevel, SQLite, durable"])
+    print(f"  goal: at most {GOAL_MS:g} ms with durable SQLite: {durable:.2f}, {met(durable <= GOAL_MS)}")
+    if theirs:
+        share = ratio(list(zip(times["bilevel, SQLite, durable"], times["optuna, SQLite"], strict=True)))
+        print(f"  goal: at most {GOAL_SHARE:g} of Optuna with SQLite: {share:.3f}, {met(share <= GOAL_SHARE)}")
+
+
+def memory(trials: int, seeds: int) -> None:
+    """What the process keeps per trial, beside what the trace alone takes when it is read from the run folder."""
+    print(f"KiB that a trial adds to what Python holds, from trial {trials} to {2 * trials}, SQLite, {seeds} seeds")
+    pairs = [in_folder(lambda path, seed=seed: kept(path, trials, seed)) for seed in range(seeds)]
+    low, high = interval(pairs)
+    live, alone = (statistics.mean(pair[i] for pair in pairs) / 1024 for i in (0, 1))
+    print(f"  in a run {live:.2f}, the trace alone {alone:.2f}, ratio {ratio(pairs):.2f} [{low:.2f}, {high:.2f}]")
+    print(f"  goal: no growth beyond the trace (at most {GOAL_GROWTH:g}): {met(ratio(pairs) <= GOAL_GROWTH)}")
+
+
+def kept(folder: Path, trials: int, seed: int) -> tuple[float, float]:
+    """Bytes per trial: of the whole run, and of the trace alone, made from its records."""
+    tracemalloc.start()
+    try:
+        loop = Loop(spec_of(2 * trials, seed), Lab(SqliteStore(folder)))
+        loop.run(until=trials)
+        before = held()
+        loop.run(until=2 * trials)
+        grown = held() - before
+        objective = loop.spec.task.objective
+        del loop
+        store = SqliteStore(folder)
+        before = held()
+        trace = Traces(store).trace("root", objective)
+        alone = held() - before
+        return grown / trials, alone / len(trace)
+    finally:
+        tracemalloc.stop()
+
+
+def held() -> int:
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
+
+
+def met(reached: bool) -> str:
+    return "met" if reached else "missed"
 
 
 def growth(seeds: int) -> None:
@@ -180,7 +256,7 @@ def suggested(trial, task: SphereTask) -> dict[str, object]:  # type: ignore[no-
     return values
 
 
-def in_folder(measure: Callable[[Path], float]) -> float:
+def in_folder(measure: Callable[[Path], T]) -> T:
     with tempfile.TemporaryDirectory() as folder:
         return measure(Path(folder))
 

@@ -270,13 +270,13 @@ def override(
     if agent is not None:
         data["agent"]["command"] = agent
         researcher = researcher or "agent"
+    if researcher is not None:
+        data["inner"]["researcher"] = researcher
     _override_models(data, recipe, models, researcher)
     data["limits"] |= {name: value for name, value in limits.items() if value is not None}
     for key, value in (("task", task), ("seed", seed), ("workers", workers)):
         if value is not None:
             data[key] = value
-    if researcher is not None:
-        data["inner"]["researcher"] = researcher
     if rung is not None:
         data["inner"]["rung"] = rung
     if noise is not None:

@@ -84,5 +84,6 @@ def test_the_default_recipe_searches_by_bayesian_optimisation_until_a_model_is_n
     assert default.inner.researcher == "bayesian" and find("a").inner.researcher == "coordinate"
     assert override(default, models=["openai:any"]).inner.researcher == "llm"
     assert override(default, models=["openai:any"], researcher="random").inner.researcher == "random"
+    assert override(find("a"), models=["openai:any"], researcher="llm").inner.researcher == "llm"
     old = default.model_dump() | {"inner": {**default.inner.model_dump(), "researcher": "coordinate"}}
     assert resolve(old).inner.researcher == "coordinate"  # a run folder goes on with what it began with
