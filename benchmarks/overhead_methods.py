@@ -175,7 +175,8 @@ def bilevel_program(trials: int, warm: int, seed: int, port: int, folder: Path) 
     )  # fmt: skip
     inner = recipe.inner.model_copy(update={"lessons": False, "calibration": 1})
     models = recipe.models.model_copy(update={"base_url": f"http://127.0.0.1:{port}/v1"})
-    with start(recipe.model_copy(update={"inner": inner, "models": models}), folder / "run") as session:
+    parts = {"inner": inner, "models": models, "claim": recipe.claim.model_copy(update={"on": False})}
+    with start(recipe.model_copy(update=parts), folder / "run") as session:
         session.execute()
         return sum(trial.status is Status.OK for trial in session.folder.store.trials("root"))
 
