@@ -36,8 +36,8 @@ from bilevel.recipe import ClaimTable
 from bilevel.report import archive_best, own_trials
 from bilevel.space import Candidate, Value
 from bilevel.store.folder import RunFolder
+from bilevel.task import Sealing
 from bilevel.tasks.external import External, ExternalFolder
-from bilevel.tasks.folder import FolderTask
 from bilevel.trial import Run
 
 FACT, SEALED = "claim", "sealed"  # facts of a run folder
@@ -122,7 +122,7 @@ def _opened(folder: RunFolder[Any], spec: LoopSpec, table: ClaimTable, more: int
             known = replace(known, asked=(*known.asked, ask), complete=False)
         return known
     first = 0 if known is None else known.first + len(known.rounds)
-    skipped = _needless(folder.store, spec, best[1].candidate)
+    skipped = needless(folder.store, spec, best[1].candidate)
     if more is not None:
         allowed = Allowance(more)
     else:
@@ -132,7 +132,8 @@ def _opened(folder: RunFolder[Any], spec: LoopSpec, table: ClaimTable, more: int
     return Stage(best[0], best[1].number, table.least, skipped, first, asked)
 
 
-def _needless(records: Records, spec: LoopSpec, incumbent: Candidate) -> str:
+def needless(records: Records, spec: LoopSpec, incumbent: Candidate) -> str:
+    """Why there is nothing to measure; empty where there is."""
     inner = leaf(spec)
     if incumbent.id == inner.task.baseline().id:
         return "the baseline is the best candidate"
@@ -201,7 +202,7 @@ def _seal(folder: RunFolder[Any], spec: LoopSpec, lab: Lab) -> None:
     No view, prompt or mechanism is made of such facts, and nothing below this module reads them.
     """
     task = spec.task
-    if not isinstance(task, FolderTask) or task.model.seal is None:
+    if not isinstance(task, Sealing) or not task.seals:
         return
     stage = stage_of(folder)
     assert stage is not None

@@ -1,5 +1,6 @@
 """What one run came to: whether its score is one, why it failed, and whether a search can go on after it."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from bilevel.errors import BilevelError, HarnessError, InputError
@@ -51,6 +52,31 @@ def must_go_on(task: Task, pending: Pending, run: Run, trace: Trace) -> None:
             f"the machine failed in {MOST_INFRASTRUCTURE + 1} trials in a row ({what}); mend it, then go on with "
             "`bilevel resume`"
         )
+
+
+def scoring_runs(runs: Sequence[Run], top: str) -> tuple[Run, ...]:
+    """The runs that a trial's score is made of: the ok ones on the top rung."""
+    return tuple(run for run in runs if run.rung == top and run.status is Status.OK)
+
+
+def status_of(task: Task, runs: Sequence[Run], baseline: Sequence[Run], top: str) -> tuple[Status, str]:
+    """How a trial that was not refused stands after its runs, and why; `baseline`: the runs of trial 0."""
+    measured = {run.rung for run in runs if run.status is Status.OK}
+    lost = [run for run in runs if run.status is Status.INFRASTRUCTURE and run.rung in measured]  # and made up for
+    failed = next((run for run in runs if run.status is not Status.OK and run not in lost), None)
+    if failed is not None:
+        return failed.status, failure_reason(failed)
+    scoring = scoring_runs(runs, top)
+    if not scoring:
+        return Status.PRUNED, "stopped before the top rung"
+    broken = breach(task.objective.guardrails, scoring, scoring_runs(baseline, top))
+    return (broken.status, broken.reason) if broken else (Status.OK, "")
+
+
+def mean_score(task: Task, runs: Sequence[Run], top: str) -> float:
+    """The score of a trial whose status is ok: the mean over the seeds of the top rung."""
+    scores = [task.evaluate(run) for run in scoring_runs(runs, top)]
+    return sum(scores) / len(scores)
 
 
 def failure_reason(run: Run) -> str:

@@ -169,12 +169,19 @@ class LoopTask:
 
     def run(self, candidate: Candidate, bench: Bench) -> Run:
         """Let the changed loop search, and with it the unchanged one where there is a start to fork from."""
+        return self._with_arms(candidate, bench, self._search)
+
+    def recorded(self, candidate: Candidate, bench: Bench) -> Run:
+        """The run of a trial that is finished, made again from the records of its arms: nothing is searched."""
+        return self._with_arms(candidate, bench, self._read)
+
+    def _with_arms(self, candidate: Candidate, bench: Bench, arm_of: Callable[..., Arm]) -> Run:
         paired = self.start == "fork" and bench.state is not None and bench.parent is not None
-        challenger = self._search(candidate, bench, "challenger" if paired else "only")
+        challenger = arm_of(candidate, bench, "challenger" if paired else "only")
         if not paired or bench.parent is None:
             return self._report(bench, challenger, None, {}, candidate)
-        control = self._search(bench.parent, bench, "control")
-        others = {one: self._search(bench.parent, bench, one.name, one.applied) for one in self.controls}
+        control = arm_of(bench.parent, bench, "control")
+        others = {one: arm_of(bench.parent, bench, one.name, one.applied) for one in self.controls}
         return self._report(bench, challenger, control, others, candidate)
 
     def _search(
@@ -185,30 +192,38 @@ class LoopTask:
             spec = _with_leaf(spec, change)
         if arm in ("challenger", "only"):
             spec = _watching(spec, frozenset(self._credited(candidate, bench.parent)))
-        at = 0 if bench.state is None else len(lab.traces.trace(bench.state, spec.task.objective))
+        branch = self._branch(bench, arm)
         if self.wipe:
-            at = min(at, 1)  # the baseline, which need not be measured again
             spec = replace(spec, stream=f"cycle {bench.number}" if bench.number else "")  # else each does the same
-        branch = Branch(f"{bench.branch}/{bench.number}.{arm}", spec.name, bench.state, at)
-        loop = Loop(spec, lab, branch)
-        before = (
-            loop.trace.incumbent.score if self.wipe and loop.trace.incumbent else _best(lab.traces, spec, bench.state)
-        )
+        loop, at = Loop(spec, lab, branch), branch.at
         baseline = 1 if at == 0 and not spec.task.remembers else 0
         loop.run(until=at + baseline + self.trials)
         if len(loop.trace) < at + baseline + self.trials:
             raise Stopped(f"stopped within {branch.id}; resume the run to finish it")
-        own, known = loop.trace[at:], at if self.wipe else len(_leaf_trace(lab.traces, spec, bench.state))
+        return self._read(candidate, bench, arm)
+
+    def _branch(self, bench: Bench, arm: str) -> Branch:
+        """Where an arm's trials are; a level that wipes keeps the baseline, which need not be measured again."""
+        at = 0 if bench.state is None else len(bench.lab.traces.trace(bench.state, self.inner.task.objective))
+        at = min(at, 1) if self.wipe else at
+        return Branch(f"{bench.branch}/{bench.number}.{arm}", self.inner.name, bench.state, at)
+
+    def _read(self, candidate: Candidate, bench: Bench, arm: str, change: object = None) -> Arm:
+        """What an arm did, from its records."""
+        spec, traces, branch = self.surface.write(self.inner, candidate), bench.lab.traces, self._branch(bench, arm)
+        trace, at = traces.trace(branch.id, spec.task.objective), branch.at
+        start = trace.upto(at).incumbent if self.wipe else None
+        own, known = trace[at:], at if self.wipe else len(_leaf_trace(traces, spec, bench.state))
         return Arm(
             name=arm,
             branch=branch.id,
-            before=before,
-            best=_best(lab.traces, spec, branch.id),
-            margin=_leaf_trace(lab.traces, spec, branch.id).noise.margin,
+            before=start.score if start is not None else _best(traces, spec, bench.state),
+            best=_best(traces, spec, branch.id),
+            margin=_leaf_trace(traces, spec, branch.id).noise.margin,
             cost=sum((trial.cost for trial in own), Cost()),
             ledger=merge(*(ledger_of(trial) for trial in own)),
-            trials=tuple(_leaf_trace(lab.traces, spec, branch.id)[known:]),
-            shadows=_shadows(lab.traces, spec, bench.state, branch.id),
+            trials=tuple(_leaf_trace(traces, spec, branch.id)[known:]),
+            shadows=_shadows(traces, spec, bench.state, branch.id),
         )
 
     def _report(

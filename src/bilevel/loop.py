@@ -16,9 +16,8 @@ from bilevel.climbing import Climber, rules_for
 from bilevel.codec import derive_seed
 from bilevel.draft import Drafting
 from bilevel.errors import GuestError, InputError, Stopped
-from bilevel.facts import checked, failure_reason, must_go_on
+from bilevel.facts import checked, mean_score, must_go_on, status_of
 from bilevel.fold import Fold, Record, Without
-from bilevel.guardrails import breach
 from bilevel.guards import ALL, Guards
 from bilevel.keep import keep_by_default
 from bilevel.lab import Bench, Branch, Lab, RunKey
@@ -265,7 +264,7 @@ class Loop:
         """Finish a trial: score, decide, store. Trials are told in the order of their numbers."""
         planned = planned or Record()
         status, reason = self._status(pending, runs)
-        score = self._score(runs) if status is Status.OK else None
+        score = mean_score(self.spec.task, runs, self.spec.top) if status is Status.OK else None
         trial = Trial(
             number=pending.number,
             parent=pending.parent,
@@ -314,25 +313,8 @@ class Loop:
     def _status(self, pending: Pending, runs: tuple[Run, ...]) -> tuple[Status, str]:
         if pending.refused is not None:
             return Status.REFUSED, pending.refused
-        measured = {run.rung for run in runs if run.status is Status.OK}
-        lost = [run for run in runs if run.status is Status.INFRASTRUCTURE and run.rung in measured]  # and made up for
-        failed = next((run for run in runs if run.status is not Status.OK and run not in lost), None)
-        if failed is not None:
-            return failed.status, failure_reason(failed)
-        scoring = self._scoring(runs)
-        if not scoring:
-            return Status.PRUNED, "stopped before the top rung"
         baseline = self.trace.baseline
-        start = () if baseline is None else self._scoring(baseline.runs)
-        broken = breach(self.spec.task.objective.guardrails, scoring, start)
-        return (broken.status, broken.reason) if broken else (Status.OK, "")
-
-    def _scoring(self, runs: tuple[Run, ...]) -> tuple[Run, ...]:
-        return tuple(run for run in runs if run.rung == self.spec.top and run.status is Status.OK)
-
-    def _score(self, runs: tuple[Run, ...]) -> float:
-        scores = [self.spec.task.evaluate(run) for run in self._scoring(runs)]
-        return sum(scores) / len(scores)
+        return status_of(self.spec.task, runs, () if baseline is None else baseline.runs, self.spec.top)
 
     # ---- all of it ----
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType, MappingProxyType, TracebackType
 from typing import Any
 
-from bilevel import __version__, calibration, claiming, codec, machine
+from bilevel import __version__, calibration, claiming, codec, machine, statements
 from bilevel.admission import Admission
 from bilevel.budget import Limits
 from bilevel.errors import BilevelError, LimitReached, Stopped, StoreError
@@ -68,12 +68,14 @@ class RunSession:
         Raises Stopped after a stop; everything finished is stored by then.
         """
         self.folder.set_meta("state", "running")
+        self._unsaid()
         loop = Loop(self.spec, self.lab)
         try:
             loop.run()
         except LimitReached as reached:
             self.ended = str(reached).replace("RUN", shlex.quote(str(self.folder.path)))
             self.folder.set_meta("state", "limit")
+            self.state_claims()
             return
         except Stopped:
             self.folder.set_meta("state", "stopped")
@@ -89,9 +91,22 @@ class RunSession:
             raise Stopped("stopped; resume the run to go on")
         self.claim()
         self.folder.set_meta("state", "finished")
+        self.state_claims()
+
+    def state_claims(self) -> None:
+        """Write what the run claims into its folder, for other programs and for `bilevel verify`."""
+        state = str(self.folder.meta("state") or "")
+        self.folder.set_meta(statements.STATED, True)
+        statements.write(self.folder.path, statements.statements_of(self.folder, self.spec, state))
+
+    def _unsaid(self) -> None:
+        """Take the file of claims away: it says what a run came to that has ended."""
+        self.folder.set_meta(statements.STATED, False)
+        (self.folder.path / statements.FILE).unlink(missing_ok=True)
 
     def claim(self, more: int | None = None) -> None:
         """Do what is left of the claim stage, or go on with it for `more` rounds. Raises as `execute` does."""
+        self._unsaid()
         try:
             claiming.claim(self.folder, self.spec, self.lab, self.recipe.claim, more)
         except LimitReached as reached:

@@ -94,6 +94,20 @@ class Patching(Protocol):
 
 
 @runtime_checkable
+class Sealing(Protocol):
+    """A task with metrics that no search may see: measured at the end of a run, for its report only."""
+
+    @property
+    def seals(self) -> tuple[str, ...]:
+        """The names of the sealed metrics; empty where nothing is sealed."""
+        ...
+
+    def sealed(self, candidate: Candidate, bench: Bench) -> Run:
+        """Measure the sealed metrics of a candidate once."""
+        ...
+
+
+@runtime_checkable
 class Climbing(Protocol):
     """A task whose candidates hold mechanisms, which climb a ladder: a loop as a task."""
 

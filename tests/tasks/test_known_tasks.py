@@ -190,8 +190,10 @@ def test_the_sealed_split_is_apart_from_what_is_evaluated():
     pytest.importorskip("sklearn")
     task = find("sklearn:diabetes-boosting")
     start = task.baseline()
-    assert task.sealed(start) != task.evaluate(run(task, start, 0))
-    assert task.sealed(start) == task.sealed(start)
+    found = task.sealed(start, Bench(Lab(), "full", 0, 0))
+    assert set(found.metrics) == {"sealed_rmse"} == set(task.seals)
+    assert found.metrics["sealed_rmse"] != task.evaluate(run(task, start, 0))
+    assert task.sealed(start, Bench(Lab(), "full", 0, 0)).metrics == found.metrics
     from bilevel.tasks.learning import split
 
     data = split("load_diabetes")

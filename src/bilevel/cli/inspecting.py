@@ -38,6 +38,7 @@ from bilevel.report import Summary, archive_best, own_trials, summarise
 from bilevel.run import recorded
 from bilevel.store.folder import RunFolder
 from bilevel.store.reader import Reader
+from bilevel.task import Sealing
 from bilevel.tasks.folder import FolderTask
 from bilevel.trial import Trial
 
@@ -181,7 +182,7 @@ def _written(path: Path, write: Callable[[], object]) -> None:
 
 def _print_sealed(run: Opened, trial: Trial, as_json: bool) -> None:
     spec = leaf(run.spec)
-    if not isinstance(spec.task, FolderTask) or spec.task.model.seal is None:
+    if not isinstance(spec.task, Sealing) or not spec.task.seals:
         raise InputError(f"task {spec.task.name!r} has no sealed split: its task.toml has no [seal]")
     rung = next(rung for rung in spec.task.rungs if rung.name == spec.top)
     bench = Bench(Lab(), spec.top, 0, derive_seed(spec.seed, "evaluation", 0), rung.options)

@@ -61,6 +61,7 @@ def confirm_run(folder: Path, pairs: int | None, as_json: bool) -> None:
             )
         with stopping(session.lab):
             session.claim(pairs or session.recipe.claim.most)
+        session.state_claims()
         claim, _ = claimed(session.folder, session.spec)
         summary = summarise(
             session.folder.store, session.spec, folder=str(folder), state=state, recipe=session.recipe.name, claim=claim

@@ -2,7 +2,8 @@
 
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -13,7 +14,7 @@ from bilevel.errors import StoreError
 from bilevel.lab import Branch, RunKey
 from bilevel.space import Candidate
 from bilevel.store.migrations import MIGRATIONS
-from bilevel.store.records import load_call, load_candidate, load_pending, load_run, load_trial
+from bilevel.store.records import load_call, load_candidate, load_pending, load_run, load_trial, text_hash
 from bilevel.trial import Pending, Run, Trial
 
 FILE = "run.sqlite3"
@@ -115,6 +116,25 @@ class Reader:
             "SELECT position, at, kind, level, text FROM events WHERE position > ? ORDER BY position", after
         )
         return [(row[0], Event(*row[1:])) for row in rows]
+
+    def misnamed(self) -> list[str]:
+        """The candidates and texts whose content is not what their name, a hash of it, says."""
+        found = [
+            f"candidate {name!r}"
+            for name, record in self._all("SELECT id, record FROM candidates ORDER BY id")
+            if self._loaded("a candidate", load_candidate, record, self._text).id != name
+        ]
+        hashes = [row[0] for row in self._all("SELECT hash FROM texts ORDER BY hash")]
+        return found + [f"text {name[:12]!r}" for name in hashes if text_hash(self._text(name)) != name]
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Within the block all that is read is of one moment, whatever is written meanwhile."""
+        self._all("BEGIN")
+        try:
+            yield
+        finally:
+            self._all("ROLLBACK")
 
     def get_meta(self, key: str) -> str | None:
         row = self._one("SELECT value FROM meta WHERE key = ?", key)

@@ -178,6 +178,11 @@ class FolderTask:
         wanted = [name for name in self.model.metrics if name not in hidden]
         return self.measuring.run(candidate, bench, Orders(self.model.command.run, [self.objective.name], wanted))
 
+    @property
+    def seals(self) -> tuple[str, ...]:
+        """The metrics that are sealed."""
+        return tuple(self.model.seal.metrics) if self.model.seal else ()
+
     def sealed(self, candidate: Candidate, bench: Bench) -> Run:
         """Measure what no search may see; for reports only. Raises InputError where the task has no seal."""
         if self.model.seal is None:

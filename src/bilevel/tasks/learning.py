@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from bilevel.errors import MissingExtra
+from bilevel.lab import Bench
 from bilevel.objective import Objective
 from bilevel.space import Bool, Candidate, Choice, Domain, Float, Int, Space, Value
 from bilevel.tasks.function import FunctionTask
 from bilevel.tasks.known import Params, check_name
+from bilevel.trial import Run
 
 Array: TypeAlias = Any  # numpy and scikit-learn are imported when something is trained, not with this module
 FOLDS, SEALED, SPLIT_SEED = 3, 0.2, 20261121
@@ -145,9 +147,23 @@ class TrainingTask(FunctionTask):
 
     training: Training = Training("")
 
-    def sealed(self, candidate: Candidate, seed: int = 0) -> float:
-        """The objective on the sealed fifth of the data, which no evaluation touches; for reports only."""
-        return self.training.sealed(candidate.params, seed)
+    @property
+    def seals(self) -> tuple[str, ...]:
+        """The objective on the sealed fifth, under a name of its own."""
+        return (f"sealed_{self.objective.name}",)
+
+    def sealed(self, candidate: Candidate, bench: Bench) -> Run:
+        """Measure the objective on the sealed fifth of the data, which no evaluation touches; for reports only."""
+        name, study = self.seals[0], self.training
+        apart = FunctionTask(
+            name=self.name,
+            function=lambda params, seed: {name: study.sealed(params, seed)},
+            space=self.space,
+            start=self.start,
+            objective=Objective(name, self.objective.unit, self.objective.minimize),
+            brief=self.brief,
+        )
+        return apart.run(candidate, bench)
 
 
 def learning(study: str = "") -> TrainingTask:

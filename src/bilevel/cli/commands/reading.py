@@ -1,5 +1,6 @@
-"""Commands that read a run: `status`, `show`, `diff`, `best`, `export`, `replay`."""
+"""Commands that read a run: `status`, `show`, `diff`, `best`, `export`, `replay`, `verify`."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -137,3 +138,19 @@ def replay(folder: Path, *, json: Json = False) -> None:
     from bilevel.cli.calls import print_replay
 
     print_replay(folder, json)
+
+
+@app.command
+def verify(path: Path, *, json: Json = False) -> None:
+    """Compute again what a run, a comparison or one of their reports states; name each number the records do not give.
+
+    Nothing is measured and no model is asked. The exit code is 1 where something differs.
+
+    Parameters
+    ----------
+    path
+        A run folder, a comparison's folder, or a claims.json, result.json or report.md in one.
+    """
+    from bilevel.cli.verifying import print_verified
+
+    sys.exit(print_verified(path, json))

@@ -1,0 +1,355 @@
+"""What a run claims, for other programs: each claim with its effect, what it rests on, and what it cost.
+
+Computed from the records of a run folder and from nothing else, so `bilevel verify` can compute it again.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bilevel.budget import Cost
+from bilevel.calls import CallSummary
+from bilevel.claim import ANSWER, BASELINE, WITHOUT, Claimed, KeptChange, Question, Said
+from bilevel.claiming import claimed, question_of, stage_of
+from bilevel.codec import content_hash, plain
+from bilevel.evidence import Verdict
+from bilevel.fresh import CLAIM, fresh_seed, key_of
+from bilevel.lab import Records
+from bilevel.levels import leaf
+from bilevel.loop import LoopSpec
+from bilevel.report import MechanismTrial, Summary, own_trials, summarise
+from bilevel.store.folder import RunFolder
+from bilevel.store.sqlite import mended
+from bilevel.trial import Trial
+
+FILE, FORMAT = "claims.json", 1
+STATED = "stated"  # the fact of a run folder that the file is written
+ANY_TIME = "the pairs leave it open at e = 20 on either side: 90 %, valid whenever one looks"
+POSTERIOR = "central 90 % of the posterior over the forks"
+NO_CONTROL = "none: in force from the first trial"
+
+
+@dataclass(frozen=True)
+class Tries:
+    """How much was tried before this was claimed.
+
+    `candidates`: distinct ones that were measured, or drafts of a mechanism; `forks` and `pairs` that were compared;
+    `together`: how many claims of its kind are judged together.
+    """
+
+    candidates: int = 0
+    forks: int = 0
+    pairs: int = 0
+    together: int = 1
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What it took to find and to test. Seconds are those of measurements and of calls; money is in US dollars, None
+    where the price of a call is unknown."""
+
+    measurements: int = 0
+    seconds: float = 0.0
+    tokens: int = 0
+    money: float | None = 0.0
+
+
+@dataclass(frozen=True)
+class RestsOn:
+    """From which records a claim is computed: trials as branch#number, seeds as they were given to the task, and the
+    ids of the candidates that were measured on them."""
+
+    trials: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    candidates: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()  # of a comparison: the folders of its runs
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One claim. `kind` is answer, change or mechanism; in a comparison difference or level 2.
+
+    `status`: provisional, confirmed or refuted; of mechanisms and arms helped, hurt, undecided or confirmed. `effect`
+    and its interval are in `unit`, None where nothing was measured or a side is open. `value` and `control_value` are
+    the means that the effect is the difference of, where there are such. `ledger`: the mechanism's counts by hook.
+    """
+
+    kind: str
+    subject: str
+    claim: str
+    status: str
+    control: str
+    unit: str
+    effect: float | None = None
+    low: float | None = None
+    high: float | None = None
+    interval: str = ""
+    e_value: float | None = None
+    p: float | None = None
+    value: float | None = None
+    control_value: float | None = None
+    tries: Tries = Tries()
+    cost: Spent = Spent()
+    rests_on: RestsOn = RestsOn()
+    ledger: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Statements:
+    """All that a run, or a comparison, claims. `seen` is the best seen gain, which is no claim: it flatters."""
+
+    of: str  # "run" or "comparison"
+    bilevel: str
+    name: str
+    task: str
+    objective: str
+    direction: str
+    harness: str
+    state: str
+    plan: str = ""
+    seen: float | None = None
+    claims: tuple[Statement, ...] = ()
+    format: int = FORMAT
+
+
+def statements_of(folder: RunFolder[Any], spec: LoopSpec, state: str) -> Statements:
+    """What the run in a folder claims so far."""
+    claim, _ = claimed(folder, spec)
+    records, inner, config = folder.store, leaf(spec), folder.config
+    summary = summarise(records, spec, claim=claim)
+    calls = records.calls()
+    statements = [_answer(folder, spec, summary, calls), *_changes(folder, inner, summary.claim, summary.unit)]
+    statements += [*_mechanisms(records, summary, calls), *_static(records, inner, summary)]
+    return Statements(
+        of="run",
+        bilevel=str(config.get("bilevel", "")),
+        name=str(config["recipe"]["name"]),
+        task=summary.task,
+        objective=summary.objective,
+        direction=summary.direction,
+        harness=str(folder.meta("harness") or ""),
+        state=state,
+        seen=summary.gain,
+        claims=tuple(statements),
+    )
+
+
+def written(statements: Statements) -> Any:
+    """The claims as JSON data."""
+    return _lists(plain(statements))
+
+
+def write(folder: Path, statements: Statements) -> None:
+    """Write the claims into a folder, whole or not at all. Raises StoreError where that cannot be."""
+    beside, text = folder / f".{FILE}.new", json.dumps(written(statements), indent=2, ensure_ascii=False) + "\n"
+    try:
+        beside.write_text(text, "utf-8")
+        os.replace(beside, folder / FILE)
+    except OSError as error:
+        raise mended(error, folder) from error
+
+
+def _lists(data: Any) -> Any:
+    if isinstance(data, dict):
+        return _lists(data["()"]) if set(data) == {"()"} else {key: _lists(item) for key, item in data.items()}
+    return [_lists(item) for item in data] if isinstance(data, list) else data
+
+
+# ---- the answer, and each change ----
+
+
+def _answer(folder: RunFolder[Any], spec: LoopSpec, summary: Summary, calls: Sequence[CallSummary]) -> Statement:
+    claim, inner = summary.claim, leaf(spec)
+    searched = [trial for _, trial in own_trials(folder.store, inner.name)]
+    cost = sum((trial.cost for trial in searched), claim.cost if claim is not None else Cost())
+    measured = {trial.candidate.id for trial in searched if trial.runs}
+    common: dict[str, Any] = {
+        "kind": "answer",
+        "subject": claim.answer if claim is not None else summary.best_trial,
+        "claim": f"the answer is better than the baseline in {summary.objective}",
+        "control": "the baseline, on the same fresh seeds",
+        "unit": summary.unit,
+        "cost": _spent(cost, calls),
+    }
+    if claim is None:
+        return Statement(
+            **common, status="provisional", tries=Tries(candidates=len(measured)),
+            rests_on=RestsOn((summary.best_trial,) if summary.best_trial else ()),
+            note="no claim stage: the best candidate was not measured on fresh seeds",
+        )  # fmt: skip
+    pairs, seeds = claim.whole.pairs, _seeds(folder, inner, BASELINE)
+    return Statement(
+        **common,
+        **_said(claim.whole),
+        value=claim.mean,
+        control_value=claim.baseline,
+        tries=Tries(candidates=len(measured), pairs=pairs),
+        rests_on=RestsOn(_places(folder), seeds, (claim.answer,) if claim.skipped else _on(folder, seeds, inner)),
+        note=claim.skipped or claim.whole.note,
+    )
+
+
+def _said(said: Said) -> dict[str, Any]:
+    return {
+        "status": said.status,
+        "effect": said.effect,
+        "low": said.low,
+        "high": said.high,
+        "interval": ANY_TIME if said.pairs else "",
+        "e_value": said.e_value if said.pairs else None,
+    }
+
+
+def _changes(folder: RunFolder[Any], inner: LoopSpec, claim: Claimed | None, unit: str) -> Iterator[Statement]:
+    stage = stage_of(folder)
+    if claim is None or stage is None:
+        return
+    question = question_of(folder.store, inner, stage)
+    for said, change in zip(claim.changes, question.changes, strict=True):
+        role = WITHOUT + change.trial
+        seeds = _seeds(folder, inner, role)
+        yield Statement(
+            kind="change",
+            subject=change.trial,
+            claim=f"{_made(change, question)} helps",
+            control="the answer without this change, on the same fresh seeds",
+            unit=unit,
+            **_said(said),
+            tries=Tries(candidates=1, pairs=said.pairs, together=len(claim.changes)),
+            cost=_spent(_role_cost(folder, inner, role), ()),
+            rests_on=RestsOn((change.trial,), seeds, _on(folder, seeds, inner, role)),
+            note=said.note,
+        )
+
+
+def _made(change: KeptChange, question: Question) -> str:
+    old, new = question.baseline.params, question.incumbent.params
+    return ", ".join([*(f"{name} {old[name]!r} -> {new[name]!r}" for name in change.params), *change.files])
+
+
+def _places(folder: RunFolder[Any]) -> tuple[str, ...]:
+    stage = stage_of(folder)
+    return () if stage is None else (f"{stage.branch}#{stage.trial}",)
+
+
+def _seeds(folder: RunFolder[Any], inner: LoopSpec, role: str) -> tuple[int, ...]:
+    """The seeds of the rounds in which a role took part."""
+    stage = stage_of(folder)
+    rounds = () if stage is None else stage.rounds
+    return tuple(fresh_seed(inner, CLAIM, each.seed) for each in rounds if role in each.arms)
+
+
+def _on(folder: RunFolder[Any], seeds: Sequence[int], inner: LoopSpec, role: str = "") -> tuple[str, ...]:
+    """The candidates that took part on seeds: those of one role, or of the answer and the baseline."""
+    stage = stage_of(folder)
+    wanted = {role} if role else {ANSWER, BASELINE}
+    rounds = () if stage is None else stage.rounds
+    found = [
+        candidate
+        for each in rounds
+        if fresh_seed(inner, CLAIM, each.seed) in seeds
+        for name, candidate in each.arms.items()
+        if name in wanted
+    ]
+    return tuple(dict.fromkeys(found))
+
+
+def _role_cost(folder: RunFolder[Any], inner: LoopSpec, role: str) -> Cost:
+    stage = stage_of(folder)
+    keys = [
+        key_of(inner, each.arms[role], fresh_seed(inner, CLAIM, each.seed))
+        for each in (() if stage is None else stage.rounds)
+        if role in each.arms
+    ]
+    return sum((run.cost for key in keys if (run := folder.store.find_run(key)) is not None), Cost())
+
+
+def _spent(cost: Cost, calls: Sequence[CallSummary]) -> Spent:
+    asked = sum((call.cost for call in calls), Cost())
+    unknown = any(call.money is None for call in calls)
+    return Spent(
+        cost.evaluations,
+        cost.seconds + asked.seconds,
+        asked.tokens,
+        None if unknown else asked.money,
+    )
+
+
+# ---- mechanisms ----
+
+
+def _mechanisms(records: Records, summary: Summary, calls: Sequence[CallSummary]) -> Iterator[Statement]:
+    """One statement for each mechanism that had a trial, by the source that ran."""
+    trials = {
+        f"{branch.id}#{trial.number}": trial
+        for branch in records.branches()
+        if branch.level == "mechanisms"
+        for trial in records.trials(branch.id)
+    }
+    groups: dict[tuple[str, str], list[MechanismTrial]] = {}
+    for one in summary.mechanisms:
+        if one.name:
+            groups.setdefault((one.name, content_hash(one.source)), []).append(one)
+    for (name, source), forks in groups.items():
+        places = [f"{one.branch}#{one.trial}" for one in forks]
+        yield _mechanism(name, source, forks, [trials[place] for place in places], places, summary, calls, len(groups))
+
+
+def _mechanism(
+    name: str, source: str, forks: Sequence[MechanismTrial], trials: Sequence[Trial], places: Sequence[str],
+    summary: Summary, calls: Sequence[CallSummary], together: int,
+) -> Statement:  # fmt: skip
+    verdicts = [one.verdict for one in forks if one.verdict is not None]
+    verdict = verdicts[-1] if verdicts else Verdict()
+    written_in = {("mechanisms", one.branch, one.trial) for one in forks}
+    own = [call for call in calls if (call.level, call.branch, call.trial) in written_in]
+    control = any(one.pairs for one in forks)
+    return Statement(
+        kind="mechanism",
+        subject=f"{name} {source[:12]}",
+        claim=f"mechanism {name} helps the search",
+        status="confirmed" if verdict.confirmed else verdict.word,
+        control="the same search without it, from the same state with the same seeds" if control else "none",
+        unit=summary.unit,
+        effect=verdict.effect if verdict.forks else None,
+        low=verdict.low if verdict.forks else None,
+        high=verdict.high if verdict.forks else None,
+        interval=POSTERIOR if verdict.forks else "",
+        e_value=verdict.e_value if verdict.forks else None,
+        tries=Tries(sum(len(one.refused) + one.ran for one in forks), verdict.forks, sum(one.pairs for one in forks),
+                    together),
+        cost=_spent(sum((trial.cost for trial in trials), Cost()), own),
+        rests_on=RestsOn(tuple(places)),
+        ledger=_summed([one.ledger for one in forks if one.ran and one.change != "leave out"]),
+        note="" if control else "no control: a gain proves nothing" if any(one.ran for one in forks) else "never ran",
+    )  # fmt: skip
+
+
+def _static(records: Records, inner: LoopSpec, summary: Summary) -> Iterator[Statement]:
+    trials = len(own_trials(records, inner.name))
+    for name, ledger in summary.static.items():
+        yield Statement(
+            kind="mechanism",
+            subject=name,
+            claim=f"mechanism {name} helps the search",
+            status="undecided",
+            control=NO_CONTROL,
+            unit=summary.unit,
+            rests_on=RestsOn((f"all {trials} trials of level {inner.name}",)),
+            ledger=ledger,
+            note="no control: a gain proves nothing",
+        )
+
+
+def _summed(ledgers: Sequence[Mapping[str, Mapping[str, int]]]) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for ledger in ledgers:
+        for hook, counts in ledger.items():
+            mine = found.setdefault(hook, {})
+            for name, count in counts.items():
+                mine[name] = mine.get(name, 0) + count
+    return found

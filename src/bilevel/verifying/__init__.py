@@ -1,0 +1,1 @@
+"""`bilevel verify`: what is stated, computed again from what is stored."""

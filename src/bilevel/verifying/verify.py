@@ -1,0 +1,44 @@
+"""What a path states, computed again: a run folder, a comparison, or one of their files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bilevel.compare.folder import PLAN, is_comparison
+from bilevel.errors import InputError
+from bilevel.statements import FILE as CLAIMS
+from bilevel.store.reader import FILE as STORE
+from bilevel.verifying.runs import check_run
+from bilevel.verifying.tally import Difference, Tally
+
+
+@dataclass(frozen=True)
+class Verified:
+    """How many numbers were compared with the records, what differs, and what must be known beside it."""
+
+    of: str
+    checked: int
+    differences: tuple[Difference, ...]
+    notes: tuple[str, ...]
+
+
+def verify(path: Path) -> Verified:
+    """Compute again what a run folder, a comparison's folder, or one file of theirs states.
+
+    Raises InputError for what is none of these.
+    """
+    folder, stated = (path, None) if path.is_dir() else (path.parent, path)
+    if stated is not None and not stated.is_file():
+        raise InputError(f"there is nothing at {str(path)!r} to verify")
+    tally = Tally()
+    if is_comparison(folder):
+        raise InputError(f"{str(folder)!r} is a comparison; its runs can be verified one by one so far")
+    if (folder / STORE).is_file():
+        if stated is not None and stated.name != CLAIMS:
+            raise InputError(f"{str(path)!r} is no report of a run; what can be verified of one is its {CLAIMS}")
+        check_run(tally, folder, stated)
+    else:
+        raise InputError(
+            f"there are no records in {str(folder)!r} ({STORE} of a run, {PLAN} of a comparison); a report is verified "
+            "where it was written, beside the records that it rests on"
+        )
+    return Verified(str(path), tally.checked, tuple(tally.differences), tuple(tally.notes))
