@@ -1,8 +1,9 @@
 """A run rebuilt from its records: no model is asked, nothing is measured, and the first difference ends it.
 
 Everything that decides is computed again, from the recipe, the texts and the seed: proposals from the recorded replies,
-scores from the recorded measurements, decisions, ledgers. Each trial must then be the recorded one, byte for byte. What
-depended on the machine is taken from the record: the door's verdicts, and the faults of `mishaps`.
+scores from the recorded measurements, decisions, ledgers, rounds of the claim stage. Each trial must then be the
+recorded one, byte for byte. What depended on the machine is taken from the record: the door's verdicts, and the faults
+of `mishaps`.
 """
 
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from bilevel.budget import Cost
 from bilevel.call import Event, Reply, Request, Watch
+from bilevel.claiming import stage_of
 from bilevel.errors import Diverged, Stopped
 from bilevel.hosting import Hosting
 from bilevel.lab import Bench, Branch, Lab, MemoryStore
@@ -26,6 +28,8 @@ from bilevel.store.records import dump_record
 from bilevel.task import Task
 from bilevel.tasks.delegating import Delegating
 from bilevel.trial import Pending, Run, Status, Trial
+from bilevel.verifying.stage import check_stage
+from bilevel.verifying.tally import Tally
 
 ASKED_FOR = ("parent", "proposal", "turned_back", "told", "learned", "shadows")  # of a trial, before it runs
 PATIENCE = 10.0  # times the run's limits of time: what went beyond those is in the record
@@ -44,6 +48,7 @@ class Replayed:
     calls: int
     state: str
     mishaps: int = 0
+    rounds: int = 0  # of the claim stage, each decided again from the stored measurements
 
 
 def replay(path: Path) -> Replayed:
@@ -69,7 +74,7 @@ def _replay(folder: RunFolder[Reader]) -> Replayed:
         keep_mishaps(hosting, folder)
         hosting.mishaps.closed = True
         done = _again(folder, recipe, spec)
-        return replace(done, mishaps=len(hosting.mishaps.met))
+        return replace(done, mishaps=len(hosting.mishaps.met), rounds=_claims_again(folder, recipe, spec))
     finally:
         hosting.close()
 
@@ -95,6 +100,14 @@ def _again(folder: RunFolder[Reader], recipe: Recipe, spec: LoopSpec) -> Replaye
         raise Diverged(f"the replay of {folder.path} ended{ended}, and {store.left} recorded trials did not come again")
     state = str(folder.meta("state") or "created")
     return Replayed(record.trials, len(record.branches), len(store.calls()), state)
+
+
+def _claims_again(folder: RunFolder[Reader], recipe: Recipe, spec: LoopSpec) -> int:
+    """How many rounds the claim stage has, once each is decided again. Raises Diverged at the first difference."""
+    tally, stage = Tally(), stage_of(folder)
+    if not check_stage(tally, folder, recipe, spec):
+        raise Diverged(f"the claim stage of {folder.path} differs: {tally.differences[0]}")
+    return 0 if stage is None else len(stage.rounds)
 
 
 class Record:

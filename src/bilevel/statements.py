@@ -140,7 +140,7 @@ def statements_of(folder: RunFolder[Any], spec: LoopSpec, state: str) -> Stateme
 
 def written(statements: Statements) -> Any:
     """The claims as JSON data."""
-    return _lists(plain(statements))
+    return lists(plain(statements))
 
 
 def write(folder: Path, statements: Statements) -> None:
@@ -153,10 +153,11 @@ def write(folder: Path, statements: Statements) -> None:
         raise mended(error, folder) from error
 
 
-def _lists(data: Any) -> Any:
+def lists(data: Any) -> Any:
+    """JSON data with tuples as lists."""
     if isinstance(data, dict):
-        return _lists(data["()"]) if set(data) == {"()"} else {key: _lists(item) for key, item in data.items()}
-    return [_lists(item) for item in data] if isinstance(data, list) else data
+        return lists(data["()"]) if set(data) == {"()"} else {key: lists(item) for key, item in data.items()}
+    return [lists(item) for item in data] if isinstance(data, list) else data
 
 
 # ---- the answer, and each change ----

@@ -181,6 +181,16 @@ def test_a_changed_round_or_allowance_of_the_claim_stage_is_named(one, made, tmp
     assert any("allowance.measurements" in each.where for each in verify(other).differences)
 
 
+def test_a_replay_decides_the_claim_stage_again(one):
+    from bilevel.errors import Diverged
+    from bilevel.replay import replay
+
+    assert replay(one).rounds > 2
+    change(one, "meta", "key = 'claim'", lambda data: data["rounds"][1].update(seed=9))
+    with pytest.raises(Diverged, match="claim stage round 1"):
+        replay(one)
+
+
 def test_a_changed_measurement_on_a_fresh_seed_is_named_through_the_claims(one):
     with sqlite3.connect(one / "run.sqlite3") as store:
         stage = json.loads(store.execute("SELECT value FROM meta WHERE key = 'claim'").fetchone()[0])

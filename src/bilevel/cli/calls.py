@@ -39,6 +39,8 @@ def print_replay(path: Path, as_json: bool) -> None:
         f"replayed {done.trials} trials on {done.branches} branches from {done.calls} recorded calls, without a model: "
         f"each is the recorded one, byte for byte (the run is {done.state})"
     )
+    if done.rounds:
+        print(f"the {done.rounds} rounds of the claim stage are those that follow from the stored measurements")
     if done.mishaps:
         print(
             f"{done.mishaps} faults of mechanisms are taken from the record: a process died, or took too long or too "

@@ -19,9 +19,11 @@ from bilevel.compare.plan import Plan, Wishes, make
 from bilevel.compare.results import Result
 from bilevel.compare.running import check_models
 from bilevel.compare.scheduling import Finished, run_all
+from bilevel.compare.stating import statements_of
 from bilevel.compare.tables import Table, expected_table, heading, markdown, number, sections, tables_of
 from bilevel.errors import InputError, Stopped
 from bilevel.named import PREFIX
+from bilevel.statements import write as state_claims
 
 RESULT, REPORT, PAGE = "result.json", "report.md", "report.html"
 
@@ -46,6 +48,7 @@ def run_compare(wishes: Mapping[str, Any], folder: Path | None, workers: int, pl
     write_text(found.path / RESULT, json.dumps(jsonable(result), indent=2) + "\n")
     write_text(found.path / REPORT, markdown(result))
     write_text(found.path / PAGE, page(result, shlex.quote(found.path.resolve().name)))
+    state_claims(found.path, statements_of(found, result))
     if as_json:
         print_json(jsonable(result))
     else:

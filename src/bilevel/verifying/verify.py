@@ -7,6 +7,7 @@ from bilevel.compare.folder import PLAN, is_comparison
 from bilevel.errors import InputError
 from bilevel.statements import FILE as CLAIMS
 from bilevel.store.reader import FILE as STORE
+from bilevel.verifying.comparisons import REPORTS, check_comparison
 from bilevel.verifying.runs import check_run
 from bilevel.verifying.tally import Difference, Tally
 
@@ -31,8 +32,10 @@ def verify(path: Path) -> Verified:
         raise InputError(f"there is nothing at {str(path)!r} to verify")
     tally = Tally()
     if is_comparison(folder):
-        raise InputError(f"{str(folder)!r} is a comparison; its runs can be verified one by one so far")
-    if (folder / STORE).is_file():
+        if stated is not None and stated.name not in REPORTS:
+            raise InputError(f"{str(path)!r} is no report of a comparison; those are {', '.join(REPORTS)}")
+        check_comparison(tally, folder, stated)
+    elif (folder / STORE).is_file():
         if stated is not None and stated.name != CLAIMS:
             raise InputError(f"{str(path)!r} is no report of a run; what can be verified of one is its {CLAIMS}")
         check_run(tally, folder, stated)
