@@ -10,6 +10,7 @@ from bilevel.calls import CallSummary
 from bilevel.claim import Claimed
 from bilevel.evidence import Verdict
 from bilevel.fronts import Front, Guarded, front_of, guarded
+from bilevel.helps import Confirmed
 from bilevel.lab import Records, Traces
 from bilevel.levels import leaf, levels_of, standing
 from bilevel.loop import LoopSpec
@@ -159,6 +160,7 @@ class Summary:
     guardrails: tuple[Guarded, ...] = ()
     isolation: Mapping[str, int] = field(default_factory=dict)  # what was in force -> in how many innermost trials
     claim: Claimed | None = None  # the final answer on fresh seeds, and what may be claimed
+    confirmed: Confirmed | None = None  # what whole loops on fresh run seeds say of mechanisms
 
 
 def own_trials(records: Records, level: str) -> list[tuple[str, Trial]]:
@@ -184,6 +186,7 @@ def summarise(
     state: str = "",
     recipe: str = "",
     claim: Claimed | None = None,
+    confirmed: Confirmed | None = None,
 ) -> Summary:
     """The summary of a run, finished or not."""
     task, objective = leaf(spec).task, leaf(spec).task.objective
@@ -234,6 +237,7 @@ def summarise(
         guardrails=guarded(records, spec),
         isolation=Counter(trial.isolation for _, trial in inner if trial.isolation),
         claim=claim,
+        confirmed=confirmed,
     )
 
 

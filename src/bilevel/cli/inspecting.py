@@ -12,6 +12,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from bilevel import confirming
 from bilevel.claiming import claimed
 from bilevel.cli.ladders import explained, print_retired, print_whole_climb, verdict_words
 from bilevel.cli.live import change_text
@@ -61,7 +62,7 @@ class Opened:
     def summary(self) -> Summary:
         return summarise(
             self.folder.store, self.spec, folder=str(self.folder.path), state=self.state, recipe=self.recipe.name,
-            claim=claimed(self.folder, self.spec)[0],
+            claim=claimed(self.folder, self.spec)[0], confirmed=confirming.confirmed(self.folder.path, self.spec),
         )  # fmt: skip
 
 

@@ -5,6 +5,8 @@ from rich.markup import escape
 from rich.syntax import Syntax
 from rich.table import Table
 
+from bilevel import confirming
+from bilevel.cli.helping import print_helps
 from bilevel.cli.inspecting import Opened
 from bilevel.cli.ladders import explained, print_retired, verdict_words
 from bilevel.cli.printing import LEVEL_TITLES, console, jsonable, print_json, print_ledger
@@ -19,9 +21,11 @@ def print_life(run: Opened, name: str, as_json: bool) -> None:
     """Proposals, ladder, ledger, forks and where it is in force, in this order."""
     found = life(run.folder.store, run.spec, name, str(run.folder.path))
     retired = [one for one in retirements(run.folder.store, run.spec) if one.mechanism == name]
+    tested = confirming.confirmed(run.folder.path, run.spec)
+    helps = [one for one in tested.helps if one.series.mechanism == name] if tested is not None else []
     if as_json:
         standing = [{**jsonable(s), "sentence": s.said.sentence} for s in found.standing]
-        print_json({**jsonable(found), "standing": standing, "retired": jsonable(retired)})
+        print_json({**jsonable(found), "standing": standing, "retired": jsonable(retired), "helps": jsonable(helps)})
         return
     out = console()
     out.print(f"[bold]{escape(name)}[/] in {escape(str(run.folder.path))} ({run.state})", highlight=False)
@@ -29,6 +33,9 @@ def print_life(run: Opened, name: str, as_json: bool) -> None:
     _print_ladder(out, found)
     _print_actions(out, found, retired)
     _print_forks(out, found, leaf(run.spec).task.objective.unit)
+    if tested is not None and helps:
+        _heading(out, "whole loops on fresh run seeds")
+        print_helps(out, tested, leaf(run.spec).task.objective.unit, name)
     where = [f"{_level(level)}, source {_short(source)}" for level, source in found.in_force]
     _heading(out, "in force now")
     _text(out, "; ".join(where) if where else "nowhere")

@@ -12,6 +12,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 
 from bilevel.cli.claims import print_answer, print_claims
+from bilevel.cli.helping import print_helps
 from bilevel.cli.ladders import (
     decided,
     heading,
@@ -90,6 +91,9 @@ def print_summary(console: Console, summary: Summary, *, sources: bool = True) -
     _print_repetition(console, summary)
     _print_mechanisms(console, summary, sources)
     print_ladder(console, summary)
+    if summary.confirmed is not None:
+        console.print()
+        print_helps(console, summary.confirmed, summary.unit)
     _print_costs(console, summary)
     console.print(f"isolation in force: {_isolation(summary)}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"run folder: {summary.folder}", highlight=False, markup=False)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bilevel import confirming
 from bilevel.claiming import claimed
 from bilevel.cli.live import Live
 from bilevel.cli.printing import console, jsonable, print_comparison, print_json, print_summary
@@ -51,22 +52,33 @@ def run_demo(quick: bool, folder: Path | None, seed: int, workers: int) -> None:
     print_comparison(out, stuck, unstuck)
 
 
-def confirm_run(folder: Path, pairs: int | None, as_json: bool) -> None:
+def confirm_run(folder: Path, pairs: int | None, limits: Mapping[str, float | None], as_json: bool) -> None:
     """Go on with a run's claim stage for some more rounds, and print what the run came to."""
-    with resume(folder) as session:
-        state = session.folder.meta("state")
-        if state not in ("finished", "limit"):
-            raise InputError(
-                f"the search of {str(folder)!r} has not ended ({state}); `bilevel resume {folder}` goes on with it"
-            )
+    with resume(folder, limits) as session:
+        state = check_ended(session)
         with stopping(session.lab):
             session.claim(pairs or session.recipe.claim.most)
         session.state_claims()
-        claim, _ = claimed(session.folder, session.spec)
-        summary = summarise(
-            session.folder.store, session.spec, folder=str(folder), state=state, recipe=session.recipe.name, claim=claim
-        )
+        summary = _summary(session, state)
     _print(summary, as_json)
+
+
+def check_ended(session: RunSession) -> str:
+    """The state of a run whose search has ended. Raises InputError where it has not."""
+    state, path = str(session.folder.meta("state")), session.folder.path
+    if state not in ("finished", "limit"):
+        raise InputError(
+            f"the search of {str(path)!r} has not ended ({state}); `bilevel resume {path}` goes on with it"
+        )
+    return state
+
+
+def _summary(session: RunSession, state: str) -> Summary:
+    return summarise(
+        session.folder.store, session.spec, folder=str(session.folder.path), state=state, recipe=session.recipe.name,
+        claim=claimed(session.folder, session.spec)[0],
+        confirmed=confirming.confirmed(session.folder.path, session.spec),
+    )  # fmt: skip
 
 
 def _execute(session: RunSession, as_json: bool) -> Summary:
@@ -90,11 +102,7 @@ def _execute(session: RunSession, as_json: bool) -> Summary:
     out.print(f"Finished in {time.monotonic() - began:.1f} s; {spent} measurements are charged.")
     if session.ended:
         out.print(f"Ended early: {session.ended}", markup=False, highlight=False, soft_wrap=True)
-    store, state = session.folder.store, "limit" if session.ended else "finished"
-    claim, _ = claimed(session.folder, session.spec)
-    return summarise(
-        store, session.spec, folder=str(session.folder.path), state=state, recipe=session.recipe.name, claim=claim
-    )
+    return _summary(session, "limit" if session.ended else "finished")
 
 
 def _announce(out: Console, session: RunSession) -> None:

@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bilevel import confirming
 from bilevel.codec import content_hash
 from bilevel.errors import InputError
 from bilevel.evidence import Fork, Verdict, spread, verdict
+from bilevel.helps import HARMFUL, PLAIN, Series
 from bilevel.lab import Records, Traces
-from bilevel.levels import LoopTask, leaf, levels_of
+from bilevel.levels import LoopTask, leaf, leaf_branch, levels_of
 from bilevel.loop import LoopSpec
 from bilevel.objective import Objective
+from bilevel.recipe import Recipe
 from bilevel.report import own_trials
 from bilevel.shelf.found import Found
 from bilevel.shelf.record import Control, Measurement, Origin, Preconditions, Record
@@ -207,12 +210,7 @@ def taken_out(
     run has none of that name.
     """
     there = versions(records, spec, name)
-    chosen = [version for version in there if trial is None or version.trial == trial]
-    if not chosen:
-        at = "" if trial is None else f" that was proposed in trial {trial}"
-        raise InputError(f"run {str(run)!r} has no mechanism {name!r}{at}; it has: {', '.join(names(records, spec))}")
-    now = [source for _, source in in_force(records, spec, name)]
-    version = next((v for v in reversed(chosen) if not now or v.source in now), chosen[-1])
+    version = _chosen(records, spec, name, there, run, trial)
     first = next(v for v in there if v.source == version.source)
     found = Found(name, "file", version.source, str(run))
     store = run / "run.sqlite3"
@@ -229,11 +227,96 @@ def taken_out(
         ),
         preconditions=preconditions(found, sorted({type(d).__name__ for d in inner.task.space.domains.values()})),
         parameters={key: repr(value)[:500] for key, value in found.parameters.items()},
-        evidence=measurements(
-            tested(records, spec, name), found.source_hash, spec, run=run.resolve().name, date=date
+        evidence=(
+            *measurements(tested(records, spec, name), found.source_hash, spec, run=run.resolve().name, date=date),
+            *fresh_measurements(run, spec, name, found.source_hash, date),
         ),
     )  # fmt: skip
     return version.source, record
+
+
+def _chosen(
+    records: Records, spec: LoopSpec, name: str, there: Sequence[Version], run: Path, trial: int | None
+) -> Version:
+    """The version in force at the end, else the one tried last; or that of one trial."""
+    chosen = [version for version in there if trial is None or version.trial == trial]
+    if not chosen:
+        at = "" if trial is None else f" that was proposed in trial {trial}"
+        raise InputError(f"run {str(run)!r} has no mechanism {name!r}{at}; it has: {', '.join(names(records, spec))}")
+    now = [source for _, source in in_force(records, spec, name)]
+    return next((v for v in reversed(chosen) if not now or v.source in now), chosen[-1])
+
+
+# ---- on fresh run seeds ----
+
+
+def entries(
+    records: Records, recipe: Recipe, spec: LoopSpec, wanted: str, trials: int | None, run: Path
+) -> list[confirming.Entry]:
+    """What is to be tested: "A,B" are names in the run, "all" what is in force on level 1 at its end.
+
+    A loop gets as many trials as the run gave its own innermost one, or `trials`. Raises InputError where there is no
+    such mechanism, or it works on another level.
+    """
+    inner, known = leaf(spec), names(records, spec)
+    force = [one for one in known if inner.name in [level for level, _ in in_force(records, spec, one)]]
+    chosen = force if wanted == "all" else list(dict.fromkeys(one.strip() for one in wanted.split(",") if one.strip()))
+    if not chosen:
+        said = ", ".join(known) or "none"
+        raise InputError(f"no mechanism is in force at the end of {str(run)!r}; name one of those it has: {said}")
+    if trials is not None and trials < 1:
+        raise InputError(f"--trials {trials}: a loop needs at least one trial beside its baseline")
+    length = trials or _length(records, recipe, spec)
+    found = []
+    for name in chosen:
+        above = [loop.name for loop in levels_of(spec)[1:] if name in [guest.name for guest in loop.mechanisms]]
+        if above:
+            raise InputError(
+                f"mechanism {name!r} works on level {above[0]!r}; what can be tested on fresh run seeds is what works "
+                "on the innermost loop"
+            )
+        source = _chosen(records, spec, name, versions(records, spec, name), run, None).source
+        series = Series(name, content_hash(source), length, confirming.FRESH)
+        found.append(confirming.Entry(series, source))
+    return found
+
+
+def _length(records: Records, recipe: Recipe, spec: LoopSpec) -> int:
+    """How many trials the run gave its innermost loop, on the line on which the search ended."""
+    if not recipe.nested:
+        return recipe.inner.trials
+    traces = Traces(records)
+    branch = leaf_branch(traces, spec, "root" if records.branches() else None)
+    return max(1, len(traces.trace(branch, leaf(spec).task.objective)) - 1) if branch is not None else 1
+
+
+def fresh_measurements(run: Path, spec: LoopSpec, name: str, source: str, date: datetime.date) -> Iterator[Measurement]:
+    """What the pairs on fresh run seeds say of one source (its hash), for each budget."""
+    inner, store, said = leaf(spec), confirming.opened(run), confirming.confirmed(run, spec)
+    if store is None or said is None:
+        return
+    try:
+        by_series = {entry.series: entry for entry in confirming.planned(store).entries}
+        for claim in said.helps:
+            if (claim.series.mechanism, claim.series.source) != (name, source) or not claim.pairs:
+                continue
+            arms = confirming.arms_in(store, inner, by_series[claim.series])
+            pairs = confirming.pairs_in(store, inner, by_series[claim.series])
+            gains = tuple(pair.counted(PLAIN) for pair in pairs)
+            against = claim.against[PLAIN]
+            yield Measurement(
+                family=family(inner.task.name), task=inner.task.name, harness=inner.task.harness,
+                unit=inner.task.objective.unit, control="without it", effect=against.effect, low=against.low,
+                high=against.high, forks=claim.live, told=sum(1 for gain in gains if gain),
+                inert=claim.pairs - claim.live,
+                verdict="helped" if claim.confirmed else "hurt" if claim.status == HARMFUL else "undecided",
+                e_value=claim.e_value, confirmed=claim.confirmed,
+                evaluations=sum(arm.cost.evaluations for each in arms for arm in each.values()), date=date,
+                run=run.resolve().name, gains=gains, trials=claim.series.trials,
+                arms=tuple(sorted(content_hash({role: arm.path for role, arm in each.items()}) for each in arms)),
+            )  # fmt: skip
+    finally:
+        store.close()
 
 
 def names(records: Records, spec: LoopSpec) -> list[str]:

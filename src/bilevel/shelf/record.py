@@ -63,6 +63,10 @@ class Measurement(Part):
     where none did. `inert` forks, in which it changed no decision, count for nothing and are no part of these.
     `evaluations`: of both arms of all forks. `arms` identifies each fork by what was measured in it: evidence that has
     the same forks is the same evidence.
+
+    With `trials` these are no forks but pairs of whole loops of so many trials on fresh run seeds (`bilevel confirm
+    --mechanism`): `effect` is the mean gain over the loop without it, `low` and `high` what the pairs leave of it,
+    and the e-value is that against the loop without it and the one with a restart, the smaller one.
     """
 
     family: Line
@@ -85,24 +89,32 @@ class Measurement(Part):
     gains: tuple[Number, ...] = ()
     spreads: tuple[Number, ...] = ()
     arms: tuple[Hash, ...] = ()
+    trials: int | None = Field(None, ge=1)
 
     @property
     def sentence(self) -> str:
         """The measurement in a line, with what it rests on."""
         word = "confirmed" if self.confirmed else self.verdict
         forks = f"{self.forks} fork{'' if self.forks == 1 else 's'}"
+        if self.trials is not None:
+            forks = f"{self.forks} pair{'' if self.forks == 1 else 's'} of whole loops of {self.trials} trials"
         inert = f", inert in {self.inert} more" if self.inert else ""
-        if self.low is None or self.high is None:
+        if self.told == 0 or (self.trials is None and (self.low is None or self.high is None)):
             return f"{word} after {forks}{inert}: none told the arms apart ({self.family}, against {self._control})"
         unit = f" {self.unit}" if self.unit else ""
         return (
-            f"{word} after {forks}{inert}: effect {self.effect:+.3g}{unit} [{self.low:+.3g}, {self.high:+.3g}] "
+            f"{word} after {forks}{inert}: effect {self.effect:+.3g}{unit} "
+            f"[{_bound(self.low, '-inf')}, {_bound(self.high, '+inf')}] "
             f"({self.family}, against {self._control})"
         )
 
     @property
     def _control(self) -> str:
         return "the search without it" if self.control == "without it" else self.control
+
+
+def _bound(value: float | None, open_: str) -> str:
+    return open_ if value is None else f"{value:+.3g}"
 
 
 class Record(Part):

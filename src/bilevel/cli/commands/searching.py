@@ -121,22 +121,46 @@ def resume(
 
 
 @app.command
-def confirm(folder: Path, *, pairs: int | None = None, json: Json = False) -> None:
-    """Measure the answer of a run further on fresh seeds: against the baseline, and without each change.
+def confirm(
+    folder: Path,
+    *,
+    mechanism: str | None = None,
+    pairs: int | None = None,
+    trials: int | None = None,
+    plan: Annotated[bool, Parameter(negative="")] = False,
+    max_seconds: MaxSeconds = None,
+    max_tokens: MaxTokens = None,
+    max_money: MaxMoney = None,
+    json: Json = False,
+) -> None:
+    """Measure the answer of a run further on fresh seeds; or, with --mechanism, test whether mechanisms help.
 
     The claim stage at the end of the run goes on where it ended; its evidence is not begun anew. A run without one gets
-    one.
+    one. With --mechanism whole loops start from the baseline with fresh run seeds: with the mechanism, without it, and
+    with a restart or a placebo in its place; the same command goes on with that evidence, or with what was interrupted.
 
     Parameters
     ----------
     folder
         The run folder.
+    mechanism
+        The mechanisms to test, A,B; or all: those in force on level 1 at the end of the run.
     pairs
-        How many more fresh seeds at most (the recipe's claim.most if not given).
+        How many more fresh seeds, or pairs of loops, at most (the recipe's claim.most if not given).
+    trials
+        With --mechanism: trials per loop (as many as the run gave its innermost loop if not given).
+    plan
+        With --mechanism: say what it will take, and do nothing.
     """
     from bilevel.cli.running import confirm_run
 
-    confirm_run(folder, pairs, json)
+    limits = {"seconds": max_seconds, "tokens": max_tokens, "money": max_money}
+    if mechanism is None:
+        confirm_run(folder, pairs, limits, json)
+        return
+    from bilevel.cli.confirmations import confirm_mechanisms
+
+    confirm_mechanisms(folder, mechanism, pairs, trials, plan, limits, json)
 
 
 @app.command
