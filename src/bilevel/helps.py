@@ -185,11 +185,13 @@ def stands(evidence: Mapping[Series, Sequence[Pair]]) -> list[tuple[str, float, 
     good = [value_of(pairs) for pairs in evidence.values()]
     bad = [harm_of(pairs) for pairs in evidence.values()]
     found = []
-    for (series, pairs), *values, sure, harmful in zip(evidence.items(), good, bad, e_bh(good), e_bh(bad), strict=True):
+    for (series, pairs), helped, harmed, sure, harmful in zip(
+        evidence.items(), good, bad, e_bh(good), e_bh(bad), strict=True
+    ):
         status = STANDS if sure and _unshown(series.mechanism, pairs) is None else HARMFUL if harmful else PROVISIONAL
         if pairs and all(pair.void == INERT for pair in pairs):
             status = INERT
-        found.append((status, *values))
+        found.append((status, helped, harmed))
     return found
 
 

@@ -12,7 +12,7 @@ from functools import partial
 import in_process
 import pytest
 
-from bilevel import confirming
+from bilevel import confirming, mechanisms
 from bilevel.cli.inspecting import opened
 from bilevel.codec import derive_seed
 from bilevel.levels import leaf
@@ -152,7 +152,9 @@ def test_the_plan_does_nothing(stuck, cli):
 
 
 def test_a_mechanism_of_level_two_is_tested_with_the_source_that_the_run_recorded(cli, tmp_path):
-    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "mine.py").write_text(
+        mechanisms.source("orthogonal") + "\n# another text, so that it runs in the sandbox\n"
+    )
     (tmp_path / "d.toml").write_text(
         'name = "d"\ntitle = "t"\ntask = "gpt-table"\n[inner]\nresearcher = "stuck"\n[[outer]]\nlevel = "mechanisms"\n'
         'researcher = "library:only:mine.py"\ntrials = 4\ncycles = 2\nstart = "fork"\n'
@@ -162,25 +164,6 @@ def test_a_mechanism_of_level_two_is_tested_with_the_source_that_the_run_recorde
     cli("confirm", "d", "--mechanism", "mine", "--pairs", 2)
     (said,) = known(tmp_path / "d").helps
     assert said.pairs == 2 and said.live == 2 and said.series.trials == 8
-
-
-MINE = '''"""Draw: each proposal has one parameter drawn anew."""
-
-from dataclasses import replace
-
-from bilevel.mechanism import Mechanism
-
-
-class Mine(Mechanism):
-    """Draw a value."""
-
-    def propose(self, view, parent, proposals):
-        if not view.space.active:
-            return proposals
-        name = view.rng("which").choice(sorted(view.space.active))
-        value = view.space.domains[name].at(view.rng("value").random())
-        return [replace(one, candidate=parent.with_params(**{name: value})) for one in proposals]
-'''
 
 
 def test_what_cannot_be_tested_is_said(stuck, cli, tmp_path):
