@@ -10,7 +10,7 @@ claim on which the bests are measured. Mechanisms that are tested with one budge
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -350,36 +350,26 @@ def _own_arms(store: Any, inner: LoopSpec, entry: Entry, plan: Plan) -> list[Loo
     return [arm for each in arms_in(store, inner, entry) for arm in each.values() if arm.branch not in shared]
 
 
-def differences(path: Path, spec: LoopSpec) -> list[str]:
-    """What a run folder's stored arms say that its trials and measurements do not: empty where all can be traced.
+def checked(path: Path, spec: LoopSpec) -> Iterator[tuple[str, Any, Any]]:
+    """For each arm of the whole pairs: its branch, what is stored of it, and what its trials and measurements give.
 
-    Everything beyond the arms (gains, e-values, statuses) is computed from them whenever it is shown.
+    Everything beyond that (gains, e-values, statuses) is computed from the arms whenever it is shown.
     """
     store, inner = opened(path), leaf(spec)
     if store is None:
-        return []
+        return
     try:
-        traces, found = Traces(store), []
+        traces = Traces(store)
         for entry in planned(store).entries:
+            name = entry.series.mechanism
+            yield f"source of {name}", entry.series.source, content_hash(entry.source)
             for index, each in enumerate(arms_in(store, inner, entry)):
                 for role, (branch, loop) in loops_of(inner, entry, index).items():
-                    found += _difference(store, traces, loop, branch.id, entry, role, each[role])
-        return found
+                    try:
+                        given = looped(store, traces, loop, branch.id, entry.series, name if role == WITH else "")
+                    except Diverged as missing:
+                        yield branch.id, codec.plain(each[role]), str(missing)
+                    else:
+                        yield branch.id, codec.plain(each[role]), codec.plain(given)
     finally:
         store.close()
-
-
-def _difference(
-    store: Reader, traces: Traces, loop: LoopSpec, branch: str, entry: Entry, role: str, stored: Looped
-) -> list[str]:
-    own = entry.series.mechanism if role == WITH else ""
-    if content_hash(entry.source) != entry.series.source:
-        return [f"the source of {entry.series.mechanism} is not the one of its hash"]
-    try:
-        again = looped(store, traces, loop, branch, entry.series, own)
-    except Diverged as missing:
-        return [str(missing)]
-    names = [name for name in ("candidate", "seen", "scores", "value", "path", "ledger", "cost")
-             if getattr(again, name) != getattr(stored, name)]  # fmt: skip
-    return [f"branch {branch}: {name} is stored as {getattr(stored, name)}, and its records say "
-            f"{getattr(again, name)}" for name in names]  # fmt: skip

@@ -68,7 +68,7 @@ class RunSession:
         Raises Stopped after a stop; everything finished is stored by then.
         """
         self.folder.set_meta("state", "running")
-        self._unsaid()
+        self.unsay_claims()
         loop = Loop(self.spec, self.lab)
         try:
             loop.run()
@@ -99,14 +99,14 @@ class RunSession:
         self.folder.set_meta(statements.STATED, True)
         statements.write(self.folder.path, statements.statements_of(self.folder, self.spec, state))
 
-    def _unsaid(self) -> None:
+    def unsay_claims(self) -> None:
         """Take the file of claims away: it says what a run came to that has ended."""
         self.folder.set_meta(statements.STATED, False)
         (self.folder.path / statements.FILE).unlink(missing_ok=True)
 
     def claim(self, more: int | None = None) -> None:
         """Do what is left of the claim stage, or go on with it for `more` rounds. Raises as `execute` does."""
-        self._unsaid()
+        self.unsay_claims()
         try:
             claiming.claim(self.folder, self.spec, self.lab, self.recipe.claim, more)
         except LimitReached as reached:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bilevel import confirming
 from bilevel.budget import Cost
 from bilevel.calls import CallSummary
 from bilevel.claim import ANSWER, BASELINE, WITHOUT, Claimed, KeptChange, Question, Said
@@ -17,6 +18,7 @@ from bilevel.claiming import claimed, question_of, stage_of
 from bilevel.codec import content_hash, plain
 from bilevel.evidence import Verdict
 from bilevel.fresh import CLAIM, fresh_seed, key_of
+from bilevel.helps import PLAIN, WITH
 from bilevel.lab import Records
 from bilevel.levels import leaf
 from bilevel.loop import LoopSpec
@@ -29,6 +31,7 @@ FILE, FORMAT = "claims.json", 1
 STATED = "stated"  # the fact of a run folder that the file is written
 ANY_TIME = "the pairs leave it open at e = 20 on either side: 90 %, valid whenever one looks"
 POSTERIOR = "central 90 % of the posterior over the forks"
+COUNTS = ("calls", "touched", "decisive", "faults")
 NO_CONTROL = "none: in force from the first trial"
 
 
@@ -70,9 +73,11 @@ class RestsOn:
 
 @dataclass(frozen=True)
 class Statement:
-    """One claim. `kind` is answer, change or mechanism; in a comparison difference or level 2.
+    """One claim. `kind` is answer, change, mechanism (what its forks say) or whole loops (what `bilevel confirm
+    --mechanism` found of one); in a comparison difference or level 2.
 
-    `status`: provisional, confirmed or refuted; of mechanisms and arms helped, hurt, undecided or confirmed. `effect`
+    `status`: provisional, confirmed or refuted; of mechanisms and arms helped, hurt, undecided or confirmed; in whole
+    loops provisional, confirmed, harmful or inert. `effect`
     and its interval are in `unit`, None where nothing was measured or a side is open. `value` and `control_value` are
     the means that the effect is the difference of, where there are such. `ledger`: the mechanism's counts by hook.
     """
@@ -124,6 +129,7 @@ def statements_of(folder: RunFolder[Any], spec: LoopSpec, state: str) -> Stateme
     calls = records.calls()
     statements = [_answer(folder, spec, summary, calls), *_changes(folder, inner, summary.claim, summary.unit)]
     statements += [*_mechanisms(records, summary, calls), *_static(records, inner, summary)]
+    statements += _in_whole_loops(folder.path, spec, summary.unit)
     return Statements(
         of="run",
         bilevel=str(config.get("bilevel", "")),
@@ -344,6 +350,49 @@ def _static(records: Records, inner: LoopSpec, summary: Summary) -> Iterator[Sta
             ledger=ledger,
             note="no control: a gain proves nothing",
         )
+
+
+def _in_whole_loops(path: Path, spec: LoopSpec, unit: str) -> Iterator[Statement]:
+    """What loops on fresh run seeds say of mechanisms. The trials are those of the store in the folder `confirm`."""
+    inner, found, store = leaf(spec), confirming.confirmed(path, spec), confirming.opened(path)
+    if found is None or store is None:
+        return
+    try:
+        entries = {entry.series: entry for entry in confirming.planned(store).entries}
+        for claim in found.helps:
+            pairs = confirming.arms_in(store, inner, entries[claim.series])
+            arms = [arm for each in pairs for arm in each.values()]
+            against = claim.against.get(PLAIN)
+            name, trials = claim.series.mechanism, claim.series.trials
+            others = " and ".join(claim.against)
+            yield Statement(
+                kind="whole loops",
+                subject=f"{name} {claim.series.source[:12]}",
+                claim=f"mechanism {name} helps researcher {inner.researcher.name} within {trials} trials",
+                status=claim.status,
+                control=f"whole loops with the same fresh run seeds: {others}; the e-value is the smaller one",
+                unit=unit,
+                effect=None if against is None else against.effect,
+                low=None if against is None else against.low,
+                high=None if against is None else against.high,
+                interval=ANY_TIME if against else "",
+                e_value=claim.e_value if against else None,
+                tries=Tries(pairs=claim.pairs, together=len(found.helps)),
+                cost=_spent(sum((arm.cost for arm in arms), Cost()), ()),
+                rests_on=RestsOn(
+                    tuple(f"{confirming.FOLDER}:{arm.branch}" for arm in arms),
+                    tuple(confirming.pair_seed(inner, index) for index in range(claim.pairs)),
+                    tuple(dict.fromkeys(arm.candidate for arm in arms if arm.candidate)),
+                ),
+                ledger=_summed([_counts(each[WITH].ledger) for each in pairs]),
+                note=claim.note,
+            )  # fmt: skip
+    finally:
+        store.close()
+
+
+def _counts(ledger: Mapping[str, Sequence[int]]) -> dict[str, dict[str, int]]:
+    return {hook: dict(zip(COUNTS, counts, strict=True)) for hook, counts in ledger.items()}
 
 
 def _summed(ledgers: Sequence[Mapping[str, Mapping[str, int]]]) -> dict[str, dict[str, int]]:

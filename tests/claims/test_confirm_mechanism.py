@@ -120,7 +120,7 @@ def test_its_seeds_are_no_search_s_and_the_run_itself_stays_as_it_was(stuck, cli
         assert [branch.id for branch in run.folder.store.branches()] == ["root"]
         assert [trial.candidate.id for trial in run.folder.store.trials("root")] == before
         seeds = [confirming.pair_seed(leaf(run.spec), index) for index in range(1000)]
-        assert confirming.differences(path, run.spec) == []
+        assert [branch for branch, stored, given in confirming.checked(path, run.spec) if stored != given] == []
     assert run.spec.seed not in seeds and len(set(seeds)) == 1000
     searched = {derive_seed(run.spec.seed, "evaluation", index) for index in range(1000)}
     measured = {
@@ -128,6 +128,21 @@ def test_its_seeds_are_no_search_s_and_the_run_itself_stays_as_it_was(stuck, cli
     }
     assert not measured & searched
     assert replay(path).trials == len(before)
+
+
+def test_what_is_stored_is_stated_and_verified(stuck, cli, tmp_path):
+    path = stuck("orthogonal")
+    cli("confirm", "r", "--mechanism", "orthogonal", "--pairs", 1)
+    stated = json.loads((path / "claims.json").read_text())["claims"]
+    (loops,) = [claim for claim in stated if claim["kind"] == "whole loops"]
+    assert loops["tries"]["pairs"] == 1 and loops["ledger"]["propose"]["decisive"] and loops["cost"]["measurements"]
+    cli("verify", "r")
+    store = SqliteStore(path / "confirm")
+    arm = json.loads(store.get_meta("arm 8/0/plain but orthogonal"))
+    store.put_meta("arm 8/0/plain but orthogonal", json.dumps({**arm, "value": arm["value"] + 1}))
+    store.close()
+    done = in_process.run("verify", "r", cwd=tmp_path)
+    assert done.returncode and "confirm 8/0/plain but orthogonal.value" in done.stdout + done.stderr
 
 
 def test_more_pairs_add_to_the_same_evidence(stuck, cli):

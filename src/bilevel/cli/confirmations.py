@@ -31,7 +31,9 @@ def confirm_mechanisms(
         _announce(out, session, chosen, pairs or session.recipe.claim.most)
         if plan:
             return
+        session.unsay_claims()
         _test(out, session, chosen, pairs, folder)
+        session.state_claims()
         found = confirming.confirmed(session.folder.path, session.spec)
         unit = leaf(session.spec).task.objective.unit
     if as_json:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bilevel import machine
+from bilevel import confirming, machine
 from bilevel.codec import plain
 from bilevel.errors import BilevelError, StoreError
 from bilevel.hosting import Hosting
@@ -53,6 +53,7 @@ def _check(tally: Tally, folder: RunFolder[Any], claims: Path, wanted: bool) -> 
         check_search(tally, folder, spec)
         _check_noise(tally, folder)
         check_stage(tally, folder, recipe, spec)
+        _check_loops(tally, folder, spec)
         _check_claims(tally, folder, spec, claims, wanted or (state in ("finished", "limit") and not going_on))
     finally:
         hosting.close()
@@ -84,6 +85,12 @@ def _check_noise(tally: Tally, folder: RunFolder[Any]) -> None:
     for branch in folder.store.branches() if noise is not None else ():
         for trial in [one for one in folder.store.trials(branch.id) if one.number == 0 and one.known is not None]:
             tally.equal(f"trial {branch.id}#0 known noise", plain(trial.known), plain(noise))
+
+
+def _check_loops(tally: Tally, folder: RunFolder[Any], spec: LoopSpec) -> None:
+    """The loops on fresh run seeds that tested mechanisms: what is stored of each against its trials."""
+    for branch, stored, given in confirming.checked(folder.path, spec):
+        tally.equal(f"{confirming.FOLDER} {branch}", stored, given)
 
 
 def _check_claims(tally: Tally, folder: RunFolder[Any], spec: LoopSpec, path: Path, wanted: bool) -> None:
