@@ -85,6 +85,18 @@ def test_ctrl_c_stops_it_and_says_how_to_go_on(bilevel, tmp_path, workers):
     assert gains(tmp_path / "it") == gains(tmp_path / "whole")
 
 
+def test_runs_that_were_killed_while_their_store_was_made_are_made_again(bilevel, tmp_path):
+    small = [*ARMS[:-3], "4", *ARMS[-2:]]
+    assert bilevel("compare", *small[:-1], "whole").code == bilevel("compare", *small).code == 0
+    for place in ("replicate-01/a", "replicate-02/random", "replicate-02/a"):
+        shutil.rmtree(tmp_path / "it" / place)
+        (tmp_path / "it" / place).mkdir()
+        (tmp_path / "it" / place / "run.sqlite3").touch()
+    done = bilevel("compare", "--folder", "it")
+    assert done.code == 0, done.err
+    assert gains(tmp_path / "it") == gains(tmp_path / "whole")
+
+
 def test_a_changed_plan_is_an_error(compare, bilevel, tmp_path):
     assert compare().code == 0
     path = tmp_path / "it" / "plan.json"

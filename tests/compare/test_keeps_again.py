@@ -88,6 +88,46 @@ def test_a_deterministic_task_needs_none(compare):
     assert any("no keeps are measured again: the task is deterministic" in note for note in result["notes"])
 
 
+def test_what_a_mechanism_keeps_although_it_looks_worse_claims_nothing(compare, tmp_path):
+    (tmp_path / "hot.toml").write_text('name = "hot"\ntitle = "t"\n[inner]\nmechanisms = ["annealing"]\n')
+    options = ("--replicates", 1, "--budget", 20, "--recheck", "all", "--json")
+    result = compare(*options, arms="hot.toml,random", task="sphere:noise=0").json
+    opened = RunFolder.read(tmp_path / "it" / "replicate-01" / "hot")
+    (branch,) = opened.store.branches()
+    trials = list(opened.store.trials(branch.id))
+    opened.close()
+    score = {trial.candidate.id: trial.score for trial in trials}
+    kept = [trial for trial in trials[1:] if trial.decision.keep]
+    better = [trial for trial in kept if trial.score < score[trial.parent.id]]
+    assert 0 < len(better) < len(kept)
+    assert survivals(result)["hot"]["keeps"] == len(better)
+
+
+def test_what_arms_have_in_common_is_measured_again_once(bilevel, tmp_path):
+    calls = tmp_path / "calls.txt"
+    (tmp_path / "counted.py").write_text(
+        "from pathlib import Path\nfrom bilevel.objective import Objective\n"
+        "from bilevel.space import Candidate, Float, Space\nfrom bilevel.tasks.function import FunctionTask\n"
+        "def loss(params, seed):\n"
+        f"    with Path({str(calls)!r}).open('a') as file:\n"
+        "        print(params['x'], seed, file=file)\n"
+        "    return params['x'] + seed % 7 * 1e-6\n"
+        "space, start = Space({'x': Float(0.0, 1.0)}), Candidate({'x': 0.5})\n"
+        "task = FunctionTask('counted', loss, space, start, Objective('loss'), 'Make x small.')\n"
+    )
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.toml").write_text(GREEDY.format(name=name, researcher="random"))
+    options = ("--task", "python:counted:task", "--replicates", 1, "--budget", 12, "--folder", "it", "--recheck", "all")
+    done = bilevel("compare", "--arms", "one.toml,two.toml", *options, "--json")
+    assert done.code == 0, done.err
+    one, two = survivals(done.json).values()
+    assert one == two and one["again"] > 1
+    lines = calls.read_text().splitlines()
+    search = lines[0].split()[1]  # the only seed that a search with one measurement per candidate uses
+    fresh = [line for line in lines if line.split()[1] != search]
+    assert len(fresh) == len(set(fresh)) >= 3 * 3
+
+
 def test_keeps_that_fail_on_fresh_seeds_are_missing_and_said(bilevel, tmp_path):
     (tmp_path / "moody.py").write_text(
         "from bilevel.objective import Objective\nfrom bilevel.space import Candidate, Float, Space\n"

@@ -60,7 +60,7 @@ def execute(folder: Folder, job: Job) -> str:
 
 def is_done(folder: Folder, job: Job) -> bool:
     """Whether nothing is left to do: the search has ended, and its best candidate is measured on all fresh seeds."""
-    if not folder.exists(job):
+    if not folder.exists(job) or not _was_started(folder.run_folder(job)):
         return False
     opened = RunFolder.read(folder.run_folder(job))
     try:
@@ -130,6 +130,8 @@ def _share(folder: Folder, job: Job, session: RunSession) -> None:
     missing = [key for key in _baseline_keys(folder, spec) if store.find_run(key) is None]
     for other in folder.jobs:
         if not missing or other.pair != job.pair or other.arm == job.arm or not folder.exists(other):
+            continue
+        if not _was_started(folder.run_folder(other)):  # killed before anything was stored
             continue
         donor = RunFolder.read(folder.run_folder(other))
         try:
