@@ -1,9 +1,14 @@
 """Tasks with a known optimum: measured tables, landscapes; and real training with a sealed split."""
 
+import json
 import random
 import sys
+from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "fixtures"))
+import in_process
 
 from bilevel.errors import InputError, MissingExtra
 from bilevel.lab import Bench, Lab
@@ -205,3 +210,14 @@ def test_a_failing_learner_is_a_failed_candidate():
     task = find("sklearn:digits-svc")
     failed = run(task, task.baseline().with_params(C=-1.0))
     assert failed.status is Status.EXIT and "C" in failed.log
+
+
+def test_a_run_of_real_training_ends_with_the_sealed_fifth(tmp_path):
+    pytest.importorskip("sklearn")
+    options = ("--task", "sklearn:diabetes-boosting", "--researcher", "random", "--trials", 3, "--folder", "run")
+    assert in_process.run("run", "a", *options, cwd=tmp_path).returncode == 0
+    summary = json.loads(in_process.run("status", "run", "--json", cwd=tmp_path).stdout)
+    assert summary["claim"]["sealed"]["baseline"]["sealed_rmse"] > 0
+    best = json.loads(in_process.run("best", "run", "--sealed", "--json", cwd=tmp_path).stdout)
+    assert set(best) == {"baseline", "best"} and set(best["best"]) == {"sealed_rmse"}
+    assert in_process.run("verify", "run", cwd=tmp_path).returncode == 0
