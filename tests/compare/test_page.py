@@ -102,7 +102,7 @@ def hostile(result):
 def test_it_says_all_that_the_report_says_in_its_numbers_and_shows_it(made):
     folder, result = made
     source = (folder / "report.html").read_text()
-    assert source == page(result, "it") and len(source) < 120_000
+    assert source == page(result) and len(source) < 120_000
     read = Read(source)
     said = " ".join(read.said)
     for name in ("any time", "Ranks over 2 tasks", "Keeps measured again", "What may be said of level 2", result.plan):
@@ -126,7 +126,7 @@ def numbers(said):
 def test_it_loads_nothing_and_no_text_of_others_is_markup(made):
     _, result = made
     for one in (result, hostile(result)):
-        source = page(one, "it")
+        source = page(one)
         read = Read(source)
         assert not read.wrong and not read.open
         tags = {tag for tag, _ in read.tags}
@@ -144,7 +144,7 @@ def test_it_loads_nothing_and_no_text_of_others_is_markup(made):
 
 
 def test_links_lead_somewhere_and_pictures_are_said_in_words(made):
-    read = Read(page(made[1], "it"))
+    read = Read(page(made[1]))
     ids = {attrs["id"] for _, attrs in read.tags if "id" in attrs}
     links = [attrs["href"][1:] for tag, attrs in read.tags if tag == "a"]
     assert links and set(links) == ids
@@ -155,12 +155,13 @@ def test_links_lead_somewhere_and_pictures_are_said_in_words(made):
     assert scrolled and all(one["tabindex"] == "0" and one["aria-label"] for one in scrolled)
 
 
-def test_the_commands_that_it_names_make_the_same_plan_again(compare, bilevel, tmp_path):
+def test_the_commands_that_it_names_make_the_same_plan_again(compare, bilevel, tmp_path, monkeypatch):
     assert compare("--replicates", 1, "--budget", 2, arms="a,random").code == 0
     source = html.unescape((tmp_path / "it" / "report.html").read_text())
     commands = re.search(r"<pre[^>]*>(.*?)</pre>", source, re.S)[1].splitlines()
-    assert commands[0] == "bilevel compare --folder it" and bilevel(*commands[0].split()[1:]).code == 0
-    subprocess.run(commands[1], shell=True, check=True, cwd=tmp_path)
+    monkeypatch.chdir(tmp_path / "it")
+    assert commands[0] == "bilevel compare --folder ." and bilevel(*commands[0].split()[1:]).code == 0
+    subprocess.run(commands[1], shell=True, check=True)
     assert bilevel(*commands[2].split()[1:]).code == 0
     plans = [json.loads((tmp_path / name / "result.json").read_text())["plan"] for name in ("it", "again")]
     gains = [
@@ -177,7 +178,7 @@ def test_a_comparison_without_a_number_has_a_page_too(made):
         replace(arm, runs=0, mean=nothing, area=nothing, curve=(), band=(), against=None, survival=None)
         for arm in result.arms
     )
-    source = page(replace(result, arms=arms, ranks=None, claims=(), tasks=()), "it")
+    source = page(replace(result, arms=arms, ranks=None, claims=(), tasks=()))
     assert not Read(source).wrong and "In short" not in source
 
 
@@ -217,7 +218,7 @@ def test_a_browser_shows_it_without_asking_for_anything_and_without_running_over
     browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     if browser is None:
         pytest.skip(f"none of {', '.join(BROWSERS)} is installed, so the page is not looked at in a browser")
-    source = page(hostile(made[1]), "it")
+    source = page(hostile(made[1]))
     free = source.replace('http-equiv="Content-Security-Policy"', 'name="was-policy"')
     assert free != source
     asked = tmp_path / "asked.html"

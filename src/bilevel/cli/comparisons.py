@@ -47,7 +47,7 @@ def run_compare(wishes: Mapping[str, Any], folder: Path | None, workers: int, pl
     result = analyse(found)
     write_text(found.path / RESULT, json.dumps(jsonable(result), indent=2) + "\n")
     write_text(found.path / REPORT, markdown(result))
-    write_text(found.path / PAGE, page(result, shlex.quote(found.path.resolve().name)))
+    write_text(found.path / PAGE, page(result))
     state_claims(found.path, statements_of(found, result))
     if as_json:
         print_json(jsonable(result))

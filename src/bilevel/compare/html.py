@@ -49,11 +49,11 @@ class Part(NamedTuple):
     body: str
 
 
-def page(result: Result, folder: str) -> str:
-    """The page; `folder` is the name of the comparison's folder, for the commands that make it again."""
+def page(result: Result) -> str:
+    """The page; it names no folder, so it stays true where the comparison is moved."""
     others = [arm.name for arm in result.arms if arm.name != result.reference]
     kinds = {arm.name: kind(None if arm.name == result.reference else others.index(arm.name)) for arm in result.arms}
-    parts = [*_tables(result, kinds), *_words(result), _analysis(result), _again(folder)]
+    parts = [*_tables(result, kinds), *_words(result), _analysis(result), _again()]
     title = text(f"{', '.join(arm.name for arm in result.arms)} on {result.task}")
     links = "".join(f'<li><a href="#part-{n}">{text(part.short)}</a></li>' for n, part in enumerate(parts, 1))
     body = "\n".join(_section(f"part-{n}", part) for n, part in enumerate(parts, 1))
@@ -254,15 +254,15 @@ def _analysis(result: Result) -> Part:
     )
 
 
-def _again(folder: str) -> Part:
+def _again() -> Part:
     """The commands that print it again, and that make it again."""
-    named = text(folder)
     return Part(
         "how to reproduce it",
         "How to reproduce it",
-        "<p>plan.json beside this page holds all that decides the comparison. From the directory in which its folder "
-        "lies, the first command prints it again from its records, the other two run the same plan anew, with the same "
-        f'hash.</p>\n<pre tabindex="0">bilevel compare --folder {named}\n'
-        f"mkdir again &amp;&amp; cp {named}/plan.json again/\nbilevel compare --folder again</pre>\n"
+        "<p>plan.json beside this page holds all that decides the comparison. In the folder of this page, the first "
+        "command prints it again from its records, the other two run the same plan anew, with the same hash. A task "
+        "that is Python code must be importable there.</p>\n"
+        '<pre tabindex="0">bilevel compare --folder .\n'
+        "mkdir ../again &amp;&amp; cp plan.json ../again/\nbilevel compare --folder ../again</pre>\n"
         "<p>Each run is a run folder below it, which bilevel show and bilevel replay open.</p>",
     )

@@ -1,6 +1,5 @@
 """A comparison: its plan, each of its runs, and its reports, made again from the runs."""
 
-import shlex
 from pathlib import Path
 
 from bilevel import machine
@@ -146,4 +145,4 @@ def _check_report(tally: Tally, folder: Folder, result: Result, path: Path) -> N
     elif path.name == REPORT:
         check_text(tally, REPORT, path.read_text("utf-8"), markdown(result))
     else:
-        check_text(tally, PAGE, path.read_text("utf-8"), page(result, shlex.quote(folder.path.resolve().name)))
+        check_text(tally, PAGE, path.read_text("utf-8"), page(result))
