@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import shutil
 import sqlite3
 import sys
@@ -219,3 +220,35 @@ def test_what_is_no_run_is_said(tmp_path):
     (tmp_path / "claims.json").write_text("{}")
     done = in_process.run("verify", "claims.json", cwd=tmp_path)
     assert done.returncode == 2 and "no records" in done.stderr
+
+
+def test_a_run_that_goes_on_and_one_that_was_killed_are_checked_as_far_as_they_came(one):
+    with sqlite3.connect(one / "run.sqlite3") as store:
+        store.execute("""UPDATE meta SET value = '"running"' WHERE key = 'state'""")
+        store.execute("UPDATE meta SET value = 'false' WHERE key = 'stated'")
+        store.execute("DELETE FROM trials WHERE number > 12")
+        store.execute("DELETE FROM meta WHERE key = 'claim'")
+    store.close()
+    (one / "claims.json").unlink()
+    (one / "lock").write_text(f"process 999999999 on {os.uname().nodename}")
+    found = verify(one)
+    assert found.differences == () and found.checked > 100 and "has not ended (running)" in found.notes[0]
+    (one / "lock").write_text(f"process {os.getpid()} on {os.uname().nodename}")
+    assert "goes on" in verify(one).notes[0]
+
+
+def test_a_trial_that_is_gone_is_named(two):
+    with sqlite3.connect(two / "run.sqlite3") as store:
+        store.execute("DELETE FROM trials WHERE branch = 'root/0.only' AND number = 1")
+    store.close()
+    assert any("root/0.only" in each.where for each in verify(two).differences)
+
+
+def test_claims_of_a_task_that_is_measured_otherwise_now_are_not_passed(one):
+    with sqlite3.connect(one / "run.sqlite3") as store:
+        store.execute("""UPDATE meta SET value = '"another"' WHERE key = 'harness'""")
+        store.execute("UPDATE runs SET harness = 'another'")
+    store.close()
+    found = verify(one)
+    assert [each.where for each in found.differences] == ["claims.json"]
+    assert "put it back" in found.differences[0].given and any("has changed since" in note for note in found.notes)

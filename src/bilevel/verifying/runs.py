@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bilevel import confirming, machine
+from bilevel.claiming import FACT
 from bilevel.codec import plain
 from bilevel.errors import BilevelError, StoreError
 from bilevel.hosting import Hosting
@@ -52,6 +53,13 @@ def _check(tally: Tally, folder: RunFolder[Any], claims: Path, wanted: bool) -> 
         _check_config(tally, folder)
         check_search(tally, folder, spec)
         _check_noise(tally, folder)
+        if harness is not None and harness != leaf(spec).task.harness:
+            if folder.meta(FACT) is not None or claims.is_file():
+                tally.differs(
+                    claims.name, "what was measured on fresh seeds",
+                    "nothing while the task is measured otherwise than then; put it back as it was to verify this",
+                )  # fmt: skip
+            return
         check_stage(tally, folder, recipe, spec)
         _check_loops(tally, folder, spec)
         _check_claims(tally, folder, spec, claims, wanted or (state in ("finished", "limit") and not going_on))
@@ -66,8 +74,9 @@ def _on_this_machine(tally: Tally, folder: RunFolder[Any]) -> None:
         one["differs"][0] for one in folder.meta("machines") or [] if one.get("differs")
     ]
     tally.exact = not others and bool(made_on)
-    if others:
-        tally.note(f"made on another machine ({others[0]}): numbers are compared to nine digits")
+    if others or not made_on:
+        said = f"made on another machine ({others[0]})" if others else "it is not known on which machine it was made"
+        tally.note(f"{said}: numbers are compared to nine digits")
 
 
 def _check_config(tally: Tally, folder: RunFolder[Any]) -> None:
@@ -103,7 +112,7 @@ def _check_claims(tally: Tally, folder: RunFolder[Any], spec: LoopSpec, path: Pa
     try:
         stated = read_json(path)
         given = written(statements_of(folder, spec, str(folder.meta("state") or "")))
-    except BilevelError as error:
+    except (BilevelError, ValueError, LookupError) as error:
         tally.differs(path.name, "claims", f"none: {error}")
         return
     tally.equal(path.name, stated, given)
