@@ -1,15 +1,37 @@
 """What one arm of a fork did, and what of it is stored."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from bilevel.budget import Cost
 from bilevel.evidence import spread
 from bilevel.loop import LoopSpec
 from bilevel.mechanism import Guest
 from bilevel.objective import Objective
+from bilevel.rules import mean
 from bilevel.shadow import Advice, advice_of
 from bilevel.trial import Count, Shadow, Trial, merge
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best candidate of a search: its score, the mean over all seeds that it was run on, and its score on each.
+
+    `by_seed` is empty in searches from before there were keep rules, and `score` None where there is none.
+    """
+
+    score: float | None = None
+    by_seed: Mapping[int, float] = field(default_factory=dict)
+
+    def gain(self, objective: Objective, new: "Best") -> float:
+        """How much better `new` is, on the seeds that both have: so nothing is gained by being run on more of them.
+        By the scores where they have none in common; 0 where one of the two has no score."""
+        if self.score is None or new.score is None:
+            return 0.0
+        shared = sorted(self.by_seed.keys() & new.by_seed.keys())
+        if not shared:
+            return objective.gain(self.score, new.score)
+        return mean([objective.gain(self.by_seed[seed], new.by_seed[seed]) for seed in shared])
 
 
 @dataclass(frozen=True)
@@ -19,8 +41,8 @@ class Arm:
 
     name: str
     branch: str
-    before: float | None
-    best: float | None
+    before: Best
+    best: Best
     margin: float
     cost: Cost
     ledger: Mapping[str, Mapping[str, Count]]
@@ -34,16 +56,16 @@ class Arm:
 
     def spread(self, control: "Arm", objective: Objective) -> float:
         """How far apart the bests of two arms come by chance alone; see `evidence.spread`."""
-        mine, other = ([trial.score for trial in arm.trials] for arm in (self, control))
-        return spread(objective, self.before, mine, other)
+        mine, other = ([trial.score if trial.contends else None for trial in arm.trials] for arm in (self, control))
+        return spread(objective, self.before.score, mine, other)
 
     def summary(self, credited: tuple[str, ...]) -> dict[str, object]:
         """What is stored of it; trial by trial where mechanisms must prove that they mattered."""
         return {
             "trials": [_signals(trial, credited) for trial in self.trials] if credited else [],
             "branch": self.branch,
-            "before": self.before,
-            "best": self.best,
+            "before": self.before.score,
+            "best": self.best.score,
             "evaluations": self.cost.evaluations,
             "seconds": self.cost.seconds,
         }

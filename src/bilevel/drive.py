@@ -58,7 +58,9 @@ class ToMeasure:
 
     def is_meant_by(self, answer: str) -> bool:
         """By its id; where the trial has this one measurement and is the run's own, by the number alone too."""
-        single = self.branch == "root" and self.step == 0 and self.pending is not None and len(self.pending.steps) == 1
+        asked = self.pending
+        own = asked is not None and len(asked.steps) == 1 and asked.proposal.candidate.id == self.candidate.id
+        single = self.branch == "root" and self.step == 0 and own
         return answer == self.id or (single and answer == str(self.number))
 
 

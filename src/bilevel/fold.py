@@ -245,6 +245,7 @@ class Fold:
         record: Record, without: Without = EVERYTHING,
     ) -> tuple[Step, ...]:  # fmt: skip
         done = {(run.rung, run.seed) for run in partial}
+        of_parent = {step for step in steps if step.of_parent}
 
         def check(answer: object, _: tuple[Step, ...]) -> tuple[Step, ...]:
             planned = tuple(answer) if isinstance(answer, list | tuple) else None
@@ -255,12 +256,15 @@ class Fold:
                 raise GuestError(f"there is no rung {unknown[0]!r}; the rungs are: {', '.join(rungs)}")
             if any(type(step.seed) is not int or not 0 <= step.seed < 32 for step in planned):
                 raise GuestError("the seeds of a plan are whole numbers from 0 to 31")
-            if any((step.rung, step.seed) in done for step in planned) or len(set(planned)) < len(planned):
+            own = [step for step in planned if not step.of_parent]
+            if any((step.rung, step.seed) in done for step in own) or len(set(planned)) < len(planned):
                 raise GuestError("plan must not repeat a run")
-            seeds = {seed for _, seed in done}
+            if any(step.of_parent and step not in of_parent for step in planned):
+                raise GuestError("only the keep rule plans runs of the parent; a mechanism may leave them out")
+            seeds = {seed for _, seed in done} | view.trace.scores(proposal.candidate.id).keys()
             for trial in view.trace.measured(proposal.candidate.id):
                 seeds |= {run.seed for run in trial.runs}
-            for step in planned:
+            for step in own:
                 if any(seed not in seeds for seed in range(step.seed)):
                     raise GuestError(
                         "seeds are taken in their order, from 0 on: none is skipped, so that none is picked"

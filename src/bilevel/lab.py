@@ -297,7 +297,8 @@ class Bench:
 
     `seed` is the evaluation seed itself, common to all candidates and arms. `parent`, `state`, `branch` and `number`
     are for tasks that are loops: what the candidate is paired with, where the last run ended, and under which name to
-    store the trials below. A task's scorer and judge are told none of these.
+    store the trials below; `most`: how many measurements the run may take, as far as they are repeats. A task's scorer
+    and judge are told none of these.
     """
 
     lab: Lab
@@ -309,6 +310,7 @@ class Bench:
     state: str | None = None
     branch: str = "root"
     number: int = 0
+    most: int | None = None
 
     def judge(self, request: Request, purpose: str = "judge") -> Reply:
         """A judge model's reply to what the task asks about the candidate. It is told nothing else."""

@@ -11,7 +11,7 @@ the reason; a rung that a recipe leaves out is recorded as off.
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -25,7 +25,7 @@ from bilevel.evidence import forks_of, verdict
 from bilevel.fold import EVERYTHING, Fold, Record, Without
 from bilevel.keep import keep_by_default
 from bilevel.lab import Lab
-from bilevel.loop import Loop, LoopSpec, default_steps, host_space, view_for
+from bilevel.loop import Loop, LoopSpec, default_steps, host_space, steps_after, view_for
 from bilevel.mechanism import Guest, Mechanism
 from bilevel.researcher import Researcher
 from bilevel.situations import Bowl, Walk
@@ -158,8 +158,8 @@ def _replay_one(
     researcher: Researcher = spec.researcher if spec.researcher.free else Recorded((trial.proposal,))
     Drafting(spec.task, researcher, fold, view, seen.current or trial.parent).draft(record)
     steps, rungs = default_steps(spec, seen, trial.proposal), tuple(rung.name for rung in spec.task.rungs)
-    for done in range(len(trial.runs) + 1):
-        runs, left, asked = trial.runs[:done], steps[done:], Record()
+    for own, left in _stages(spec, seen, trial, steps):
+        runs, asked = trial.runs[:own], Record()
         plan = partial(_planned, fold, view, trial.proposal, runs, left, rungs)
         fold.count_decisive("plan", asked, plan(asked), partial(plan, Record()))
         record.counts, record.faults = merge(record.counts, asked.counts), [*record.faults, *asked.faults]
@@ -169,6 +169,22 @@ def _replay_one(
     view = view_for(spec, space, trial.number, before, trial.told, below(before), _meaningless)
     keep = fold.decide(view, told, record).keep
     fold.count_decisive("decide", record, keep, lambda w: fold.decide(view, told, Record(), w).keep)
+
+
+def _stages(
+    spec: LoopSpec, seen: Trace, trial: Trial, steps: tuple[Step, ...]
+) -> Iterator[tuple[int, tuple[Step, ...]]]:  # fmt: skip
+    """How many runs of its own a recorded trial had, and what was left of the plan, each time that mechanisms were
+    asked for it."""
+    own = others = 0
+    while True:
+        steps = steps_after(spec, seen, trial, trial.runs[:own], trial.parent_runs[:others], steps)
+        yield own, steps
+        if own == len(trial.runs) and others == len(trial.parent_runs):
+            return
+        of_parent = bool(steps) and steps[0].of_parent and others < len(trial.parent_runs)
+        own, others = (own, others + 1) if of_parent or own == len(trial.runs) else (own + 1, others)
+        steps = steps[1:]
 
 
 def _planned(
@@ -182,7 +198,7 @@ def _on_a_landscape(spec: LoopSpec, guest: Guest) -> Replayed:
     """In force alone on a bowl with a crashing corner, searched by a researcher that walks at random."""
     alone = LoopSpec(
         "landscape", Bowl(), Walk(), (guest,),
-        budget=Budget(trials=SYNTHETIC), load=spec.load,
+        budget=Budget(trials=SYNTHETIC), load=spec.load, keep=spec.keep,
     )  # fmt: skip
     trace = Loop(alone, Lab(models={"landscape": Meaningless()})).run()
     faults = [fault for trial in trace for fault in trial.faults if fault.guest == guest.name]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
-from bilevel.arms import Arm, Control, ledger_of, numbers_of
+from bilevel.arms import Arm, Best, Control, ledger_of, numbers_of
 from bilevel.budget import Budget, Cost
 from bilevel.codec import content_hash, plain
 from bilevel.errors import InputError, Stopped
@@ -21,6 +21,7 @@ from bilevel.loop import Loop, LoopSpec
 from bilevel.mechanism import Guest
 from bilevel.objective import Objective
 from bilevel.researcher import Researcher
+from bilevel.rules import mean
 from bilevel.shadow import Advice
 from bilevel.space import Candidate, Derived, Space
 from bilevel.surfaces import Surface, Test
@@ -197,7 +198,8 @@ class LoopTask:
             spec = replace(spec, stream=f"cycle {bench.number}" if bench.number else "")  # else each does the same
         loop, at = Loop(spec, lab, branch), branch.at
         baseline = 1 if at == 0 and not spec.task.remembers else 0
-        loop.run(until=at + baseline + self.trials)
+        arms = 2 + len(self.controls) if arm != "only" else 1
+        loop.run(until=at + baseline + self.trials, most=None if bench.most is None else bench.most // arms)
         if len(loop.trace) < at + baseline + self.trials:
             raise Stopped(f"stopped within {branch.id}; resume the run to finish it")
         return self._read(candidate, bench, arm)
@@ -212,12 +214,12 @@ class LoopTask:
         """What an arm did, from its records."""
         spec, traces, branch = self.surface.write(self.inner, candidate), bench.lab.traces, self._branch(bench, arm)
         trace, at = traces.trace(branch.id, spec.task.objective), branch.at
-        start = trace.upto(at).incumbent if self.wipe else None
+        start = trace.upto(at) if self.wipe else trace.upto(0)
         own, known = trace[at:], at if self.wipe else len(_leaf_trace(traces, spec, bench.state))
         return Arm(
             name=arm,
             branch=branch.id,
-            before=start.score if start is not None else _best(traces, spec, bench.state),
+            before=_best(traces, spec, bench.state) if start.incumbent is None else _best_in(start),
             best=_best(traces, spec, branch.id),
             margin=_leaf_trace(traces, spec, branch.id).noise.margin,
             cost=sum((trial.cost for trial in own), Cost()),
@@ -232,19 +234,19 @@ class LoopTask:
         objective, unchanged = leaf(self.inner).task.objective, [*([control] if control else []), *others.values()]
         arms = [challenger, *unchanged]
         cost = sum((arm.cost for arm in arms), Cost())
-        if challenger.best is None:
+        if challenger.best.score is None:
             return Run("cycle", 0, Status.INVALID_METRIC, cost=cost, log="no trial of the inner loop has a score",
                        state=challenger.branch)  # fmt: skip
         rivals = [arm for arm in unchanged if arm.name not in [one.name for one in others if one.guest is None]]
-        gains = {arm.name: _gain(objective, arm.best, challenger.best) for arm in rivals}
+        gains = {arm.name: arm.best.gain(objective, challenger.best) for arm in rivals}
         tests = self._tests(candidate, bench.parent)
         if gains and any(test.sign < 0 for test in tests):  # it is the loop with the mechanism that it is set against
             gain = gains["control"]
         else:
-            gain = min(gains.values()) if gains else _gain(objective, challenger.before, challenger.best)
-        ends = sorted(unchanged, key=lambda arm: -_gain(objective, challenger.best, arm.best))
-        better = ends[0] if ends and _gain(objective, ends[0].best, challenger.best) <= 0 else challenger
-        again = [_gain(objective, control.best, arm.best) for one, arm in others.items() if control and not one.guest]
+            gain = min(gains.values()) if gains else challenger.before.gain(objective, challenger.best)
+        ends = sorted(unchanged, key=lambda arm: -challenger.best.gain(objective, arm.best))
+        better = ends[0] if ends and ends[0].best.gain(objective, challenger.best) <= 0 else challenger
+        again = [control.best.gain(objective, arm.best) for one, arm in others.items() if control and not one.guest]
         spreads = [challenger.spread(control, objective)] if control else []
         data: dict[str, object] = {
             "arms": {arm.name: arm.summary(self._credited(candidate, bench.parent)) for arm in arms},
@@ -269,7 +271,7 @@ class LoopTask:
             "cycle",
             0,
             Status.OK,
-            {"gain": gain, "best": challenger.best},
+            {"gain": gain, "best": challenger.best.score},
             cost,
             data=data,
             state=better.branch,
@@ -318,7 +320,14 @@ def nest(
         raise InputError("wipe: only a level with start='continue', right above the innermost loop, can begin anew")
     task = LoopTask(replace(inner, budget=Budget()), surface, trials, start, frozenset(ladder), tuple(controls), wipe)
     return LoopSpec(
-        name, task, researcher, budget=Budget(trials=cycles - 1), seed=inner.seed, calibration=1, noise=None
+        name,
+        task,
+        researcher,
+        budget=Budget(trials=cycles - 1),
+        seed=inner.seed,
+        calibration=1,
+        noise=None,
+        keep=inner.keep,
     )
 
 
@@ -393,11 +402,6 @@ def _with_leaf(spec: LoopSpec, change: Callable[[LoopSpec], LoopSpec]) -> LoopSp
     return replace(spec, task=replace(spec.task, inner=_with_leaf(spec.task.inner, change)))
 
 
-def _gain(objective: Objective, old: float | None, new: float | None) -> float:
-    """0 where one of the two is missing."""
-    return 0.0 if old is None or new is None else objective.gain(old, new)
-
-
 def _watching(spec: LoopSpec, names: frozenset[str]) -> LoopSpec:
     """The loops of a nesting with mechanisms on trial whose advice is measured in every trial."""
     task = spec.task
@@ -420,9 +424,16 @@ def _shadows(traces: Traces, spec: LoopSpec, before: str | None, after: str | No
         spec, before, after = spec.task.inner, old.state, new.state
 
 
-def _best(traces: Traces, spec: LoopSpec, branch: str | None) -> float | None:
-    incumbent = _leaf_trace(traces, spec, branch).incumbent
-    return None if incumbent is None else incumbent.score
+def _best(traces: Traces, spec: LoopSpec, branch: str | None) -> Best:
+    return _best_in(_leaf_trace(traces, spec, branch))
+
+
+def _best_in(trace: Trace) -> Best:
+    best = trace.incumbent
+    if best is None or best.score is None or trace.rule is None:
+        return Best() if best is None else Best(best.score)
+    scores = trace.scores(best.candidate.id)
+    return Best(mean([*scores.values()]), scores)
 
 
 def _loop_task(spec: LoopSpec) -> LoopTask:

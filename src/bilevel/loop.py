@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import count
 
 from bilevel.budget import Budget
 from bilevel.call import Ask
@@ -16,15 +15,16 @@ from bilevel.climbing import Climber, rules_for
 from bilevel.codec import derive_seed
 from bilevel.draft import Drafting
 from bilevel.errors import GuestError, InputError, Stopped
-from bilevel.facts import checked, mean_score, must_go_on, status_of
+from bilevel.facts import checked, failure_reason, mean_score, must_go_on, status_of
 from bilevel.fold import Fold, Record, Without
 from bilevel.guards import ALL, Guards
-from bilevel.keep import keep_by_default
+from bilevel.keep import MOST_REPEATS, first_steps, keep_by_default, next_steps, rule_of
 from bilevel.lab import Bench, Branch, Lab, RunKey
 from bilevel.learning import learn
 from bilevel.mechanism import Guest, Mechanism, load
 from bilevel.noise import UNKNOWN, Noise
 from bilevel.researcher import Researcher
+from bilevel.rules import Rule
 from bilevel.settings import Settings
 from bilevel.space import Space
 from bilevel.task import Climbing, Task, with_built_in
@@ -43,7 +43,9 @@ class LoopSpec:
     that learns is asked for lessons (0 is never). `shadow`: in which share of the trials a researcher that costs
     something is asked once more per mechanism that gives advice, to see whether the advice mattered; for the mechanisms
     that are `watched`, those on trial, it is in all of them. `stream`: another one gives guests other random numbers
-    with the same evaluation seeds. `guards`: what the host does beside the mechanisms.
+    with the same evaluation seeds. `guards`: what the host does beside the mechanisms. `keep`: the keep rule; None is a
+    margin that each trial's own score must pass, as it was before there was a choice. A loop whose task is a loop has a
+    rule of its own.
     """
 
     name: str
@@ -62,6 +64,12 @@ class LoopSpec:
     watched: frozenset[str] = frozenset()
     guards: Guards = ALL
     load: Callable[[Guest], Mechanism] = load
+    keep: Rule | None = Rule()
+
+    @property
+    def rule(self) -> Rule | None:
+        """The keep rule in force."""
+        return None if self.task.remembers or self.task.objective.relative else self.keep
 
     @property
     def top(self) -> str:
@@ -88,6 +96,7 @@ class Loop:
         self.workers = 1 if spec.task.remembers else lab.workers
         self._flight = {pending.number: pending for pending in lab.store.pendings(self.branch.id)}
         self._guests = threading.RLock()  # mechanisms are asked one at a time
+        self._allowed: tuple[int | None, int | None] = (None, None)  # measurements, until so many trials
         self._asked = len(self.trace)  # the number of the next trial to ask for
 
     def _load(self) -> list[tuple[Guest, Mechanism]]:
@@ -198,20 +207,29 @@ class Loop:
 
     # ---- run ----
 
-    def measure(self, pending: Pending) -> tuple[tuple[Run, ...], Record]:
-        """Run what the plan says, asking the mechanisms again after each run; gives the runs and the plan's ledger."""
+    def measure(self, pending: Pending) -> tuple[tuple[Run, ...], Record, tuple[Run, ...]]:
+        """Run what the plan says, asking the keep rule and then the mechanisms again after each run; gives the runs,
+        the plan's ledger, and the runs of the parent."""
         record, steps = Record(), pending.steps
         runs: tuple[Run, ...] = ()
+        parent_runs: tuple[Run, ...] = ()
         view = self.view(pending.number, self.trace.upto(pending.sees), pending.told)
+        most = self._most(pending.number)
         while True:
-            if runs and runs[-1].status is not Status.OK:
-                steps = ()  # a failure ends a trial, unless a mechanism plans otherwise
             if pending.number > 0 and not pending.refused:
+                steps = steps_after(self.spec, view.trace, pending, runs, parent_runs, steps)
                 steps = self._plan(view, pending.proposal, runs, steps, record)
+                scored = any(run.rung == self.spec.top for run in runs)
+                if scored and most is not None and sum(run.cost.evaluations for run in (*runs, *parent_runs)) >= most:
+                    steps = ()  # the budget pays for no repeat
             if not steps:
-                return runs, record
+                return runs, record, parent_runs
             run = self._run_step(pending, steps[0])
-            runs, steps = (*runs, run), steps[1:]
+            if steps[0].of_parent:
+                parent_runs = (*parent_runs, run)
+            else:
+                runs = (*runs, run)
+            steps = steps[1:]
 
     def _plan(
         self, view: View, proposal: Proposal, runs: tuple[Run, ...], steps: tuple[Step, ...], record: Record
@@ -233,7 +251,7 @@ class Loop:
         return planned
 
     def _run_step(self, pending: Pending, step: Step) -> Run:
-        task, candidate = self.spec.task, pending.proposal.candidate
+        task, candidate = self.spec.task, pending.parent if step.of_parent else pending.proposal.candidate
         seed = derive_seed(self.spec.seed, "evaluation", step.seed)
         key = RunKey(task.harness, candidate.id, step.rung, seed)
         run = None if task.remembers else self.lab.store.find_run(key)
@@ -241,7 +259,7 @@ class Loop:
             options = next(rung.options for rung in task.rungs if rung.name == step.rung)
             bench = Bench(
                 self.lab, step.rung, step.seed, seed, options,
-                pending.parent, pending.state, self.branch.id, pending.number,
+                pending.parent, pending.state, self.branch.id, pending.number, self._most(pending.number),
             )  # fmt: skip
             run = task.run(candidate, bench)
             if run.status is Status.INFRASTRUCTURE:
@@ -260,10 +278,12 @@ class Loop:
 
     # ---- tell ----
 
-    def tell(self, pending: Pending, runs: tuple[Run, ...], planned: Record | None = None) -> Trial:
+    def tell(
+        self, pending: Pending, runs: tuple[Run, ...], planned: Record | None = None, parent_runs: tuple[Run, ...] = ()
+    ) -> Trial:
         """Finish a trial: score, decide, store. Trials are told in the order of their numbers."""
         planned = planned or Record()
-        status, reason = self._status(pending, runs)
+        status, reason = self._status(pending, runs, parent_runs)
         score = mean_score(self.spec.task, runs, self.spec.top) if status is Status.OK else None
         trial = Trial(
             number=pending.number,
@@ -285,6 +305,8 @@ class Loop:
             shadows=pending.shadows,
             isolation=self.lab.isolation,
             known=pending.known,
+            parent_runs=parent_runs,
+            rule=rule_of(self.spec.rule, self.trace, pending.parent, parent_runs),
         )
         trial = replace(trial, decision=keep_by_default(self.trace, trial))
         record = Record()
@@ -310,9 +332,12 @@ class Loop:
             )
         return replace(trial, decision=decision)
 
-    def _status(self, pending: Pending, runs: tuple[Run, ...]) -> tuple[Status, str]:
+    def _status(self, pending: Pending, runs: tuple[Run, ...], parent_runs: tuple[Run, ...]) -> tuple[Status, str]:
         if pending.refused is not None:
             return Status.REFUSED, pending.refused
+        lost = next((run for run in parent_runs if run.status is Status.INFRASTRUCTURE), None)
+        if lost is not None and all(run.status is Status.OK for run in runs):
+            return lost.status, failure_reason(lost)
         baseline = self.trace.baseline
         return status_of(self.spec.task, runs, () if baseline is None else baseline.runs, self.spec.top)
 
@@ -324,18 +349,37 @@ class Loop:
         budget = self.spec.budget
         if self.lab.stop.is_set() or (budget.trials is not None and self._asked > budget.trials):
             return True
+        if budget.evaluations is None or self._asked == 0 or self._asked in self._flight:
+            return False  # what was asked for before a kill is finished
         need = self.spec.task.evaluations
-        flying = sum(len(self._flight[n].steps) for n in range(len(self.trace), self._asked) if n in self._flight)
-        spent = self._spent + flying * self.spec.task.evaluations
-        return budget.evaluations is not None and self._asked > 0 and spent + need > budget.evaluations
+        return self._spent_before(self._asked) + need > budget.evaluations
+
+    def _spent_before(self, number: int) -> int:
+        """What the trials before one have taken, as it can know: those that it does not see count as planned."""
+        late = self.trace[max(self._sees(number), self.branch.at) : number]
+        flying: list[Pending | Trial] = [*late]
+        flying += [self._flight[n] for n in range(len(self.trace), number) if n in self._flight]
+        told = self._spent - sum(trial.cost.evaluations for trial in self.trace[number:])
+        spent = told - sum(trial.cost.evaluations for trial in late)
+        return spent + sum(planned_runs(self.spec, trial) for trial in flying) * self.spec.task.evaluations
+
+    def _most(self, number: int) -> int | None:
+        """How many measurements a trial may take; None is no limit. Those to come in this cycle are put aside."""
+        most, until = self._allowed if self._allowed[0] is not None else (self.spec.budget.evaluations, None)
+        if most is None or self.spec.keep is None:
+            return None
+        aside = 0 if until is None else max(until - number - 1, 0) * self.spec.task.evaluations
+        return most - self._spent_before(number) - aside
 
     def step(self) -> Trial:
         """One iteration."""
         pending = self.ask()
         return self.tell(pending, *self.measure(pending))
 
-    def run(self, until: int | None = None) -> Trace:
-        """Iterate until the budget is spent, or the trace has `until` trials."""
+    def run(self, until: int | None = None, most: int | None = None) -> Trace:
+        """Iterate until the budget is spent, or the trace has `until` trials; they repeat nothing beyond `most`
+        measurements."""
+        self._allowed = (most, until)
         if self.workers == 1:
             while not self._done(until):
                 self.step()
@@ -348,7 +392,7 @@ class Loop:
 
     def _run_in_threads(self, until: int | None) -> None:
         """Up to W trials in flight; told in order, each asked as soon as the trials that it sees are told."""
-        flight: list[tuple[Pending, Future[tuple[tuple[Run, ...], Record]]]] = []
+        flight: list[tuple[Pending, Future[tuple[tuple[Run, ...], Record, tuple[Run, ...]]]]] = []
         stopped: Stopped | None = None
         with ThreadPoolExecutor(self.workers, thread_name_prefix="trial") as pool:
             while True:
@@ -403,9 +447,27 @@ def view_for(
 
 
 def default_steps(spec: LoopSpec, trace: Trace, proposal: Proposal) -> tuple[Step, ...]:
-    """The plan of a trial before any mechanism is asked: the top rung once, or fresh seeds for what is repeated."""
-    if not proposal.repeats:
-        return (Step(spec.top, 0),)
-    done = {run.seed for trial in trace.measured(proposal.candidate.id) for run in trial.runs}
-    fresh = (seed for seed in count() if seed not in done)
-    return tuple(Step(spec.top, next(fresh)) for _ in range(min(proposal.repeats, 8)))
+    """The plan of a trial before any mechanism is asked, and before anything is known of it."""
+    return first_steps(spec.rule, trace, proposal, spec.top)
+
+
+def planned_runs(spec: LoopSpec, asked: Pending | Trial) -> int:
+    """How many runs a trial is planned with: what is known of its cost before it is told."""
+    if asked.number == 0:
+        return spec.calibration
+    if isinstance(asked, Pending):
+        return len(asked.steps)
+    refused = asked.status is Status.REFUSED and not asked.runs
+    return 0 if refused else min(asked.proposal.repeats, MOST_REPEATS) or (asked.rule.at_once if asked.rule else 1)
+
+
+def steps_after(
+    spec: LoopSpec, trace: Trace, asked: Pending | Trial, runs: tuple[Run, ...], parent_runs: tuple[Run, ...],
+    left: tuple[Step, ...],
+) -> tuple[Step, ...]:  # fmt: skip
+    """The plan of a trial after these runs, before any mechanism is asked; `left` is what is left of the last one."""
+    if runs and runs[-1].status is not Status.OK:
+        return ()  # a failure ends a trial, unless a mechanism plans otherwise
+    if left or not runs:
+        return left
+    return next_steps(spec.rule, trace, asked.proposal, asked.parent, runs, parent_runs, spec.top)

@@ -19,6 +19,7 @@ LEVEL_NAMES = ("inner", "settings", "mechanisms", "judge")  # who may have a mod
 BEFORE_THE_LADDER = {"ladder": ("door",), "controls": (), "proof_share": 0.0}
 BEFORE_POOLED_NOISE = {"noise": "baseline"}
 BEFORE_CLAIMS = {"on": False}
+BEFORE_KEEP_RULES = {"keep": "unpooled"}
 BY_RULES = ("settings_rules", "library")  # researchers of outer levels that --model replaces; others are controls
 INNER_BY_RULES = ("bayesian",)  # the same of the innermost loop, beside one that the recipe does not name
 
@@ -50,7 +51,10 @@ class Inner(Part):
     `lessons_every` trials where there is none. `shadow`: the share of trials in which a model is asked once more to see
     whether a mechanism's advice mattered. `noise`: "stored" begins with what `bilevel noise` has measured on this
     machine, where it has, and learns from all repeats of the run; "own" learns from these alone; "baseline", as in
-    older versions, from the repeats of the baseline alone, with a margin that is right for many of them.
+    older versions, from the repeats of the baseline alone, with a margin that is right for many of them. `keep` is the
+    rule by which a candidate takes its parent's place, and `depth` on how many seeds rules that repeat measure a
+    candidate at most; "unpooled" is what an old run folder goes on with: the margin, each trial's own score standing
+    for its candidate.
 
     What the host does beside the mechanisms, to be left out where that is what a comparison asks: `duplicate_check`
     turns back what was measured; `history` is how a researcher learns of earlier trials ("prose": a model reads them in
@@ -64,6 +68,8 @@ class Inner(Part):
     rung: str = ""
     calibration: int = Field(3, ge=1, le=16)
     noise: Literal["stored", "own", "baseline"] = "stored"
+    keep: Literal["race", "fixed", "greedy", "margin", "unpooled"] = "race"
+    depth: int = Field(3, ge=2, le=16)
     mechanisms: tuple[str, ...] = ()
     lessons: bool = True
     lessons_every: int = Field(10, ge=1)
@@ -239,7 +245,7 @@ def find(name_or_path: str) -> Recipe:
 def resolve(data: Mapping[str, Any]) -> Recipe:
     """The recipe that a run folder stored. Keys that its version did not know are as that version behaved."""
     outer = [{**BEFORE_THE_LADDER, **level} for level in data.get("outer", ())]
-    inner = {**BEFORE_POOLED_NOISE, **data.get("inner", {})}
+    inner = {**BEFORE_POOLED_NOISE, **BEFORE_KEEP_RULES, **data.get("inner", {})}
     return _validated({"claim": BEFORE_CLAIMS, **data, "inner": inner, "outer": outer}, "the run folder's recipe")
 
 
@@ -256,6 +262,7 @@ def override(
     workers: int | None = None,
     rung: str | None = None,
     noise: str | None = None,
+    keep: str | None = None,
     models: Sequence[str] = (),
     limits: Mapping[str, float | None] = MappingProxyType({}),
 ) -> Recipe:
@@ -277,10 +284,9 @@ def override(
     for key, value in (("task", task), ("seed", seed), ("workers", workers)):
         if value is not None:
             data[key] = value
-    if rung is not None:
-        data["inner"]["rung"] = rung
-    if noise is not None:
-        data["inner"]["noise"] = noise
+    for key, value in (("rung", rung), ("noise", noise), ("keep", keep)):
+        if value is not None:
+            data["inner"][key] = value
     if not recipe.nested:
         if inner_budget is not None or outer_cycles is not None:
             raise InputError(f"recipe {recipe.name!r} has one level: use --trials instead of an inner or outer budget")
@@ -350,6 +356,8 @@ def unread(recipe: Recipe) -> list[str]:
             found.append(f"outer.{depth}.controls: only a level with start = 'fork' reads it")
         if "cycles" in level.model_fields_set and level is not recipe.outer[-1]:
             found.append(f"outer.{depth}.cycles: nothing reads it; the level above says how many trials a cycle has")
+    if "depth" in recipe.inner.model_fields_set and recipe.inner.keep not in ("race", "fixed"):
+        found.append(f"inner.depth: the keep rule {recipe.inner.keep!r} measures a candidate once")
     levels: dict[str, str] = {"inner": recipe.inner.researcher}
     levels |= {level.level: level.researcher for level in recipe.outer}
     for name in ("inner", "settings", "mechanisms"):

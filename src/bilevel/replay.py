@@ -33,7 +33,7 @@ from bilevel.verifying.tally import Tally
 
 ASKED_FOR = ("parent", "proposal", "turned_back", "told", "learned", "shadows")  # of a trial, before it runs
 PATIENCE = 10.0  # times the run's limits of time: what went beyond those is in the record
-CAME_OF_IT = ("status", "score", "decision", "runs", "ledger", "faults")
+CAME_OF_IT = ("status", "score", "decision", "runs", "parent_runs", "rule", "ledger", "faults")
 
 
 @dataclass(frozen=True)
@@ -195,22 +195,26 @@ class Measured(Delegating):
     """A task whose measurements are those of a record."""
 
     record: Record
-    _failed: set[tuple[str, int, str, int]] = field(default_factory=set)
+    _failed: set[tuple[str, int, str, int, bool]] = field(default_factory=set)
 
     def run(self, candidate: Candidate, bench: Bench) -> Run:
         """The recorded measurement. Raises Diverged where the record has another candidate, or none."""
         trial = self.record.trial(bench.branch, bench.number)
-        if trial.candidate.id != candidate.id:
+        of_parent = candidate.id == trial.parent.id != trial.candidate.id
+        if trial.candidate.id != candidate.id and not of_parent:
             raise Diverged(
                 f"trial {bench.number} of branch {bench.branch!r} proposes another candidate than the recorded one: "
                 f"{_changes(trial.parent, trial.candidate)} was, {_changes(trial.parent, candidate)} is"
             )
-        found = next((r for r in trial.runs if (r.rung, r.seed) == (bench.rung, bench.seed_index)), None)
+        runs = trial.parent_runs if of_parent else trial.runs
+        found = next((r for r in runs if (r.rung, r.seed) == (bench.rung, bench.seed_index)), None)
         if found is None:
+            whose = " of the parent" if of_parent else ""
             raise Diverged(
-                f"trial {bench.number} of branch {bench.branch!r} has no run on {bench.rung}, seed {bench.seed_index}"
+                f"trial {bench.number} of branch {bench.branch!r} has no run{whose} on {bench.rung}, seed "
+                f"{bench.seed_index}"
             )
-        place = (bench.branch, bench.number, bench.rung, bench.seed_index)
+        place = (bench.branch, bench.number, bench.rung, bench.seed_index, of_parent)
         if found.status is Status.INFRASTRUCTURE and place not in self._failed:
             self._failed.add(place)  # the machine's failure is tried twice, and the record holds the cost of both
             return replace(found, cost=Cost())

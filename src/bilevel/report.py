@@ -1,8 +1,8 @@
 """What a run came to: numbers read from its store, nothing computed that is not recorded there."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bilevel.budget import Cost
@@ -11,10 +11,11 @@ from bilevel.claim import Claimed
 from bilevel.evidence import Verdict
 from bilevel.fronts import Front, Guarded, front_of, guarded
 from bilevel.helps import Confirmed
-from bilevel.lab import Records, Traces
+from bilevel.lab import Branch, Records, Traces
 from bilevel.levels import leaf, levels_of, standing
 from bilevel.loop import LoopSpec
 from bilevel.noise import Noise
+from bilevel.rules import mean
 from bilevel.shadow import AGAIN, WITHOUT, Tally, advice_of, aside_of
 from bilevel.standings import Ladder, Retired, attempts, is_ablation, ladder_of, retirements, verdict_in
 from bilevel.trace import Trace
@@ -169,13 +170,38 @@ def own_trials(records: Records, level: str) -> list[tuple[str, Trial]]:
 
 
 def archive_best(records: Records, spec: LoopSpec) -> tuple[str, Trial] | None:
-    """The best trial of the innermost loop over all branches, and its branch."""
+    """The best trial of the innermost loop over all branches, and its branch.
+
+    Under a keep rule the best of the branches' incumbents, its score the mean over all seeds that it was run on.
+    """
     objective = leaf(spec).task.objective
     best: tuple[str, Trial] | None = None
-    for branch, trial in own_trials(records, leaf(spec).name):
+    for branch, trial in _contenders(records, leaf(spec)):
         if trial.score is not None and objective.better(trial.score, best[1].score if best else None):
             best = branch, trial
     return best
+
+
+def _contenders(records: Records, inner: LoopSpec) -> Iterator[tuple[str, Trial]]:
+    if inner.rule is None:
+        yield from own_trials(records, inner.name)
+        return
+    traces = Traces(records)
+    for branch in (branch for branch in records.branches() if branch.level == inner.name):
+        trace = traces.trace(branch.id, inner.task.objective)
+        best = trace.incumbent
+        if best is not None and best.score is not None:
+            scores = trace.scores(best.candidate.id)
+            owner = next(owner for owner in _line(records, branch) if best.number >= owner.at or not owner.parent)
+            yield owner.id, replace(best, score=mean([*scores.values()]) if scores else best.score)
+
+
+def _line(records: Records, branch: Branch) -> Iterator[Branch]:
+    """A branch, and those that it goes on from, the newest first."""
+    yield branch
+    while branch.parent is not None:
+        branch = records.branch(branch.parent)
+        yield branch
 
 
 def summarise(
@@ -217,7 +243,7 @@ def summarise(
         best_trial="" if best is None else f"{best[0]}#{best[1].number}",
         changes=_changes(first, found),
         files=() if found is None or first is None else found.candidate.files_changed_from(first.candidate),
-        evaluations=len({(trial.candidate.id, run.rung, run.seed) for _, trial in inner for run in trial.runs}),
+        evaluations=len(_measured(trial for _, trial in inner)),
         charged=sum(trial.cost.evaluations for _, trial in inner),
         costs=tuple(_level_cost(records, level, calls) for level in levels),
         repetition=_repetition([trial for _, trial in inner]),
@@ -239,6 +265,16 @@ def summarise(
         claim=claim,
         confirmed=confirmed,
     )
+
+
+def _measured(trials: Iterable[Trial]) -> set[tuple[str, str, int]]:
+    """The measurements of some trials, each named once: candidate, rung, seed."""
+    return {
+        (candidate.id, run.rung, run.seed)
+        for trial in trials
+        for candidate, runs in ((trial.candidate, trial.runs), (trial.parent, trial.parent_runs))
+        for run in runs
+    }
 
 
 def _noise(first: Trial | None, spec: LoopSpec) -> Noise:
@@ -394,7 +430,7 @@ def _curve(inner: list[tuple[str, Trial]], minimize: bool) -> tuple[float, ...]:
     best: float | None = None
     curve: list[float] = []
     for _, trial in inner:
-        if trial.score is not None:
+        if trial.score is not None and trial.contends:
             best = trial.score if best is None else (min if minimize else max)(best, trial.score)
             curve.append(best)
     return tuple(curve)

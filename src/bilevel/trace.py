@@ -1,14 +1,15 @@
 """The trace: the append-only history of one branch of a search, and the questions one asks of it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple, overload
 
 from bilevel.codec import content_hash
 from bilevel.noise import Noise, Repeats, of_baseline
 from bilevel.objective import Objective
+from bilevel.rules import Rule, mean
 from bilevel.space import Candidate
-from bilevel.trial import Count, Lesson, Status, Trial, merge
+from bilevel.trial import Count, Lesson, Run, Status, Trial, merge
 
 
 class After(NamedTuple):
@@ -35,12 +36,13 @@ class Trace:
     is theirs. Adding to a trace that something was already added to makes a copy.
     """
 
-    __slots__ = ("_all", "_length", "_measured", "objective")
+    __slots__ = ("_all", "_length", "_measured", "_scored", "objective")
 
     def __init__(self, objective: Objective) -> None:
         self.objective = objective
         self._all: list[After] = []
         self._measured: dict[str, list[int]] = {}  # candidate id -> numbers of the trials that measured it
+        self._scored: dict[str, list[int]] = {}  # candidate id -> numbers of the trials that hold scores of it
         self._length = 0
 
     def __add__(self, trial: Trial) -> "Trace":
@@ -48,7 +50,7 @@ class Trace:
             raise ValueError(f"trial {trial.number} cannot follow {self._length} trials")
         new = Trace(self.objective)
         if len(self._all) == self._length:
-            new._all, new._measured = self._all, self._measured
+            new._all, new._measured, new._scored = self._all, self._measured, self._scored
         else:
             new._all = self._all[: self._length]
             for number, after in enumerate(new._all):
@@ -56,7 +58,8 @@ class Trace:
         state = self.state if trial.state is None else trial.state
         told = {**self.told, **trial.told} if trial.told else self.told
         lessons = (*self.lessons, *trial.learned) if trial.learned else self.lessons
-        best, stands = self._best_of(self.incumbent, trial), self._stands_after(trial)
+        best = self._best_of(self.incumbent, trial) if trial.rule is None else self._best_by_means(trial)
+        stands = self._stands_after(trial)
         new._all.append(After(trial, best, stands, state, told, lessons, *self._repeated(trial)))
         new._index(trial.number, trial)
         new._length = self._length + 1
@@ -65,7 +68,7 @@ class Trace:
     def upto(self, length: int) -> "Trace":
         """The trace of the first `length` trials; shares memory."""
         new = Trace(self.objective)
-        new._all, new._measured = self._all, self._measured
+        new._all, new._measured, new._scored = self._all, self._measured, self._scored
         new._length = min(max(length, 0), self._length)
         return new
 
@@ -96,8 +99,13 @@ class Trace:
 
     @property
     def incumbent(self) -> Trial | None:
-        """The best trial of all; no mechanism can set it. Where scores are relative (gains over the parent) they cannot
-        be compared with each other, and the incumbent is the trial kept last."""
+        """The trial of the best candidate of all; no mechanism can set it. Where scores are relative (gains over the
+        parent) they cannot be compared with each other, and the incumbent is the trial kept last.
+
+        Under a keep rule the best has the best mean over all seeds that it was run on, in whatever trial, among the
+        baseline and the candidates that were run on as many seeds as the rule takes: one that proves worse on further
+        seeds loses its place.
+        """
         return self._all[self._length - 1].incumbent if self._length else None
 
     @property
@@ -133,6 +141,11 @@ class Trace:
         return self._all[self._length - 1].repeats.with_known(baseline.known)
 
     @property
+    def rule(self) -> Rule | None:
+        """The keep rule of this search, as its last trial had it; None where there is none."""
+        return self._all[self._length - 1].trial.rule if self._length else None
+
+    @property
     def mark(self) -> object:
         """An opaque object that stands for this very history: traces that share memory have the same one where, and
         only where, they hold the same trials. None at the start. Compare it by identity."""
@@ -152,17 +165,36 @@ class Trace:
         found = self.measured(candidate_id)
         return next((trial for trial in found if trial.score is not None), found[0] if found else None)
 
+    def scores(self, candidate_id: str) -> dict[int, float]:
+        """A candidate's score per seed on the top rung: all its measurements, those as a parent too. In a search from
+        before there were keep rules, those of the first trial that gave it a score."""
+        found: dict[int, float] = {}
+        for number in self._scored.get(candidate_id, ()):
+            if number < self._length:
+                trial = self._all[number].trial
+                found = {**_scores_in(trial, candidate_id, self.objective.name), **found}
+                if trial.rule is None:
+                    break
+        return found
+
+    def gains_of(self, trial: Trial) -> dict[int, float]:
+        """A trial's gain over its parent on each seed that both were run on, in the order in which it was run."""
+        metric, parent = self.objective.name, trial.parent.id
+        old, new = _scores_in(trial, parent, metric), top_scores(trial, metric)
+        old = self.scores(parent) if trial.rule is None else {**self.scores(parent), **old}
+        new = new if trial.rule is None else {**new, **self.scores(trial.candidate.id)}
+        return {seed: self.objective.gain(old[seed], new[seed]) for seed in new if seed in old}
+
     def gain_of(self, trial: Trial) -> float | None:
         """A trial's gain over its parent: the mean over the seeds that both were measured on, or the gain of the mean
         scores where there are none. None where one of the two has no score. A relative score is a gain already."""
-        parent, objective = self.of(trial.parent.id), self.objective
-        if trial.score is None or objective.relative:
+        parent = self.of(trial.parent.id)
+        if trial.score is None or self.objective.relative:
             return trial.score
         if parent is None or parent.score is None:
             return None
-        old, new = top_scores(parent, objective.name), top_scores(trial, objective.name)
-        gains = [objective.gain(old[seed], new[seed]) for seed in sorted(old.keys() & new.keys())]
-        return sum(gains) / len(gains) if gains else objective.gain(parent.score, trial.score)
+        gains = [gain for _, gain in sorted(self.gains_of(trial).items())]
+        return mean(gains) if gains else self.objective.gain(parent.score, trial.score)
 
     def since_improvement(self) -> int:
         """How many trials came after the one that set the incumbent."""
@@ -186,6 +218,8 @@ class Trace:
         if self.objective.relative or len(scores) < 2 or len(scores) == len(old):
             return scores, last, was
         other = {} if parent is None or trial.parent.id == trial.candidate.id else parent.scores
+        if other and trial.parent_runs:
+            other = {**_scores_in(trial, trial.parent.id, self.objective.name), **other}
         mine = Repeats.of(scores, other)
         if not other:  # repeated from itself: its pairs stay as they were
             mine = mine._replace(paired_squares=was.paired_squares, paired_degrees=was.paired_degrees)
@@ -202,11 +236,52 @@ class Trace:
         outcome = trial.candidate if trial.decision.keep else trial.parent
         if here is None or trial.moved or trial.parent.id == here.id:
             return outcome
-        stands = self.of(here.id)
-        score = None if stands is None else stands.score
-        if not trial.decision.keep or trial.score is None or not self.objective.better(trial.score, score):
+        if not trial.decision.keep or trial.score is None or not self._better_than(here, trial, trial.score):
             return here
         return here if any(self[number].moved for number in range(trial.sees, trial.number)) else outcome
+
+    def _better_than(self, here: Candidate, trial: Trial, score: float) -> bool:
+        """Whether a trial's candidate is better than another one: on the seeds that both have, if there are any."""
+        stands = self.of(here.id)
+        if trial.rule is not None:
+            old, new = self.scores(here.id), top_scores(trial, self.objective.name)
+            gains = [self.objective.gain(old[seed], new[seed]) for seed in sorted(old.keys() & new.keys())]
+            if gains:
+                return mean(gains) > 0
+        return self.objective.better(score, None if stands is None else stands.score)
+
+    def _best_by_means(self, trial: Trial) -> Trial | None:
+        """The incumbent once a trial is told that is decided by a keep rule."""
+        best, depth = self.incumbent, 1 if trial.rule is None else trial.rule.depth
+        if best is None:
+            return None if trial.score is None else trial
+        for candidate in (trial.parent, trial.candidate):
+            measured = _scores_in(trial, candidate.id, self.objective.name)
+            before = self.scores(candidate.id)
+            if not measured.keys() - before.keys():
+                continue
+            pooled = {**measured, **before}
+            if candidate.id == best.candidate.id:
+                if before and self.objective.better(mean([*before.values()]), mean([*pooled.values()])):
+                    best = self._best_again(trial, depth) or best
+                continue
+            leader = {**_scores_in(trial, best.candidate.id, self.objective.name), **self.scores(best.candidate.id)}
+            enough = len(pooled) >= depth or candidate.id == self[0].candidate.id
+            if enough and self.objective.better(mean([*pooled.values()]), mean([*leader.values()])):
+                best = trial if candidate.id == trial.candidate.id else self.of(candidate.id) or best
+        return best
+
+    def _best_again(self, trial: Trial, depth: int) -> Trial | None:
+        """The best candidate, looked for among all: the incumbent proved worse than it was when it became that."""
+        best, top = None, None
+        for name in dict.fromkeys([*(one.candidate.id for one in self), trial.candidate.id]):
+            pooled = {**_scores_in(trial, name, self.objective.name), **self.scores(name)}
+            if not pooled or (len(pooled) < depth and name != self[0].candidate.id):
+                continue
+            found = self.of(name) or trial
+            if self.objective.better(mean([*pooled.values()]), top):
+                best, top = found, mean([*pooled.values()])
+        return best
 
     def _best_of(self, best: Trial | None, trial: Trial) -> Trial | None:
         if trial.score is None:
@@ -220,27 +295,46 @@ class Trace:
     def _index(self, number: int, trial: Trial) -> None:
         if trial.runs and trial.status not in (Status.INFRASTRUCTURE, Status.PRUNED):
             self._measured.setdefault(trial.candidate.id, []).append(number)
+        if trial.score is not None:
+            self._scored.setdefault(trial.candidate.id, []).append(number)
+        if trial.parent_runs and (trial.score is None or trial.parent.id != trial.candidate.id):
+            self._scored.setdefault(trial.parent.id, []).append(number)
 
 
 def top_scores(trial: Trial, metric: str) -> dict[int, float]:
     """A trial's metric per seed on its top rung (the rung of its last run)."""
     if not trial.runs or trial.score is None:
         return {}
-    top = trial.runs[-1].rung
+    return _by_seed(trial.runs, trial.runs[-1].rung, metric)
+
+
+def _scores_in(trial: Trial, candidate_id: str, metric: str) -> dict[int, float]:
+    """The metric per seed on the top rung of a trial's candidate, or of its parent."""
+    own = top_scores(trial, metric) if candidate_id == trial.candidate.id else {}
+    if candidate_id != trial.parent.id or not trial.parent_runs:
+        return own
+    return {**_by_seed(trial.parent_runs, trial.parent_runs[-1].rung, metric), **own}
+
+
+def _by_seed(runs: Iterable[Run], rung: str, metric: str) -> dict[int, float]:
     return {
         run.seed: run.metrics[metric]
-        for run in trial.runs
-        if run.rung == top and run.metrics is not None and metric in run.metrics
+        for run in runs
+        if run.rung == rung and run.metrics is not None and metric in run.metrics
     }
 
 
 def _essence(trial: Trial) -> list[object]:
-    runs = [[run.rung, run.seed, run.status, dict(run.metrics) if run.metrics else None] for run in trial.runs]
+    runs, parent_runs = (
+        [[run.rung, run.seed, run.status, dict(run.metrics) if run.metrics else None] for run in some]
+        for some in (trial.runs, trial.parent_runs)
+    )
     return [
         trial.number,
         trial.parent.id,
         trial.candidate.id,
         runs,
+        parent_runs,
         trial.status,
         trial.score,
         trial.decision,

@@ -12,6 +12,7 @@ from typing import Any
 from bilevel.budget import Cost
 from bilevel.codec import freeze
 from bilevel.noise import Noise
+from bilevel.rules import Rule
 from bilevel.space import Candidate, Change
 
 
@@ -56,10 +57,14 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Step:
-    """One planned run of a trial: a rung's name and the index of its seed in the task's list of evaluation seeds."""
+    """One planned run of a trial: a rung's name and the index of its seed in the task's list of evaluation seeds.
+
+    `of_parent`: it is the parent that is run, since the trial's candidate is ahead on all seeds that both have.
+    """
 
     rung: str
     seed: int = 0
+    of_parent: bool = False
 
 
 @dataclass(frozen=True)
@@ -232,7 +237,11 @@ class Pending:
 
 @dataclass(frozen=True)
 class Trial:
-    """One iteration, finished. `score` is the mean over the seeds of the top rung, or None."""
+    """One iteration, finished. `score` is the mean over the seeds of the top rung, or None.
+
+    `parent_runs`: runs of the parent on seeds that it had not been run on; they are no part of the score. `rule`: the
+    keep rule, with the depth that it took; None in loops of loops and in runs from before there was a choice.
+    """
 
     number: int
     parent: Candidate
@@ -255,6 +264,16 @@ class Trial:
     shadows: tuple[Shadow, ...] = ()  # see Pending
     isolation: str = ""  # what stood between this process and the code of candidates and mechanisms
     known: Noise | None = None  # of the baseline: what was known of the noise; None: the baseline's repeats say all
+    parent_runs: tuple[Run, ...] = ()
+    rule: Rule | None = None
+
+    @property
+    def contends(self) -> bool:
+        """Whether its score may be called the best: it was run on as many seeds as its keep rule takes."""
+        if self.score is None or self.rule is None or self.number == 0:
+            return self.score is not None
+        seeds = {run.seed for run in self.runs if run.rung == self.runs[-1].rung and run.status is Status.OK}
+        return len(seeds) >= self.rule.depth
 
     @property
     def candidate(self) -> Candidate:
@@ -267,7 +286,7 @@ class Trial:
 
     @functools.cached_property
     def cost(self) -> Cost:
-        return sum((run.cost for run in self.runs), Cost())
+        return sum((run.cost for run in (*self.runs, *self.parent_runs)), Cost())
 
 
 def merge(*ledgers: Mapping[str, Mapping[str, Count]]) -> dict[str, dict[str, Count]]:

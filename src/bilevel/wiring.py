@@ -19,6 +19,7 @@ from bilevel.noise import UNKNOWN, Noise
 from bilevel.probation import OnProbation
 from bilevel.recipe import Outer, Recipe
 from bilevel.researcher import Researcher
+from bilevel.rules import Rule
 from bilevel.settings import Settings
 from bilevel.surfaces import MechanismSurface, SettingsSurface, Surface, mechanism_set
 from bilevel.task import Task
@@ -30,7 +31,8 @@ LOOP_SOURCES = {  # what a mechanism session reads: the functions that decide, b
     "draft": ("Drafting.draft", "Drafting._run", "Drafting._problem"),
     "loop": ("Loop._ask_researcher", "Loop.measure", "Loop._plan", "Loop.tell", "Loop._decide"),
     "fold": ("Fold.propose", "Fold.count_decisive"),
-    "keep": ("keep_by_default", "_verdict"),
+    "keep": ("next_steps", "keep_by_default", "_keep_by_rule", "_verdict"),
+    "rules": ("Rule.goes_on", "Rule.keeps", "Rule.ties"),
     "trace": ("Trace.gain_of",),
 }
 READERS = ("llm", "agent")  # researchers that can be told of earlier trials in prose
@@ -151,6 +153,7 @@ def _inner(recipe: Recipe, task: Task, texts: Texts, hosting: Hosting) -> LoopSp
         rung=inner.rung,
         calibration=inner.calibration,
         noise=None if inner.noise == "baseline" else texts.noise,
+        keep=None if inner.keep == "unpooled" else Rule(inner.keep, inner.depth),
         lessons_every=cycle if inner.lessons else 0,
         shadow=inner.shadow,
         guards=Guards(

@@ -13,10 +13,11 @@ from bilevel.levels import Inside, nest
 from bilevel.loop import Loop
 from bilevel.mechanism import Guest
 from bilevel.probation import OnProbation
+from bilevel.rules import Rule
 from bilevel.surfaces import MechanismSurface, SettingsSurface, admit_loadable, guests_of, mechanism_set
 from bilevel.trial import LADDER, OUTCOMES, Proposal, Status
 
-INNER = spec_of(TinyTask(noise=0.02))
+INNER = spec_of(TinyTask(noise=0.02), keep=Rule("margin"))
 PLACEBO = guest("x", "def decide(self, view, trial):\n    return trial.decision").source
 SLEEPER = guest(
     "x", "def select(self, view, parent):\n    return view.trace.baseline.candidate if view.number > 900 else parent"

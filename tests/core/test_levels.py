@@ -15,6 +15,7 @@ from bilevel.lab import Lab, MemoryStore
 from bilevel.levels import Inside, LoopTask, leaf, leaf_branch, level_named, levels_of, lift, nest
 from bilevel.loop import Loop
 from bilevel.mechanism import Guest
+from bilevel.rules import Rule
 from bilevel.settings import PICKERS, STRATEGIES, Settings
 from bilevel.surfaces import MechanismSurface, SettingsSurface, admit_loadable, guests_of, mechanism_set
 from bilevel.trial import Proposal, Status
@@ -166,7 +167,7 @@ def test_challenger_and_control_share_everything_up_to_the_first_difference(work
 
 def test_what_both_arms_measure_is_measured_once_and_charged_to_each():
     task = TinyTask(noise=0.02)
-    trace, lab = ran(outer((PLACEBO,), inner=spec_of(task), cycles=3))
+    trace, lab = ran(outer((PLACEBO,), inner=spec_of(task, keep=Rule("margin")), cycles=3))
     assert [trial.cost.evaluations for trial in trace] == [3 + 3, 6, 6]
     assert lab.meter.spent.evaluations == 18
     assert len(task.calls) == 6 + 3 + 3
@@ -374,9 +375,10 @@ def test_a_stop_within_a_cycle_is_no_trial_and_a_resume_finishes_it():
 
     store = MemoryStore()
     with pytest.raises(Stopped, match="resume"):
-        ran(outer(inner=spec_of(Stopper(noise=0.02))), store=store)
+        ran(outer(inner=spec_of(Stopper(noise=0.02), keep=Rule("greedy"))), store=store)
     assert len(store.trials("root")) == 1
-    assert ran(outer(), store=store)[0].fingerprint() == ran(outer())[0].fingerprint()
+    whole = outer(inner=spec_of(TinyTask(noise=0.02), keep=Rule("greedy")))
+    assert ran(whole, store=store)[0].fingerprint() == ran(whole)[0].fingerprint()
 
 
 @settings(max_examples=10, suppress_health_check=[HealthCheck.too_slow], deadline=None)

@@ -12,6 +12,7 @@ from bilevel.errors import HarnessError, InputError, Stopped
 from bilevel.lab import Branch, Lab, MemoryStore
 from bilevel.loop import Loop
 from bilevel.mechanism import Mechanism
+from bilevel.rules import Rule
 from bilevel.space import Candidate
 from bilevel.task import Rung
 from bilevel.trial import Proposal, Run, Status, Step
@@ -153,7 +154,8 @@ def test_the_margin_decides_on_the_seeds_that_both_were_measured_on():
             base = {2.5: 1.0, 2.0: 0.95, 1.5: 0.5}[candidate.params["shift"]]
             return Run(bench.rung, bench.seed, Status.OK, {"loss": base + 0.1 * bench.seed_index}, Cost(1))
 
-    trace = search(spec_of(Steps(), Script({1: [{"shift": 2.0}], 2: [{"shift": 1.5}]}), trials=2))
+    trials = Script({1: [{"shift": 2.0}], 2: [{"shift": 1.5}]})
+    trace = search(spec_of(Steps(), trials, trials=2, keep=Rule("margin")))
     assert trace.noise.sd == pytest.approx(0.1)
     assert trace[1].decision.reason == "better than its parent (trial 0) by 0.05, within the noise margin of 0.413"
     assert not trace[1].decision.keep and trace[2].decision.keep

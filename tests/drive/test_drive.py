@@ -44,7 +44,7 @@ def test_a_driven_run_is_the_run_that_measures_by_itself(said, told, caller, tri
 
 
 def test_a_suggestion_says_all_that_a_measurement_needs_and_is_the_same_when_asked_again(told, caller):
-    told(*NEW, "--recipe", "a", "--trials", "9")
+    told(*NEW, "--recipe", "a", "--trials", "9", "--keep", "margin")
     caller("run", most=5)
     asked = told("suggest", "run")
     assert asked == told("suggest", "run")
@@ -124,7 +124,7 @@ def test_a_baseline_that_fails_is_told_and_can_be_measured_again(said, told):
 
 
 def test_more_metrics_and_the_seconds_are_stored(told, caller, trials):
-    told(*NEW, "--recipe", "a", "--trials", "1")
+    told(*NEW, "--recipe", "a", "--trials", "1", "--keep", "greedy")
     caller("run", most=3)
     told("record", "run", "--trial", "1", "--metric", "loss=0.5", "--metric", "steps=7", "--seconds", "12.5")
     run = trials("run")[-1][1].runs[0]
@@ -216,7 +216,7 @@ def test_a_proposal_that_is_not_allowed_is_refused_with_the_reason_and_changes_n
 
 
 def test_the_caller_proposes_and_measures(said, told):
-    asked = begin_proposing(told, "--trials", "1", "--measured-by", "caller")
+    asked = begin_proposing(told, "--trials", "1", "--measured-by", "caller", "--keep", "margin")
     for loss in (0.5, 0.6, 0.4):
         asked = told("record", "run", "--trial", asked["id"], "--metric", f"loss={loss}")["next"]
     assert asked["state"] == "propose"

@@ -41,7 +41,7 @@ def test_the_rule_of_the_skill_is_decisive_on_its_own_example(said, tmp_path):
             (tmp_path / FILE.match(text)[1]).write_text(text)
     done = subprocess.run([sys.executable, "test_rest.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    options = ("--task", "sphere", "--trials", "24", "--seed", "3", "--folder", "with")
+    options = ("--task", "sphere", "--trials", "24", "--seed", "3", "--keep", "margin", "--folder", "with")
     assert said("run", "with_rest.toml", *options).code == 0
     ledger = said("show", "with", "--mechanism", "rest", "--json").data["ledger"]
     assert ledger["constrain"]["decisive"] > 0, ledger

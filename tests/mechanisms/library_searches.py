@@ -12,6 +12,7 @@ from bilevel.mechanism import Guest
 from bilevel.mechanisms import source
 from bilevel.objective import Objective
 from bilevel.researchers.scripted import Scripted
+from bilevel.rules import Rule
 from bilevel.settings import Settings
 from bilevel.space import Bool, Candidate, Choice, Float, Int, Space
 from bilevel.task import Rung
@@ -82,7 +83,7 @@ def search(
     guests = (*others, Guest(name, source(name, **parameters)))
     spec = LoopSpec(
         "inner", task(function, rungs), researcher, guests, Settings(drafts=drafts), Budget(trials=trials), seed=seed,
-        calibration=calibration,
+        calibration=calibration, keep=Rule("margin"),
     )  # fmt: skip
     trace = Loop(spec, Lab(workers=workers)).run()
     assert [fault for trial in trace for fault in trial.faults] == []

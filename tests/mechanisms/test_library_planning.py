@@ -8,6 +8,7 @@ from bilevel.loop import Loop, LoopSpec
 from bilevel.mechanism import Guest, load
 from bilevel.mechanisms import source
 from bilevel.researchers import make
+from bilevel.rules import Rule
 from bilevel.task import Rung
 from bilevel.tasks.sphere import sphere
 from bilevel.testing import admit, check_mechanism
@@ -104,7 +105,7 @@ def test_halving_saves_runs_on_the_long_rung_in_a_real_search():
     task = sphere(rungs=2)
 
     def full_runs(*guests):
-        spec = LoopSpec("inner", task, make("random"), guests, budget=Budget(trials=40), seed=2)
+        spec = LoopSpec("inner", task, make("random"), guests, budget=Budget(trials=40), seed=2, keep=Rule("margin"))
         trace = Loop(spec, Lab()).run()
         assert not any(trial.faults for trial in trace)
         return sum(run.rung == "full" for trial in trace for run in trial.runs), trace

@@ -11,6 +11,7 @@ from bilevel.mechanism import Guest
 from bilevel.mechanisms import source
 from bilevel.objective import Objective
 from bilevel.researchers.scripted import Scripted
+from bilevel.rules import Rule
 from bilevel.settings import Settings
 from bilevel.space import Candidate, Float, Space
 from bilevel.tasks.function import FunctionTask
@@ -47,8 +48,9 @@ def search(*texts, recorded=True, calibration=2, least=20, params=None):
     guest = Guest("simpler", source("simpler", least=least))
     budget = Budget(trials=len(texts))
     spec = LoopSpec(
-        "inner", task, Scripted(replies), (guest,), Settings(), budget, seed=3, calibration=calibration, noise=None
-    )
+        "inner", task, Scripted(replies), (guest,), Settings(), budget,
+        seed=3, calibration=calibration, noise=None, keep=Rule("margin"),
+    )  # fmt: skip
     trace = Loop(spec, Lab()).run()
     assert [fault for trial in trace for fault in trial.faults] == []
     return trace

@@ -275,9 +275,10 @@ def _show_trial(trial: Trial, as_json: bool) -> None:
         old, new = trial.parent.files.get(name, ""), trial.candidate.files.get(name, "")
         lines = difflib.unified_diff(old.splitlines(True), new.splitlines(True), f"a/{name}", f"b/{name}")
         print(visible("".join(lines)))
-    for run in trial.runs:
+    for run, of in [*((run, "") for run in trial.runs), *((run, " of the parent") for run in trial.parent_runs)]:
         metrics = ", ".join(f"{k} {v:.6g}" for k, v in (run.metrics or {}).items())
-        out.print(f"run on {run.rung}, seed {run.seed}: {run.status.value} {metrics}", highlight=False, markup=False)
+        place = f"run{of} on {run.rung}, seed {run.seed}"
+        out.print(f"{place}: {run.status.value} {metrics}", highlight=False, markup=False)
         if run.log.strip() and run.metrics is None:
             out.print(run.log.strip(), highlight=False, markup=False)
     if trial.isolation:

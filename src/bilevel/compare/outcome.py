@@ -226,7 +226,7 @@ def _steps(
     best = spent = 0.0
     for (_, trial), cost in zip(trials, spends, strict=True):
         spent += cost
-        if trial.score is not None and base is not None and objective.gain(base, trial.score) > best:
+        if trial.score is not None and trial.contends and base is not None and objective.gain(base, trial.score) > best:
             best = objective.gain(base, trial.score)
             yield Step(min(spent, folder.plan.budget), best)
 

@@ -1,6 +1,7 @@
 """Commands for other programs: `suggest`, `propose`, `record`, and `import` of what they left."""
 
 from pathlib import Path
+from typing import Literal
 
 from bilevel.cli.program import Json, app
 from bilevel.errors import InputError
@@ -19,6 +20,7 @@ def suggest(
     outer_cycles: int | None = None,
     seed: int | None = None,
     rung: str | None = None,
+    keep: Literal["race", "fixed", "greedy", "margin"] | None = None,
     measured_by: str = "",
     folder: Path | None = None,
     into: Path | None = None,
@@ -33,7 +35,7 @@ def suggest(
     ----------
     run
         The folder of a run that was begun with this command; options that describe a new run cannot be given with it.
-    task, recipe, researcher, model, trials, inner_budget, outer_cycles, seed, rung, folder
+    task, recipe, researcher, model, trials, inner_budget, outer_cycles, seed, rung, keep, folder
         Of a new run, as for `bilevel run`.
     measured_by
         Of a new run: caller or bilevel (caller, unless the researcher is external).
@@ -47,7 +49,7 @@ def suggest(
 
     described = dict(
         task=task, researcher=researcher, trials=trials, inner_budget=inner_budget, outer_cycles=outer_cycles,
-        seed=seed, rung=rung, models=model,
+        seed=seed, rung=rung, keep=keep, models=model,
     )  # fmt: skip
     if run is None:
         suggest_new(override(find(recipe or "default"), **described), folder, measured_by, history, into, json)  # type: ignore[arg-type]

@@ -23,6 +23,7 @@ def run(
     workers: int | None = None,
     rung: str | None = None,
     noise: Literal["stored", "own", "baseline"] | None = None,
+    keep: Literal["race", "fixed", "greedy", "margin"] | None = None,
     time_budget: float | None = None,
     max_seconds: MaxSeconds = None,
     max_tokens: MaxTokens = None,
@@ -64,6 +65,9 @@ def run(
     noise
         What is known of the noise at the start: stored, what `bilevel noise` measured here; own, nothing; baseline, as
         in older versions, nothing, and only the baseline's repeats are learned from.
+    keep
+        The rule by which a candidate takes its parent's place: race (on up to 3 seeds, as long as it leads), fixed
+        (always on 3), greedy (better on one), margin (better on one by more than the noise margin).
     time_budget
         Seconds of training per run, where the task lets one choose (karpathy).
     folder
@@ -88,6 +92,7 @@ def run(
         workers=workers,
         rung=rung,
         noise=noise,
+        keep=keep,
         models=model,
         limits={"seconds": max_seconds, "tokens": max_tokens, "money": max_money},
     )

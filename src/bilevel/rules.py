@@ -1,0 +1,66 @@
+"""Keep rules: when a challenger takes the place of its parent, as pure functions of paired gains.
+
+A *paired gain* is what a candidate is better than its parent on one seed that both were run on; positive is better. The
+loop, the trace and the simulation (`benchmarks/keep_rules.py`) ask the same functions.
+
+race     one seed first, dropped at the first mean of the gains that is not above 0; kept if it leads on `depth` seeds
+fixed    `depth` seeds for every idea; kept if the mean is above 0
+greedy   one seed; kept if it is better, by however little
+margin   one seed; kept if it is better by more than the noise margin
+
+Source of the race: the intensification of F. Hutter, H. H. Hoos, K. Leyton-Brown, "Sequential Model-Based Optimization
+for General Algorithm Configuration", 2011, doi:10.1007/978-3-642-25566-3_40, and the elitist race of M. López-Ibáñez
+et al., "The irace package", 2016, doi:10.1016/j.orp.2016.09.002; here with a last seed, so that ideas stay cheap.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bilevel.noise import Noise
+
+KEEP_RULES = ("race", "fixed", "greedy", "margin")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A keep rule. `name` is one of KEEP_RULES; `depth`: on how many seeds a candidate is measured at most."""
+
+    name: str = "race"
+    depth: int = 3
+
+    def under(self, noise: Noise) -> "Rule":
+        """The rule with the depth that is needed: one run says it all where nothing is repeated, or nothing moves."""
+        repeats = self.name in ("race", "fixed") and not noise.deterministic
+        return self if repeats else Rule(self.name, 1)
+
+    @property
+    def at_once(self) -> int:
+        """How many seeds are planned before the first result is known."""
+        return self.depth if self.name == "fixed" else 1
+
+    def goes_on(self, gains: Sequence[float], noise: Noise, simpler: bool = False) -> bool:
+        """Whether a candidate with these gains so far is run on one more seed."""
+        if len(gains) >= self.depth:
+            return False
+        return self.name == "fixed" or mean(gains) > 0 or (simpler and self.ties(gains, noise))
+
+    def keeps(self, gains: Sequence[float], noise: Noise) -> bool:
+        """Whether a candidate with these gains is better than its parent."""
+        return len(gains) >= self.depth and mean(gains) > (noise.margin if self.name == "margin" else 0.0)
+
+    def ties(self, gains: Sequence[float], noise: Noise) -> bool:
+        """Whether a candidate that is not better is equal within the noise: behind by one standard error at most.
+
+        Only under rules that repeat, and where the noise is known. Source of the width: the one-standard-error rule of
+        L. Breiman et al., "Classification and Regression Trees", 1984, section 3.4.3.
+        """
+        sd, degrees = noise.of_difference
+        if self.name not in ("race", "fixed") or not degrees:
+            return False
+        return -sd / math.sqrt(len(gains)) <= mean(gains) <= 0
+
+
+def mean(gains: Sequence[float]) -> float:
+    """The mean of at least one gain."""
+    return sum(gains) / len(gains)
