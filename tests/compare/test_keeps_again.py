@@ -11,8 +11,7 @@ from bilevel.compare.rechecking import Again, Keeps
 from bilevel.compare.survival import survival_of
 from bilevel.store.folder import RunFolder
 
-# One measurement of the baseline gives no noise, so whatever looks better is kept.
-GREEDY = 'name = "{name}"\ntitle = "Keeps what looks better"\n[inner]\ncalibration = 1\nresearcher = "{researcher}"\n'
+GREEDY = 'name = "{name}"\ntitle = "Keeps what looks better"\n[inner]\nkeep = "greedy"\nresearcher = "{researcher}"\n'
 ARMS = "greedy.toml,blind.toml"
 
 
@@ -142,8 +141,10 @@ def test_keeps_that_fail_on_fresh_seeds_are_missing_and_said(bilevel, tmp_path):
         "space, start = Space({'x': Float(0.0, 1.0)}), Candidate({'x': 0.5})\n"
         "task = FunctionTask('moody', loss, space, start, Objective('loss'), 'Make x small.')\n"
     )
+    for name, researcher in (("greedy", "random"), ("blind", "optuna")):
+        (tmp_path / f"{name}.toml").write_text(GREEDY.format(name=name, researcher=researcher))
     options = ("--task", "python:moody:task", "--replicates", 3, "--budget", 20, "--folder", "it", "--recheck", "all")
-    done = bilevel("compare", "--arms", "random,classical", *options, "--json")
+    done = bilevel("compare", "--arms", ARMS, *options, "--json")
     assert done.code == 0, done.err + done.out
     failed = [one for one in survivals(done.json).values() if one["failed"]]
     assert failed and all(one["failed"] <= one["again"] for one in failed)

@@ -101,7 +101,7 @@ def test_a_task_may_compute_its_score_from_other_metrics():
         def evaluate(self, run):
             return run.metrics["a"] + run.metrics["b"]
 
-    trace = search(spec_of(Summed(noise=0.1), trials=3))
+    trace = search(spec_of(Summed(noise=0.1), trials=3, keep=Rule("margin")))
     assert trace.baseline.score > 1 and trace.noise.n == 3
 
 

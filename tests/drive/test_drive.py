@@ -216,7 +216,7 @@ def test_a_proposal_that_is_not_allowed_is_refused_with_the_reason_and_changes_n
 
 
 def test_the_caller_proposes_and_measures(said, told):
-    asked = begin_proposing(told, "--trials", "1", "--measured-by", "caller", "--keep", "margin")
+    asked = begin_proposing(told, "--trials", "1", "--measured-by", "caller", "--keep", "greedy")
     for loss in (0.5, 0.6, 0.4):
         asked = told("record", "run", "--trial", asked["id"], "--metric", f"loss={loss}")["next"]
     assert asked["state"] == "propose"
