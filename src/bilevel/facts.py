@@ -59,11 +59,17 @@ def scoring_runs(runs: Sequence[Run], top: str) -> tuple[Run, ...]:
     return tuple(run for run in runs if run.rung == top and run.status is Status.OK)
 
 
-def status_of(task: Task, runs: Sequence[Run], baseline: Sequence[Run], top: str) -> tuple[Status, str]:
-    """How a trial that was not refused stands after its runs, and why; `baseline`: the runs of trial 0."""
+def status_of(
+    task: Task, runs: Sequence[Run], baseline: Sequence[Run], top: str, parent_runs: Sequence[Run] = ()
+) -> tuple[Status, str]:
+    """How a trial that was not refused stands after its runs, and why; `baseline`: the runs of trial 0.
+
+    A parent that the machine failed leaves the race undecided: that is the machine's failure too.
+    """
     measured = {run.rung for run in runs if run.status is Status.OK}
     lost = [run for run in runs if run.status is Status.INFRASTRUCTURE and run.rung in measured]  # and made up for
     failed = next((run for run in runs if run.status is not Status.OK and run not in lost), None)
+    failed = failed or next((run for run in parent_runs if run.status is Status.INFRASTRUCTURE), None)
     if failed is not None:
         return failed.status, failure_reason(failed)
     scoring = scoring_runs(runs, top)

@@ -15,7 +15,7 @@ from bilevel.climbing import Climber, rules_for
 from bilevel.codec import derive_seed
 from bilevel.draft import Drafting
 from bilevel.errors import GuestError, InputError, Stopped
-from bilevel.facts import checked, failure_reason, mean_score, must_go_on, status_of
+from bilevel.facts import checked, mean_score, must_go_on, status_of
 from bilevel.fold import Fold, Record, Without
 from bilevel.guards import ALL, Guards
 from bilevel.keep import MOST_REPEATS, first_steps, keep_by_default, next_steps, rule_of
@@ -335,11 +335,8 @@ class Loop:
     def _status(self, pending: Pending, runs: tuple[Run, ...], parent_runs: tuple[Run, ...]) -> tuple[Status, str]:
         if pending.refused is not None:
             return Status.REFUSED, pending.refused
-        lost = next((run for run in parent_runs if run.status is Status.INFRASTRUCTURE), None)
-        if lost is not None and all(run.status is Status.OK for run in runs):
-            return lost.status, failure_reason(lost)
         baseline = self.trace.baseline
-        return status_of(self.spec.task, runs, () if baseline is None else baseline.runs, self.spec.top)
+        return status_of(self.spec.task, runs, () if baseline is None else baseline.runs, self.spec.top, parent_runs)
 
     # ---- all of it ----
 

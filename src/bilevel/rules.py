@@ -61,6 +61,18 @@ class Rule:
         return -sd / math.sqrt(len(gains)) <= mean(gains) <= 0
 
 
+def in_words(rule: Rule | None, margin: float) -> str:
+    """When a trial is kept, for those that propose; None is the margin."""
+    if rule is None or rule.name == "margin":
+        return f"it beats its parent by more than {margin:.3g}"
+    if rule.depth < 2:
+        return "it beats its parent"
+    seeds = f"over {rule.depth} seeds that both are run on"
+    if rule.name == "fixed":
+        return f"it beats its parent on average {seeds}"
+    return f"it beats its parent {seeds}, and on average after each of them"
+
+
 def mean(gains: Sequence[float]) -> float:
     """The mean of at least one gain."""
     return sum(gains) / len(gains)

@@ -296,7 +296,10 @@ def _spent(loop: Loop) -> bool:
 
 
 def planned_evaluations(spec: LoopSpec) -> int | None:
-    """How many measurements a run will make at most, its calibration among them; None where nobody says."""
+    """How many measurements a run will make, its calibration among them; None where nobody says.
+
+    At most so many, if its budget is one of measurements or its keep rule repeats nothing; else without the repeats.
+    """
     trials, task = spec.budget.trials, spec.task
     calibration = leaf(spec).calibration
     total = None

@@ -106,7 +106,9 @@ def _estimate(made: Made) -> list[str]:
         return []
     took = planned * made.draft.seconds
     said = f"{took / 3600:.1f} hours" if took > 5400 else f"{took / 60:.0f} minutes" if took > 90 else f"{took:.0f} s"
-    return [f"It makes at most {planned} measurements, about {said}; --trials N makes it shorter or longer."]
+    return [
+        f"It makes {planned} measurements and repeats what leads; about {said}; --trials N makes it shorter or longer."
+    ]
 
 
 def _parameters(made: Made) -> list[str]:

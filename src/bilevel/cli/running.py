@@ -14,6 +14,7 @@ from bilevel.cli.printing import console, jsonable, print_comparison, print_json
 from bilevel.errors import BilevelError, InputError, Stopped
 from bilevel.lab import limit_text
 from bilevel.levels import leaf
+from bilevel.loop import LoopSpec
 from bilevel.models import Estimate, estimate, names_of
 from bilevel.recipe import Recipe, find, override
 from bilevel.report import Summary, summarise
@@ -112,7 +113,8 @@ def _announce(out: Console, session: RunSession) -> None:
         f"{session.recipe.name}: {session.recipe.title}\n"
         f"task {inner.task.name} · {inner.task.objective.name}"
         f"{' (self-reported)' if inner.task.self_reported else ''} · researcher {inner.researcher.name} · "
-        f"seed {session.spec.seed} · at most {planned if planned is not None else '?'} measurements · "
+        f"seed {session.spec.seed} · at most {planned if planned is not None else '?'} measurements"
+        f"{_beside(session.spec)} · "
         f"{session.lab.workers} at once\n"
         f"isolation: {isolation(inner.task, session.recipe, session.hosting)}\n"
         f"{_models_line(session, planned)}"
@@ -127,6 +129,14 @@ def _announce(out: Console, session: RunSession) -> None:
 def _noise_line(session: RunSession) -> str:
     said = known_noise(session.folder.config).sentence
     return f"{said}\n" if said else ""
+
+
+def _beside(spec: LoopSpec) -> str:
+    """What the number of measurements leaves out: repeats of what leads, where the budget is one of trials."""
+    rule = leaf(spec).rule
+    if rule is None or rule.name in ("greedy", "margin") or spec.budget.evaluations is not None:
+        return ""
+    return f" and repeats (keep rule {rule.name})"
 
 
 def _models_line(session: RunSession, planned: int | None) -> str:

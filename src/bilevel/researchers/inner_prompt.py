@@ -7,7 +7,9 @@ from bilevel.call import Message
 from bilevel.researchers.history import Teller, change_list, last_lines, patch, quoted, written
 from bilevel.researchers.prompt import Section, compose, fence, fill, tokens
 from bilevel.researchers.slips import LOG_LINES, log_of
+from bilevel.rules import in_words
 from bilevel.space import Bool, Candidate, Choice, Derived, Domain, Float, Int, Value
+from bilevel.trace import Trace
 from bilevel.trial import Lesson, Trial, TurnedBack
 from bilevel.view import Briefing, View
 
@@ -152,7 +154,7 @@ class Desk:
         if noise.sd:
             lines.append(
                 f"Noise: another seed moves the score by {noise.sd:.2g} (standard deviation, {noise.n} measurements). "
-                f"A trial is kept if it beats its parent by more than {noise.margin:.3g}: this figure rules, whatever "
+                f"A trial is kept if {in_words(trace.rule, noise.margin)}: this {_word(trace)} rules, whatever "
                 "the task's text says. Gains are means over the seeds that both have, so they may differ from the "
                 "differences of the scores."
             )
@@ -261,3 +263,7 @@ def lesson_line(lesson: Lesson) -> str:
 def _file(path: str, text: str) -> Section:
     size = len(text.splitlines())
     return Section(f"File {path} ({size} lines)", fence(text, f"file {path}", most=len(text) + 1), 94)
+
+
+def _word(trace: Trace) -> str:
+    return "figure" if trace.rule is None or trace.rule.name == "margin" else "rule"

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from bilevel.researchers.diagnosis import diagnose
 from bilevel.researchers.history import counted, rule_of
 from bilevel.researchers.prompt import Section, fence
+from bilevel.rules import in_words
 from bilevel.space import Bool, Choice, Domain, Float, Int, Space
 from bilevel.trace import Trace
 from bilevel.trial import Count, Status, Trial
@@ -29,9 +30,9 @@ def standing(below: Below, left: int | None = None) -> Section:
     lines = [f"- objective: {'minimise' if objective.minimize else 'maximise'} {objective.name}{unit}"]
     if trace.noise.sd:
         lines.append(
-            f"- noise: sd {trace.noise.sd:.2g} between seeds; a gain of more than {trace.noise.margin:.3g} counts: "
-            "this figure rules, whatever the task's text says. Gains are means over the seeds that a trial and its "
-            "parent both have, so they may differ from the differences of the scores"
+            f"- noise: sd {trace.noise.sd:.2g} between seeds; {_what_counts(trace)} rules, whatever the task's text "
+            "says. Gains are means over the seeds that a trial and its parent both have, so they may differ from the "
+            "differences of the scores"
         )
     best, baseline = trace.incumbent, trace.baseline
     if baseline is not None and best is not None:
@@ -167,6 +168,12 @@ def faults(trace: Trace, names: Collection[str]) -> Section:
     ]
     text = fence("\n".join(lines), "messages of mechanisms that failed") if lines else ""
     return Section("Faults of mechanisms", text, priority=65)
+
+
+def _what_counts(trace: Trace) -> str:
+    if trace.rule is None or trace.rule.name == "margin":
+        return f"a gain of more than {trace.noise.margin:.3g} counts: this figure"
+    return f"a trial is kept if {in_words(trace.rule, trace.noise.margin)}: this rule"
 
 
 def gain_of(trace: Trace, trial: Trial) -> float | None:

@@ -62,7 +62,8 @@ def _check_trial(
     if trial.status is Status.REFUSED and not trial.runs:
         status, reason = Status.REFUSED, trial.reason
     else:
-        status, reason = status_of(spec.task, trial.runs, () if trial.number == 0 else baseline, spec.top)
+        start = () if trial.number == 0 else baseline
+        status, reason = status_of(spec.task, trial.runs, start, spec.top, trial.parent_runs)
     tally.equal(f"{where} status", trial.status.value, status.value)
     tally.said(f"{where} reason", trial.reason, reason)
     score = mean_score(spec.task, trial.runs, spec.top) if status is Status.OK else None
@@ -128,7 +129,7 @@ class _Measurements:
     def check(self, tally: Tally, where: str, branch: Branch, trial: Trial) -> None:
         for run in trial.runs:
             self._check_run(tally, where, branch, trial, run, trial.candidate.id)
-        for run in getattr(trial, "parent_runs", ()):
+        for run in trial.parent_runs:
             self._check_run(tally, f"{where} parent's", branch, trial, run, trial.parent.id)
 
     def _check_run(self, tally: Tally, where: str, branch: Branch, trial: Trial, run: Run, candidate: str) -> None:

@@ -51,7 +51,8 @@ def run(
         The coding agent that proposes in the innermost loop: claude, codex, opencode, aider, gemini, or a command line
         with {prompt} where it takes one.
     trials
-        Measurements of the whole run, the baseline's calibration not counted.
+        Trials of a recipe with one level, or measurements of the whole run of a nested one, arms of forks and repeats
+        included; the baseline's calibration is not counted.
     inner_budget
         Trials of the innermost loop per cycle of the level above.
     outer_cycles
