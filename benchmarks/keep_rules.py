@@ -45,7 +45,7 @@ class Method:
 METHODS = (
     Method("race 3", Rule("race", 3)),
     Method("race 2", Rule("race", 2)),
-    Method("race 3, calibration 1", Rule("race", 3), 1),
+    Method("race 2, calibration 1", Rule("race", 2), 1),
     Method("greedy", Rule("greedy")),
     Method("margin", Rule("margin")),
     Method("fixed 3", Rule("fixed", 3)),
@@ -119,9 +119,10 @@ def duel(rule: Rule, challenger: Stands, parent: Stands, noise: Noise, spent: Ni
             if seed >= parent.known and rule.depth > 1:
                 spent.spent, parent.known = spent.spent + 1, seed + 1
             gains.append(challenger.score(seed) - parent.score(seed))
-        if not rule.goes_on(gains, noise):
+        now = rule.under(noise, gains)
+        if not now.goes_on(gains, noise):
             challenger.known = len(gains)
-            return rule.keeps(gains, noise)
+            return now.keeps(gains, noise)
 
 
 def claims(gain: float, rng: np.random.Generator) -> bool:

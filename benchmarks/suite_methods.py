@@ -1,7 +1,9 @@
 """The methods and tasks of `suite.py`, and one search: what a method would have returned at each number of evaluations.
 
 Every method starts with the same candidate as its first evaluation and is given the same evaluation seed. An evaluation
-is one measurement; of ours, each of the baseline's repeats, each arm of a fork and each refused trial counts as one.
+is one measurement; of ours, each of the baseline's repeats, each repeat of a candidate or its parent, each arm of a fork
+and each refused trial counts as one. What ours would return is the best that was run on as many seeds as its keep rule
+takes.
 """
 
 import functools
@@ -38,6 +40,7 @@ BEST = "surrogate"  # the mechanism of the library that arm `best` has from its 
 
 OURS: Mapping[str, tuple[str, str | None, tuple[str, ...]]] = {  # recipe, researcher, mechanisms
     "default": ("default", None, ()),
+    "level 1": ("a", "bayesian", ()),
     "a": ("a", None, ()),
     "c": ("c", None, ()),
     "d": ("d", None, ()),
@@ -200,7 +203,9 @@ def _ours(job: Job, task: FunctionTask) -> Iterator[Step]:
     store = Watched(leaf(spec).name)
     Loop(spec, Lab(store=store)).run()
     for trial in store.told:
-        yield Step(trial.candidate.params, trial.score, max(len(trial.runs), 1), bool(trial.runs))
+        charge = len(trial.runs) + len(trial.parent_runs)
+        score = trial.score if trial.contends else None
+        yield Step(trial.candidate.params, score, max(charge, 1), bool(trial.runs))
 
 
 def starting(spec: LoopSpec, task: FunctionTask) -> LoopSpec:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import count
 
 from bilevel.evidence import forks_of, verdict
@@ -42,7 +43,8 @@ def next_steps(
         return ()
     gains = [trace.objective.gain(theirs[seed], mine[seed]) for seed in mine if seed in theirs]
     lacking = [seed for seed in mine if seed not in theirs]
-    if gains and not rule.goes_on(gains, noise, is_simpler(proposal.candidate, parent, trace[0].candidate)):
+    simpler = is_simpler(proposal.candidate, parent, trace[0].candidate)
+    if gains and not rule.under(noise, gains).goes_on(gains, noise, simpler):
         return ()
     if lacking:
         return (Step(top, lacking[0], of_parent=True),)
@@ -55,9 +57,13 @@ def _done(trace: Trace, proposal: Proposal) -> set[int]:
     return {run.seed for trial in trace.measured(name) for run in trial.runs} | trace.scores(name).keys()
 
 
-def rule_of(rule: Rule | None, trace: Trace, parent: Candidate, parent_runs: Sequence[Run]) -> Rule | None:
-    """The rule with the depth that it takes, as it stands at the end of a trial."""
-    return None if rule is None else rule.under(_noise(trace, parent, parent_runs))
+def with_rule(rule: Rule | None, trace: Trace, trial: Trial) -> Trial:
+    """A trial that was run, with its keep rule: the depth is the one that it took."""
+    if rule is None or not trial.runs:
+        return replace(trial, rule=rule and rule.under(_noise(trace, trial.parent, trial.parent_runs)))
+    mine = _scores(trial.runs, trial.runs[-1].rung, trace)
+    gains = [gain for seed, gain in trace.gains_of(replace(trial, rule=rule)).items() if seed in mine]
+    return replace(trial, rule=rule.under(_noise(trace, trial.parent, trial.parent_runs), gains))
 
 
 def _noise(trace: Trace, parent: Candidate, parent_runs: Sequence[Run]) -> Noise:

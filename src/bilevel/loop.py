@@ -18,7 +18,7 @@ from bilevel.errors import GuestError, InputError, Stopped
 from bilevel.facts import checked, mean_score, must_go_on, status_of
 from bilevel.fold import Fold, Record, Without
 from bilevel.guards import ALL, Guards
-from bilevel.keep import MOST_REPEATS, first_steps, keep_by_default, next_steps, rule_of
+from bilevel.keep import MOST_REPEATS, first_steps, keep_by_default, next_steps, with_rule
 from bilevel.lab import Bench, Branch, Lab, RunKey
 from bilevel.learning import learn
 from bilevel.mechanism import Guest, Mechanism, load
@@ -306,8 +306,8 @@ class Loop:
             isolation=self.lab.isolation,
             known=pending.known,
             parent_runs=parent_runs,
-            rule=rule_of(self.spec.rule, self.trace, pending.parent, parent_runs),
         )
+        trial = with_rule(self.spec.rule, self.trace, trial)
         trial = replace(trial, decision=keep_by_default(self.trace, trial))
         record = Record()
         if pending.number > 0 and not pending.refused:

@@ -69,7 +69,7 @@ class Inner(Part):
     calibration: int = Field(3, ge=1, le=16)
     noise: Literal["stored", "own", "baseline"] = "stored"
     keep: Literal["race", "fixed", "greedy", "margin", "unpooled"] = "race"
-    depth: int = Field(3, ge=2, le=16)
+    depth: int = Field(2, ge=2, le=16)
     mechanisms: tuple[str, ...] = ()
     lessons: bool = True
     lessons_every: int = Field(10, ge=1)

@@ -3,7 +3,8 @@
 A *paired gain* is what a candidate is better than its parent on one seed that both were run on; positive is better. The
 loop, the trace and the simulation (`benchmarks/keep_rules.py`) ask the same functions.
 
-race     one seed first, dropped at the first mean of the gains that is not above 0; kept if it leads on `depth` seeds
+race     one seed first, dropped at the first mean of the gains that is not above 0; kept if it leads on `depth` seeds,
+         or as soon as the mean is beyond what noise alone gives in one comparison in twenty
 fixed    `depth` seeds for every idea; kept if the mean is above 0
 greedy   one seed; kept if it is better, by however little
 margin   one seed; kept if it is better by more than the noise margin
@@ -27,12 +28,14 @@ class Rule:
     """A keep rule. `name` is one of KEEP_RULES; `depth`: on how many seeds a candidate is measured at most."""
 
     name: str = "race"
-    depth: int = 3
+    depth: int = 2
 
-    def under(self, noise: Noise) -> "Rule":
-        """The rule with the depth that is needed: one run says it all where nothing is repeated, or nothing moves."""
+    def under(self, noise: Noise, gains: Sequence[float] = ()) -> "Rule":
+        """The rule with the depth that is needed: one run says it all where nothing is repeated, or nothing moves, and
+        as many as there are gains where these are clear."""
         repeats = self.name in ("race", "fixed") and not noise.deterministic
-        return self if repeats else Rule(self.name, 1)
+        clear = self.name == "race" and 0 < len(gains) < self.depth and is_clear(gains, noise)
+        return Rule(self.name, len(gains)) if repeats and clear else self if repeats else Rule(self.name, 1)
 
     @property
     def at_once(self) -> int:
@@ -71,6 +74,14 @@ def in_words(rule: Rule | None, margin: float) -> str:
     if rule.name == "fixed":
         return f"it beats its parent on average {seeds}"
     return f"it beats its parent {seeds}, and on average after each of them"
+
+
+def is_clear(gains: Sequence[float], noise: Noise) -> bool:
+    """Whether the mean of the gains is above the one-sided 5 % quantile of what noise alone makes of it.
+
+    False where nothing is known of the noise. The same test as the noise margin, of the mean of several.
+    """
+    return bool(noise.of_difference[1]) and mean(gains) > noise.margin / math.sqrt(len(gains))
 
 
 def mean(gains: Sequence[float]) -> float:

@@ -266,8 +266,7 @@ class Trace:
                     best = self._best_again(trial, depth) or best
                 continue
             leader = {**_scores_in(trial, best.candidate.id, self.objective.name), **self.scores(best.candidate.id)}
-            enough = len(pooled) >= depth or candidate.id == self[0].candidate.id
-            if enough and self.objective.better(mean([*pooled.values()]), mean([*leader.values()])):
+            if self._contends(candidate.id, len(pooled), depth, trial) and self.objective.better(mean([*pooled.values()]), mean([*leader.values()])):
                 best = trial if candidate.id == trial.candidate.id else self.of(candidate.id) or best
         return best
 
@@ -276,12 +275,18 @@ class Trace:
         best, top = None, None
         for name in dict.fromkeys([*(one.candidate.id for one in self), trial.candidate.id]):
             pooled = {**_scores_in(trial, name, self.objective.name), **self.scores(name)}
-            if not pooled or (len(pooled) < depth and name != self[0].candidate.id):
+            if not pooled or not self._contends(name, len(pooled), depth, trial):
                 continue
             found = self.of(name) or trial
             if self.objective.better(mean([*pooled.values()]), top):
                 best, top = found, mean([*pooled.values()])
         return best
+
+    def _contends(self, candidate_id: str, seeds: int, depth: int, trial: Trial) -> bool:
+        """Whether a candidate has been run on as many seeds as the keep rule takes, or took when it was kept."""
+        if seeds >= depth or candidate_id == self[0].candidate.id:
+            return True
+        return any(one.contends for one in (*self.measured(candidate_id), trial) if one.candidate.id == candidate_id)
 
     def _best_of(self, best: Trial | None, trial: Trial) -> Trial | None:
         if trial.score is None:
