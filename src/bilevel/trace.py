@@ -266,7 +266,9 @@ class Trace:
                     best = self._best_again(trial, depth) or best
                 continue
             leader = {**_scores_in(trial, best.candidate.id, self.objective.name), **self.scores(best.candidate.id)}
-            if self._contends(candidate.id, len(pooled), depth, trial) and self.objective.better(mean([*pooled.values()]), mean([*leader.values()])):
+            if self._contends(candidate.id, len(pooled), depth, trial) and self.objective.better(
+                mean([*pooled.values()]), mean([*leader.values()])
+            ):
                 best = trial if candidate.id == trial.candidate.id else self.of(candidate.id) or best
         return best
 

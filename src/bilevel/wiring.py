@@ -31,8 +31,8 @@ LOOP_SOURCES = {  # what a mechanism session reads: the functions that decide, b
     "draft": ("Drafting.draft", "Drafting._run", "Drafting._problem"),
     "loop": ("Loop._ask_researcher", "Loop.measure", "Loop._plan", "Loop.tell", "Loop._decide"),
     "fold": ("Fold.propose", "Fold.count_decisive"),
-    "keep": ("next_steps", "keep_by_default", "_keep_by_rule", "_verdict"),
-    "rules": ("Rule.goes_on", "Rule.keeps", "Rule.ties"),
+    "keep": ("keep_by_default", "_keep_by_rule", "_verdict"),
+    "rules": ("Rule.goes_on", "Rule.keeps"),
     "trace": ("Trace.gain_of",),
 }
 READERS = ("llm", "agent")  # researchers that can be told of earlier trials in prose

@@ -88,7 +88,20 @@ def test_how_many_seeds_an_effect_needs(effect, seeds):
 
 
 def test_a_run_begins_with_what_was_measured_and_decides_by_it(bilevel, tmp_path, data):
-    options = ("run", "a", "--task", "sphere:noise=0.3", "--trials", 12, "--seed", 3, "--researcher", "random", "--keep", "margin")
+    options = (
+        "run",
+        "a",
+        "--task",
+        "sphere:noise=0.3",
+        "--trials",
+        12,
+        "--seed",
+        3,
+        "--researcher",
+        "random",
+        "--keep",
+        "margin",
+    )
     before = bilevel(*options, "--folder", "before")
     assert "noise: sd" not in before.stdout.split("run folder")[0]
     assert bilevel("noise", "sphere:noise=0.3", "--seeds", 30).returncode == 0

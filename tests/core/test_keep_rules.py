@@ -23,6 +23,7 @@ from bilevel.trial import Proposal, Run, Status, Step
 from bilevel.wiring import build
 
 KNOWN = Noise(0.1, 10, 9)
+RACE = Rule("race", 3)
 GAINS = st.lists(st.floats(-10, 10), min_size=1, max_size=8)
 SHIFTS = {"a": 2.0, "b": 1.5, "c": 1.0, "d": 0.5}  # candidates by one parameter
 
@@ -50,7 +51,7 @@ def told(names, *mechanisms, calibration=3, rule=None, workers=1, budget=None, s
     task = Told(**scores)
     script = Script({n: [{"shift": SHIFTS.get(name, 2.5)}] for n, name in enumerate(names, 1)})
     spec = spec_of(
-        task, script, *mechanisms, calibration=calibration, keep=rule or Rule(), trials=len(names),
+        task, script, *mechanisms, calibration=calibration, keep=rule or RACE, trials=len(names),
         **({} if budget is None else {"budget": budget}),
     )  # fmt: skip
     return Loop(spec, Lab(store or MemoryStore(), workers=workers)).run(), task.asked
@@ -158,7 +159,7 @@ def test_greedy_and_margin_measure_once():
 
 
 def test_fixed_measures_every_idea_on_all_seeds_and_the_parent_too():
-    trace, asked = told("a", rule=Rule("fixed"), calibration=1, base=(1.0, 1.2, 1.1), a=(1.1, 1.0, 1.0))
+    trace, asked = told("a", rule=Rule("fixed", 3), calibration=1, base=(1.0, 1.2, 1.1), a=(1.1, 1.0, 1.0))
     assert asked[1:4] == [("a", 0), ("a", 1), ("a", 2)] and asked[4:] == [("base", 1), ("base", 2)]
     assert trace[1].decision.keep, "worse on the first seed, and better on average"
 
@@ -186,7 +187,7 @@ def tie(**scores):
             name = "base" if same else "a" if candidate.params["depth"] == 3 else "b"
             return task.run(candidate.with_params(shift=SHIFTS.get(name, 2.5)), bench)
 
-    return search(spec_of(ByDepth(), script, trials=2))
+    return search(spec_of(ByDepth(), script, trials=2, keep=RACE))
 
 
 def test_a_tie_within_the_noise_goes_to_the_simpler_candidate_and_only_to_it():
@@ -326,12 +327,12 @@ def test_a_trial_with_runs_of_its_parent_is_stored_and_comes_back():
 
 
 def test_each_key_of_a_recipe_is_read():
-    assert build(find("a")).keep == Rule("race", 3)
+    assert build(find("a")).keep == Rule("race", 2) == Rule()
     for name in KEEP_RULES:
-        assert build(override(find("a"), keep=name)).keep == Rule(name, 3)
-    recipe = Recipe(name="mine", title="mine", inner=Inner(keep="fixed", depth=2))
-    assert build(recipe).keep == Rule("fixed", 2) and not unread(recipe)
-    once = recipe.model_copy(update={"inner": Inner(keep="margin", depth=2)})
+        assert build(override(find("a"), keep=name)).keep == Rule(name, 2)
+    recipe = Recipe(name="mine", title="mine", inner=Inner(keep="fixed", depth=5))
+    assert build(recipe).keep == Rule("fixed", 5) and not unread(recipe)
+    once = recipe.model_copy(update={"inner": Inner(keep="margin", depth=5)})
     assert unread(once) == ["inner.depth: the keep rule 'margin' measures a candidate once"]
 
 

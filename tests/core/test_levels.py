@@ -183,13 +183,19 @@ def test_a_placebo_gains_exactly_nothing_and_is_discredited_as_inert():
 def test_the_score_is_the_gain_over_the_control_and_the_search_goes_on_from_the_better_end():
     trace, lab = ran(outer(cycles=6, trials=4))
     assert any(trial.score != 0 for trial in trace[1:])
+
+    def scores(arm):
+        ends = lab.traces.trace(arm["branch"], LOSS)
+        found = ends.scores(ends.incumbent.candidate.id)
+        assert arm["best"] == pytest.approx(sum(found.values()) / len(found))
+        return found
+
     for trial in trace[1:]:
         arms = trial.runs[0].data["arms"]
-        assert trial.score == pytest.approx(arms["control"]["best"] - arms["challenger"]["best"])
-        better = "challenger" if trial.score > 0 else "control"
-        assert trial.state == arms[better]["branch"]
-        found = lab.traces.trace(trial.state, LOSS)
-        assert found.incumbent.score == min(arm["best"] for arm in arms.values())
+        control, challenger = scores(arms["control"]), scores(arms["challenger"])
+        shared = control.keys() & challenger.keys()
+        assert shared and trial.score == pytest.approx(sum(control[n] - challenger[n] for n in shared) / len(shared))
+        assert trial.state == arms["challenger" if trial.score > 0 else "control"]["branch"]
 
 
 def test_a_mechanism_that_never_decided_anything_earns_no_credit_and_a_broken_one_is_recorded():

@@ -1,6 +1,7 @@
 """A task over somebody's repository, used where it stands: which files are taken, and that it is only read."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import bilevel.tasks.cache
 from bilevel import recipe
 from bilevel.errors import Diverged, InputError
 from bilevel.execution.workspace import snapshot, tree_hash
+from bilevel.guardrails import BUILT_IN
 from bilevel.run import resume, start
 from bilevel.space import Candidate
 from bilevel.tasks.catalog import find
@@ -212,12 +214,17 @@ def test_a_copy_that_somebody_changed_is_made_again(repository, described, run):
     assert run(find(folder)).metrics == {"loss": 0.5}
 
 
-def test_the_example_of_the_guide_is_a_task(tmp_path):
+def test_the_examples_of_the_guide_are_tasks(tmp_path):
     guide = (Path(__file__).parents[2] / "docs/tasks.md").read_text("utf-8")
-    blocks = [block for block in guide.split("```") if block.startswith("toml\n")]
-    for number, block in enumerate(blocks):
+    blocks = [block.removeprefix("toml\n") for block in guide.split("```") if block.startswith("toml\n")]
+    whole = [block for block in blocks if block.startswith("name = ")]
+    (part,) = (block for block in blocks if block not in whole)  # guardrails, which a task may have
+    names = [name for name in re.findall(r'^metric = "(\w+)"', part, re.M) if name not in BUILT_IN]
+    read = "".join(f'\n[metrics.{name}]\nread = "line"\n' for name in names)
+    for number, block in enumerate([*whole, f"{whole[0]}\n{read}\n{part}"]):
         folder = tmp_path / str(number)
         folder.mkdir()
-        (folder / "task.toml").write_text(block.removeprefix("toml\n"))
-        assert read_model(folder).rungs
-    assert len(blocks) == 2
+        (folder / "task.toml").write_text(block)
+        model = read_model(folder)
+        assert model.rungs and len(model.guardrails) == part.count("[[guardrails]]") * (number == len(whole))
+    assert len(whole) == 2
