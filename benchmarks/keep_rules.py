@@ -43,8 +43,8 @@ class Method:
 
 
 METHODS = (
-    Method("race 3", Rule("race", 3)),
     Method("race 2", Rule("race", 2)),
+    Method("race 3", Rule("race", 3)),
     Method("race 2, calibration 1", Rule("race", 2), 1),
     Method("greedy", Rule("greedy")),
     Method("margin", Rule("margin")),

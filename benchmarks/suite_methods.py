@@ -1,9 +1,9 @@
 """The methods and tasks of `suite.py`, and one search: what a method would have returned at each number of evaluations.
 
 Every method starts with the same candidate as its first evaluation and is given the same evaluation seed. An evaluation
-is one measurement; of ours, each of the baseline's repeats, each repeat of a candidate or its parent, each arm of a fork
-and each refused trial counts as one. What ours would return is the best that was run on as many seeds as its keep rule
-takes.
+is one measurement; of ours, each of the baseline's repeats, each repeat of a candidate or its parent, each arm of a
+fork and each refused trial counts as one. What ours would return is the best that was run on as many seeds as its keep
+rule takes.
 """
 
 import functools

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from bilevel.arms import Best
 from bilevel.budget import Cost
 from bilevel.calls import CallSummary
 from bilevel.claim import Claimed
@@ -172,19 +173,22 @@ def own_trials(records: Records, level: str) -> list[tuple[str, Trial]]:
 def archive_best(records: Records, spec: LoopSpec) -> tuple[str, Trial] | None:
     """The best trial of the innermost loop over all branches, and its branch.
 
-    Under a keep rule the best of the branches' incumbents, its score the mean over all seeds that it was run on.
+    Under a keep rule the best of the branches' incumbents, compared on the seeds that two share; its score is the mean
+    over all seeds that it was run on.
     """
     objective = leaf(spec).task.objective
     best: tuple[str, Trial] | None = None
-    for branch, trial in _contenders(records, leaf(spec)):
-        if trial.score is not None and objective.better(trial.score, best[1].score if best else None):
-            best = branch, trial
+    scored = Best()
+    for branch, trial, found in _contenders(records, leaf(spec)):
+        if found.score is not None and (best is None or scored.gain(objective, found) > 0):
+            best, scored = (branch, replace(trial, score=found.score)), found
     return best
 
 
-def _contenders(records: Records, inner: LoopSpec) -> Iterator[tuple[str, Trial]]:
+def _contenders(records: Records, inner: LoopSpec) -> Iterator[tuple[str, Trial, Best]]:
     if inner.rule is None:
-        yield from own_trials(records, inner.name)
+        for name, trial in own_trials(records, inner.name):
+            yield name, trial, Best(trial.score)
         return
     traces = Traces(records)
     for branch in (branch for branch in records.branches() if branch.level == inner.name):
@@ -193,7 +197,7 @@ def _contenders(records: Records, inner: LoopSpec) -> Iterator[tuple[str, Trial]
         if best is not None and best.score is not None:
             scores = trace.scores(best.candidate.id)
             owner = next(owner for owner in _line(records, branch) if best.number >= owner.at or not owner.parent)
-            yield owner.id, replace(best, score=mean([*scores.values()]) if scores else best.score)
+            yield owner.id, best, Best(mean([*scores.values()]) if scores else best.score, scores)
 
 
 def _line(records: Records, branch: Branch) -> Iterator[Branch]:

@@ -58,7 +58,7 @@ class Trace:
         state = self.state if trial.state is None else trial.state
         told = {**self.told, **trial.told} if trial.told else self.told
         lessons = (*self.lessons, *trial.learned) if trial.learned else self.lessons
-        best = self._best_of(self.incumbent, trial) if trial.rule is None else self._best_by_means(trial)
+        best = self._best_of(self.incumbent, trial) if trial.rule is None else self._best_by_seeds(trial)
         stands = self._stands_after(trial)
         new._all.append(After(trial, best, stands, state, told, lessons, *self._repeated(trial)))
         new._index(trial.number, trial)
@@ -102,9 +102,9 @@ class Trace:
         """The trial of the best candidate of all; no mechanism can set it. Where scores are relative (gains over the
         parent) they cannot be compared with each other, and the incumbent is the trial kept last.
 
-        Under a keep rule the best has the best mean over all seeds that it was run on, in whatever trial, among the
-        baseline and the candidates that were run on as many seeds as the rule takes: one that proves worse on further
-        seeds loses its place.
+        Under a keep rule the best has the highest mean gain over the baseline, seed by seed, of all its runs in
+        whatever trial, among the baseline and the candidates that were run on as many seeds as the rule takes: one that
+        proves worse on further seeds loses its place.
         """
         return self._all[self._length - 1].incumbent if self._length else None
 
@@ -250,45 +250,42 @@ class Trace:
                 return mean(gains) > 0
         return self.objective.better(score, None if stands is None else stands.score)
 
-    def _best_by_means(self, trial: Trial) -> Trial | None:
+    def _best_by_seeds(self, trial: Trial) -> Trial | None:
         """The incumbent once a trial is told that is decided by a keep rule."""
-        best, depth = self.incumbent, 1 if trial.rule is None else trial.rule.depth
+        best, metric = self.incumbent, self.objective.name
         if best is None:
             return None if trial.score is None else trial
-        for candidate in (trial.parent, trial.candidate):
-            measured = _scores_in(trial, candidate.id, self.objective.name)
-            before = self.scores(candidate.id)
-            if not measured.keys() - before.keys():
-                continue
-            pooled = {**measured, **before}
-            if candidate.id == best.candidate.id:
-                if before and self.objective.better(mean([*before.values()]), mean([*pooled.values()])):
-                    best = self._best_again(trial, depth) or best
-                continue
-            leader = {**_scores_in(trial, best.candidate.id, self.objective.name), **self.scores(best.candidate.id)}
-            if self._contends(candidate.id, len(pooled), depth, trial) and self.objective.better(
-                mean([*pooled.values()]), mean([*leader.values()])
-            ):
-                best = trial if candidate.id == trial.candidate.id else self.of(candidate.id) or best
+
+        def known(name: str) -> dict[int, float]:
+            return {**_scores_in(trial, name, metric), **self.scores(name)}
+
+        both, start = (trial.parent.id, trial.candidate.id), self[0].candidate.id
+        rivals = [name for name in both if known(name).keys() - self.scores(name).keys()]
+        if {best.candidate.id, start} & {
+            *rivals
+        }:  # the best, or what all are held against, may prove worse than it was
+            rivals = [*(one.candidate.id for one in self), *rivals]
+        base = known(start)
+        top = self._over(base, known(best.candidate.id))
+        for name in dict.fromkeys(rivals):
+            scores = known(name)
+            if scores and self._contends(name, len(scores), trial) and (gain := self._over(base, scores)) > top:
+                found = self.of(name)
+                best, top = found if found is not None and found.score is not None else trial, gain
         return best
 
-    def _best_again(self, trial: Trial, depth: int) -> Trial | None:
-        """The best candidate, looked for among all: the incumbent proved worse than it was when it became that."""
-        best, top = None, None
-        for name in dict.fromkeys([*(one.candidate.id for one in self), trial.candidate.id]):
-            pooled = {**_scores_in(trial, name, self.objective.name), **self.scores(name)}
-            if not pooled or not self._contends(name, len(pooled), depth, trial):
-                continue
-            found = self.of(name) or trial
-            if self.objective.better(mean([*pooled.values()]), top):
-                best, top = found, mean([*pooled.values()])
-        return best
+    def _over(self, base: Mapping[int, float], scores: Mapping[int, float]) -> float:
+        """A candidate's mean gain over the baseline: on each of its seeds that the baseline has, elsewhere over the
+        baseline's mean. So what a seed does to all candidates alike makes none of them better."""
+        middle = mean([*base.values()]) if base else 0.0
+        return mean([self.objective.gain(base.get(seed, middle), score) for seed, score in sorted(scores.items())])
 
-    def _contends(self, candidate_id: str, seeds: int, depth: int, trial: Trial) -> bool:
+    def _contends(self, candidate_id: str, seeds: int, trial: Trial) -> bool:
         """Whether a candidate has been run on as many seeds as the keep rule takes, or took when it was kept."""
-        if seeds >= depth or candidate_id == self[0].candidate.id:
+        if candidate_id == self[0].candidate.id:
             return True
-        return any(one.contends for one in (*self.measured(candidate_id), trial) if one.candidate.id == candidate_id)
+        own = [one for one in (*self.measured(candidate_id), trial) if one.candidate.id == candidate_id]
+        return any(one.contends or (one.rule is not None and seeds >= one.rule.depth) for one in own)
 
     def _best_of(self, best: Trial | None, trial: Trial) -> Trial | None:
         if trial.score is None:

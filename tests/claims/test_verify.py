@@ -98,6 +98,34 @@ def test_every_number_in_the_claims_is_checked(run):
     assert sorted(each.where for each in verify(run).differences) == sorted(f"claims.json{place}" for place in named)
 
 
+def kept_by(run, holds):
+    """The number of a kept trial of the root whose record has what is asked for."""
+    with sqlite3.connect(run / "run.sqlite3") as store:
+        rows = store.execute("SELECT number, record FROM trials WHERE branch = 'root' AND number > 0").fetchall()
+    store.close()
+    found = [(number, json.loads(text)) for number, text in rows]
+    return next(number for number, data in found if data["decision"]["keep"] and holds(data))
+
+
+def test_a_trial_that_was_kept_by_another_rule_is_named(one):
+    """A gain that is clear at once is kept on one seed: that it is, is computed again. So are runs of the parent."""
+    clear = kept_by(one, lambda data: data["rule"] == {"name": "race", "depth": 1} and len(data["runs"]) == 1)
+    raced = kept_by(one, lambda data: data["rule"]["depth"] == 2 and data["parent_runs"])
+    change(one, "trials", f"branch = 'root' AND number = {clear}", lambda data: data["rule"].update(depth=2))
+    assert "keep rule" in named(one, f"trial root#{clear} keep rule").where
+    assert in_process.run("replay", one, cwd=one.parent).returncode == 1
+    change(one, "trials", f"branch = 'root' AND number = {clear}", lambda data: data["rule"].update(depth=1))
+    assert verify(one).differences == ()
+    change(
+        one,
+        "trials",
+        f"branch = 'root' AND number = {raced}",
+        lambda data: data["parent_runs"][0]["metrics"].update(loss=9.0),
+    )
+    assert any(f"trial root#{raced} parent's" in each.where for each in verify(one).differences)
+    assert in_process.run("replay", one, cwd=one.parent).returncode == 1
+
+
 def test_a_claim_that_nothing_gives_is_named_and_so_is_a_file_that_is_gone(one):
     path = one / "claims.json"
     data = json.loads(path.read_text())

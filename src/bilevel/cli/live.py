@@ -134,7 +134,7 @@ class Progress:
         return "".join(f"\nwaiting for {text}: {now - since:.0f} s" for text, since in self.asking.values())
 
     def _note(self, trial: Trial) -> None:
-        if trial.score is not None:
+        if trial.score is not None and trial.contends:
             best = self.curve[-1] if self.curve else None
             self.curve.append(trial.score if self.objective.better(trial.score, best) or best is None else best)
 

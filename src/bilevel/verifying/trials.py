@@ -7,7 +7,7 @@ from bilevel.call import call_key
 from bilevel.codec import derive_seed, plain
 from bilevel.errors import BilevelError
 from bilevel.facts import mean_score, status_of
-from bilevel.keep import keep_by_default
+from bilevel.keep import keep_by_default, with_rule
 from bilevel.lab import Bench, Branch, Lab, RunKey, summary_of
 from bilevel.levels import LoopTask, leaf, level_named
 from bilevel.loop import LoopSpec
@@ -68,6 +68,8 @@ def _check_trial(
     tally.said(f"{where} reason", trial.reason, reason)
     score = mean_score(spec.task, trial.runs, spec.top) if status is Status.OK else None
     tally.equal(f"{where} score", trial.score, score)
+    rule = with_rule(spec.rule, before, replace(trial, rule=None)).rule
+    tally.equal(f"{where} keep rule", plain(trial.rule), plain(rule))
     _check_decision(tally, where, before, trial)
     for name, hooks in trial.ledger.items():
         for hook, count in hooks.items():

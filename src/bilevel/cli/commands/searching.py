@@ -67,8 +67,9 @@ def run(
         What is known of the noise at the start: stored, what `bilevel noise` measured here; own, nothing; baseline, as
         in older versions, nothing, and only the baseline's repeats are learned from.
     keep
-        The rule by which a candidate takes its parent's place: race (on up to 3 seeds, as long as it leads), fixed
-        (always on 3), greedy (better on one), margin (better on one by more than the noise margin).
+        The rule by which a candidate takes its parent's place: race (on one seed, on a second as long as it leads and
+        that is not clear), fixed (always on both), greedy (better on one), margin (better on one by more than the noise
+        margin). Another number of seeds is depth in a recipe.
     time_budget
         Seconds of training per run, where the task lets one choose (karpathy).
     folder
