@@ -1,6 +1,6 @@
 """Simulated nights: how often each keep rule keeps what is no better, what it gains, and what is claimed then.
 
-    python benchmarks/keep_rules.py                 # 2,000 nights, two tables
+    python benchmarks/keep_rules.py                 # 2,000 nights, and answers, of each kind
     python benchmarks/keep_rules.py --nights 500
 
 An idea changes the mean of the score by its effect; each measurement adds normal noise with an sd of 1, independent for
@@ -8,11 +8,16 @@ each candidate and seed. The decisions are made by `bilevel.rules`, the function
 `bilevel.claim`; nothing of them is written again here. The baseline is measured on three seeds, the noise is estimated
 from these as a run does it, and all rules meet the same ideas with the same noise.
 
-First table: 100 ideas per night, none has an effect. Second table: a night ends after so many measurements, one idea in
+First table: 100 ideas per night, none has an effect; the night's answer goes to the claim stage, and to three pairs on
+fresh seeds with a percentile bootstrap. Second and third table: a night ends after so many measurements, one idea in
 ten has a real effect (0.5, 1, 2 or 3 sd, each as often), three in ten have none and six in ten are worse by 1 or 2 sd.
+Fourth table: answers with a known gain, on fresh seeds: how often each way to confirm says that they are better. All
+others say so where the lower limit of the mean of the paired differences, one-sided at 95 %, is above 0. The bootstrap
+is exact: all resamples are listed.
 """
 
 import argparse
+import itertools
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +28,7 @@ import numpy as np
 from bilevel.claim import PROVISIONAL, STANDS, Allowance, Question, next_round, standing
 from bilevel.noise import Noise, estimate
 from bilevel.objective import Objective
+from bilevel.quantiles import student
 from bilevel.rules import Rule
 from bilevel.space import Candidate
 
@@ -56,7 +62,8 @@ METHODS = (
 class Night:
     """What one night came to. `tried` and `kept`: ideas by effect. `gains`: the true gain after so many measurements.
 
-    `spent` is without the baseline's calibration. `confirmed`: the claim stage says that the answer is better.
+    `spent` is without the baseline's calibration. `confirmed`: the claim stage says that the answer is better;
+    `resampled`: a percentile bootstrap of three fresh pairs says so.
     """
 
     spent: int = 0
@@ -65,6 +72,7 @@ class Night:
     gains: list[float] = field(default_factory=list)
     gain: float = 0.0
     confirmed: bool = False
+    resampled: bool = False
 
     @property
     def keeps(self) -> int:
@@ -125,8 +133,8 @@ def duel(rule: Rule, challenger: Stands, parent: Stands, noise: Noise, spent: Ni
             return now.keeps(gains, noise)
 
 
-def claims(gain: float, rng: np.random.Generator) -> bool:
-    """Whether the claim stage confirms an answer with this true gain, on fresh seeds."""
+def claims(gain: float, rng: np.random.Generator) -> tuple[bool, int]:
+    """Whether the claim stage confirms an answer with this true gain, on fresh seeds, and after how many pairs."""
     scores = {CLAIM[0].id: rng.normal(0.0, 1.0, ROUNDS), CLAIM[1].id: rng.normal(gain, 1.0, ROUNDS)}
     question = Question(Objective("gain", minimize=False), CLAIM[0], CLAIM[1], ())
 
@@ -138,7 +146,21 @@ def claims(gain: float, rng: np.random.Generator) -> bool:
         rounds.append(each)
         if standing(question, rounds, score).whole.status != PROVISIONAL:
             break
-    return standing(question, rounds, score).whole.status == STANDS
+    return standing(question, rounds, score).whole.status == STANDS, len(rounds)
+
+
+def bootstrap(differences: np.ndarray) -> np.ndarray:
+    """For each row of paired differences: whether the 5 % percentile of the means of all its resamples is above 0."""
+    pairs = differences.shape[1]
+    resamples = np.array(list(itertools.product(range(pairs), repeat=pairs)))
+    return np.percentile(differences[:, resamples].mean(axis=2), 5, axis=1) > 0
+
+
+def t_test(differences: np.ndarray) -> np.ndarray:
+    """For each row: whether Student's one-sided test at 5 % says that the mean is above 0."""
+    pairs = differences.shape[1]
+    wide = student(0.95, pairs - 1) * differences.std(axis=1, ddof=1) / math.sqrt(pairs)
+    return differences.mean(axis=1) > wide
 
 
 def nights(
@@ -151,7 +173,10 @@ def nights(
         effects, shares = zip(*IDEAS, strict=True)
         drawn = rng.choice(effects, size=ideas, p=shares).tolist() if mixed else [0.0] * ideas
         one = night(method, drawn, rng.normal(0.0, 1.0, (ideas + 1, DEEPEST)), stops)
-        found.append(replace(one, confirmed=claim and one.keeps > 0 and claims(one.gain, rng)))
+        answers = claim and one.keeps > 0
+        confirmed = answers and claims(one.gain, rng)[0]
+        resampled = answers and bool(bootstrap(rng.normal(one.gain, math.sqrt(2), (1, 3)))[0])
+        found.append(replace(one, confirmed=confirmed, resampled=resampled))
     return found
 
 
@@ -168,9 +193,9 @@ def ratio(found: Sequence[Night], above: Callable[[Night], float], below: Callab
     return value, value - wide, value + wide
 
 
-def share(found: Sequence[Night], holds: Callable[[Night], bool]) -> tuple:
-    """A share of nights with its 95 % interval (E. B. Wilson, 1927, doi:10.1080/01621459.1927.10502953)."""
-    n, p, z = len(found), sum(map(holds, found)) / len(found), 1.96
+def share(found: Sequence[bool] | np.ndarray) -> tuple:
+    """How many hold, as a share, with its 95 % interval (E. B. Wilson, 1927, doi:10.1080/01621459.1927.10502953)."""
+    n, p, z = len(found), sum(map(bool, found)) / len(found), 1.96
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
     wide = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     return p, max(middle - wide, 0.0), min(middle + wide, 1.0)
@@ -181,7 +206,11 @@ def number(value: tuple, digits: int = 2) -> str:
 
 
 def percent(value: tuple) -> str:
-    return "-" if math.isnan(value[0]) else "{:.1f} [{:.1f}, {:.1f}]".format(*(100 * part for part in value))
+    return (
+        "-"
+        if math.isnan(value[0])
+        else "{:.1f} [{:.1f}, {:.1f}]".format(*(100 * min(max(part, 0.0), 1.0) for part in value))
+    )
 
 
 def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -203,10 +232,18 @@ def print_null(many: int, seed: int) -> None:
             method.name,
             number(ratio(found, lambda night: night.spent, one), 0),
             number(ratio(found, lambda night: night.keeps, one)),
-            percent(share(found, lambda night: night.keeps > 0)),
-            percent(share(found, lambda night: night.confirmed)),
+            percent(share([night.keeps > 0 for night in found])),
+            percent(share([night.confirmed for night in found])),
+            percent(share([night.resampled for night in found])),
         ])  # fmt: skip
-    heads = ("rule", "measurements", "false keeps per night", "nights with any, %", "nights with a claim confirmed, %")
+    heads = (
+        "rule",
+        "measurements",
+        "false keeps per night",
+        "nights with any, %",
+        "claim confirmed, %",
+        "bootstrap of 3, %",
+    )
     table(f"{many} nights of 100 ideas, none with an effect [95 %]", heads, rows)
 
 
@@ -216,7 +253,7 @@ def print_mixed(many: int, seed: int, stops: Sequence[int]) -> None:
         found = nights(method, many, seed, max(stops) + 1, mixed=True, stops=stops)
         gains = [number(ratio(found, lambda night, n=n: night.gains[n], one)) for n in range(len(stops))]
         false = ratio(found, lambda night: night.false, lambda night: night.keeps)
-        confirmed = share(found, lambda night: night.confirmed)
+        confirmed = share([night.confirmed for night in found])
         rows.append([method.name, *gains, percent(false), percent(confirmed)])
         powers = [
             ratio(found, lambda night, e=e: night.kept.get(e, 0), lambda night, e=e: night.tried.get(e, 0))
@@ -228,6 +265,23 @@ def print_mixed(many: int, seed: int, stops: Sequence[int]) -> None:
     table("kept, % of the ideas with this effect [95 %]", ("rule", *(f"{e:g} sd" for e in REAL)), power)
 
 
+def print_claims(many: int, seed: int) -> None:
+    rows = []
+    for gain in (0.0, *REAL):
+        rng = np.random.default_rng([seed, int(10 * gain)])
+        ours = [claims(gain, rng) for _ in range(many)]
+        drawn = {pairs: rng.normal(gain, math.sqrt(2), (many, pairs)) for pairs in (2, 3, 5)}
+        rows.append([
+            f"{gain:g} sd",
+            percent(share([confirmed for confirmed, _ in ours])),
+            f"{sum(pairs for _, pairs in ours) / many:.1f}",
+            *(percent(share(bootstrap(drawn[pairs]))) for pairs in (2, 3, 5)),
+            *(percent(share(t_test(drawn[pairs]))) for pairs in (3, 5)),
+        ])  # fmt: skip
+    heads = ("true gain", "claim stage", "its pairs", *(f"bootstrap of {n}" for n in (2, 3, 5)), "t of 3", "t of 5")
+    table(f"{many} answers with each gain: confirmed on fresh seeds, % [95 %]", heads, rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--nights", type=int, default=2000)
@@ -237,6 +291,7 @@ def main() -> None:
     began = time.perf_counter()
     print_null(options.nights, options.seed)
     print_mixed(options.nights, options.seed, [int(stop) for stop in options.stops.split(",")])
+    print_claims(options.nights, options.seed)
     print(f"\n{time.perf_counter() - began:.0f} s")
 
 
