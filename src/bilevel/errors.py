@@ -31,6 +31,11 @@ class MissingExtra(InputError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs an optional package; install it with: pip install 'bilevel[{extra}]'")
+        self._asked = what, extra
+
+    def __reduce__(self) -> tuple[type["MissingExtra"], tuple[str, str]]:
+        """So that it comes back from another process as itself."""
+        return MissingExtra, self._asked
 
 
 class HarnessError(BilevelError):

