@@ -78,7 +78,8 @@ class LoopTask:
     score is the gain over the start of the run, which shrinks as a search converges whatever is changed. `ladder`: the
     rungs that stand before the live trial, of `BEFORE_THE_TRIAL`. `controls`: further arms of a fork; the score is then
     the gain over the best of the control and those that have a guest. `wipe`: each run begins with the baseline and
-    knows nothing of the runs before it; only with "continue", right above the innermost loop.
+    knows nothing of the runs before it; only with "continue", right above the innermost loop. `stuck_after`: the first
+    run, which has no control, goes on until the loop has been without improvement for so many trials.
     """
 
     inner: LoopSpec
@@ -88,6 +89,7 @@ class LoopTask:
     ladder: frozenset[str] = frozenset(("door",))
     controls: tuple[Control, ...] = ()
     wipe: bool = False
+    stuck_after: int = 0
     remembers: bool = field(default=True, init=False)
     rungs: tuple[Rung, ...] = field(default=(Rung("cycle"),), init=False)
 
@@ -198,11 +200,21 @@ class LoopTask:
             spec = replace(spec, stream=f"cycle {bench.number}" if bench.number else "")  # else each does the same
         loop, at = Loop(spec, lab, branch), branch.at
         baseline = 1 if at == 0 and not spec.task.remembers else 0
-        arms = 2 + len(self.controls) if arm != "only" else 1
-        loop.run(until=at + baseline + self.trials, most=None if bench.most is None else bench.most // arms)
-        if len(loop.trace) < at + baseline + self.trials:
-            raise Stopped(f"stopped within {branch.id}; resume the run to finish it")
-        return self._read(candidate, bench, arm)
+        arms, until = 2 + len(self.controls) if arm != "only" else 1, at + baseline
+        while True:
+            until += self.trials
+            loop.run(until=until, most=None if bench.most is None else bench.most // arms)
+            if len(loop.trace) < until:
+                raise Stopped(f"stopped within {branch.id}; resume the run to finish it")
+            if arm != "only" or not self._goes_on(loop.trace.upto(until), at, bench.most):
+                return self._read(candidate, bench, arm)
+
+    def _goes_on(self, trace: Trace, at: int, most: int | None) -> bool:
+        """Whether a run without a control goes on: the loop is not stuck yet, and another round can be paid for."""
+        if most is None or trace.since_improvement() >= self.stuck_after:
+            return False
+        spent = sum(trial.cost.evaluations for trial in trace[at:])
+        return spent + self.trials * self.inner.task.evaluations <= most
 
     def _branch(self, bench: Bench, arm: str) -> Branch:
         """Where an arm's trials are; a level that wipes keeps the baseline, which need not be measured again."""
@@ -306,19 +318,25 @@ def nest(
     ladder: Collection[str] = ("door",),
     controls: Sequence[Control] = (),
     wipe: bool = False,
+    stuck_after: int = 0,
 ) -> LoopSpec:
     """One more level: a loop that searches `inner` through `surface`.
 
     `trials`: trials of the inner loop per run and arm; `cycles`: runs of this loop, its baseline among them. Only the
     outermost level may fork. `ladder`: the rungs before a mechanism's live trial. `controls`: further
-    arms of a fork. `wipe`: each run begins anew.
+    arms of a fork. `wipe`: each run begins anew. `stuck_after`: how long the loop must have been without improvement
+    before the first fork.
     """
     below = [loop.task for loop in levels_of(inner)]
     if start == "fork" and any(isinstance(task, LoopTask) and task.start == "fork" for task in below):
         raise InputError("only the outermost level may fork; nest the inner one with start='continue'")
     if wipe and (start == "fork" or below != [inner.task] or isinstance(inner.task, LoopTask)):
         raise InputError("wipe: only a level with start='continue', right above the innermost loop, can begin anew")
-    task = LoopTask(replace(inner, budget=Budget()), surface, trials, start, frozenset(ladder), tuple(controls), wipe)
+    if stuck_after and (start != "fork" or isinstance(inner.task, LoopTask)):
+        raise InputError("stuck_after: only a level with start='fork', right above the innermost loop, can wait for it")
+    task = LoopTask(
+        replace(inner, budget=Budget()), surface, trials, start, frozenset(ladder), tuple(controls), wipe, stuck_after
+    )
     return LoopSpec(
         name,
         task,

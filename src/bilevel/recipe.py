@@ -92,7 +92,9 @@ class Outer(Part):
     other random numbers (A/A). `ladder`: the rungs that stand before a mechanism's live trial. `proof_share`: the share
     of this level's trials that may go to forks without a mechanism that is in force, so that evidence on it goes on
     growing; 0 is no probation. `wipe`: each cycle begins with the baseline and an empty trace; only with start
-    "continue", right above the innermost loop.
+    "continue", right above the innermost loop. `stuck_after`: the first cycle goes on until the innermost loop has been
+    without improvement for so many trials, within `evaluations` or what the cycles would take; only with start "fork",
+    right above it.
     """
 
     level: Literal["settings", "mechanisms"]
@@ -111,6 +113,7 @@ class Outer(Part):
     controls: tuple[Literal["restart", "placebo", "again"], ...] = ()
     proof_share: float = Field(0.25, ge=0, le=1)
     wipe: bool = False
+    stuck_after: int = Field(0, ge=0)
 
 
 class Models(Part):

@@ -119,10 +119,19 @@ def build(recipe: Recipe, stored: Texts | None = None, hosting: Hosting | None =
     spec = _inner(recipe, find_seeded(recipe.task, recipe.seed), texts, hosting)
     for depth, level in enumerate(recipe.outer):
         spec = _outer(recipe, spec, level, depth, texts, hosting)
-    if recipe.evaluations is not None:
-        limit = Budget(spec.budget.trials, recipe.evaluations + leaf(spec).calibration)
-        spec = replace(spec, budget=limit)
+    limit = recipe.evaluations
+    if limit is None and isinstance(spec.task, LoopTask) and spec.task.stuck_after:
+        limit = measurements_of(
+            spec.task, recipe.outer[-1].cycles
+        )  # the first cycle is as long as those after it allow
+    if limit is not None:
+        spec = replace(spec, budget=Budget(spec.budget.trials, limit + leaf(spec).calibration))
     return spec
+
+
+def measurements_of(task: LoopTask, cycles: int) -> int:
+    """How many measurements so many cycles of a level take, all arms counted: the first has no control."""
+    return task.trials * task.inner.task.evaluations + (cycles - 1) * task.evaluations
 
 
 def with_noise(spec: LoopSpec, noise: Noise) -> LoopSpec:
@@ -191,6 +200,7 @@ def _outer(
         ladder=level.ladder,
         controls=_controls(level) if level.start == "fork" else (),
         wipe=level.wipe,
+        stuck_after=level.stuck_after,
     )
     spec = replace(spec, settings=Settings(redrafts=level.redrafts, repairs=level.repairs), load=hosting.load)
     return _with_mechanisms(spec, level.mechanisms, texts, hosting)

@@ -24,9 +24,17 @@ def test_every_recipe_runs_on_the_table(bilevel_json, recipe):
     assert "surrogate" in summary["task"] + summary["objective"] + summary["unit"]
 
 
+def test_the_default_recipe_forks_only_once_it_is_stuck(bilevel_json, tmp_path):
+    begun = bilevel_json("run", "default", "--task", "sphere", "--folder", "run", "--researcher", "stuck")
+    assert any(mechanism["pairs"] for mechanism in begun["mechanisms"])
+    early = bilevel_json("run", "default", "--task", "sphere", "--folder", "early", "--trials", "10")
+    assert early["mechanisms"] == []
+
+
 @pytest.mark.parametrize("recipe", ["c", "d", "shuffle", "default"])
 def test_every_mechanism_has_a_ledger_and_a_control(bilevel_json, recipe):
-    summary = bilevel_json("run", recipe, "--task", "sphere", "--folder", "run", "--researcher", "stuck")
+    cycles = ["--outer-cycles", "4"] if recipe == "default" else []  # later ones leave out what was kept
+    summary = bilevel_json("run", recipe, "--task", "sphere", "--folder", "run", "--researcher", "stuck", *cycles)
     tried = [m for m in summary["mechanisms"] if m["pairs"]]
     assert tried
     for mechanism in tried:

@@ -113,7 +113,7 @@ def test_the_surfaces_say_what_they_refuse():
 # ---- forks ----
 
 
-def outer(sources=POOL, *, trials=3, cycles=4, start="fork", inner=INNER, surface=None):
+def outer(sources=POOL, *, trials=3, cycles=4, start="fork", inner=INNER, surface=None, stuck_after=0):
     return nest(
         inner,
         surface or MechanismSurface(admit_loadable),
@@ -122,7 +122,12 @@ def outer(sources=POOL, *, trials=3, cycles=4, start="fork", inner=INNER, surfac
         trials=trials,
         cycles=cycles,
         start=start,
+        stuck_after=stuck_after,
     )
+
+
+def waiting(stuck_after=5, evaluations=80):
+    return replace(outer(trials=2, cycles=100, stuck_after=stuck_after), budget=Budget(99, evaluations))
 
 
 def arms_of(trial):
@@ -345,10 +350,36 @@ def test_budgets_of_evaluations_bound_the_whole_tree():
     assert 30 - 6 < spent <= 30
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("stuck_after", [2, 5, 9])
+def test_the_first_fork_waits_until_the_search_is_stuck(stuck_after, workers):
+    trace, lab = ran(waiting(stuck_after), workers)
+    alone = lab.traces.trace(trace[0].state, LOSS)
+    quiet = [alone.upto(end).since_improvement() for end in range(3, len(alone) + 1, 2)]
+    assert quiet[-1] >= stuck_after and all(length < stuck_after for length in quiet[:-1])
+    assert len(trace) > 1 and trace[1].runs[0].data["control"]
+    assert trace[0].cost.evaluations + sum(trial.cost.evaluations for trial in trace[1:]) <= 80
+
+
+def test_a_search_that_is_never_stuck_spends_the_budget_without_a_fork():
+    trace, lab = ran(waiting(stuck_after=1000))
+    assert len(trace) == 1 and 80 - 2 <= lab.meter.spent.evaluations <= 80
+    begun_at_once, _ = ran(waiting(stuck_after=0))
+    assert len(begun_at_once[0].runs[0].data["arms"]["only"]["trials"]) == 0 and len(begun_at_once) > 3
+
+
+def test_only_a_fork_right_above_the_innermost_loop_waits():
+    for spec in (dict(start="continue"), dict(inner=outer(start="continue"))):
+        with pytest.raises(InputError, match="stuck_after: only a level"):
+            outer(stuck_after=3, **spec)
+
+
 # ---- stops and resumes ----
 
 
-@pytest.mark.parametrize("make", [lambda: outer(cycles=3, trials=2), lambda: three(2)], ids=["two", "three"])
+@pytest.mark.parametrize(
+    "make", [lambda: outer(cycles=3, trials=2), lambda: three(2), lambda: waiting(2, 24)], ids=["two", "three", "waits"]
+)
 def test_a_fork_killed_at_any_write_and_resumed_is_the_unbroken_one(make):
     spec = make()
     whole, lab = ran(spec)

@@ -285,8 +285,8 @@ def test_mechanisms_advise_and_turn_back_a_caller_too(said, told):
 
 def test_both_arms_of_a_fork_share_what_the_caller_proposed(told, trials):
     asked = told(
-        "suggest", "--task", "sphere:noise=0,crash=false", "--researcher", "external", "--inner-budget", "2",
-        "--outer-cycles", "2", "--folder", "run",
+        "suggest", "--task", "sphere:noise=0,crash=false", "--recipe", "d", "--researcher", "external",
+        "--inner-budget", "2", "--outer-cycles", "2", "--folder", "run",
     )  # fmt: skip
     proposed = 0
     while asked["state"] == "propose":
