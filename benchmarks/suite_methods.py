@@ -42,6 +42,7 @@ OURS: Mapping[str, tuple[str, str | None, tuple[str, ...]]] = {  # recipe, resea
     "default": ("default", None, ()),
     "level 1": ("a", "bayesian", ()),
     "a": ("a", None, ()),
+    "b": ("b", None, ()),
     "c": ("c", None, ()),
     "d": ("d", None, ()),
     "restart": ("restart", None, ()),
@@ -49,6 +50,7 @@ OURS: Mapping[str, tuple[str, str | None, tuple[str, ...]]] = {  # recipe, resea
     "static": ("static", None, ()),
     "shuffle": ("shuffle", None, ()),
     "best": ("a", None, (BEST,)),
+    "classical": ("classical", None, ()),
     "local-random": ("random", None, ()),
     "stuck": ("a", "stuck", ()),
     "stuck+default": ("default", "stuck", ()),
@@ -57,6 +59,7 @@ OURS: Mapping[str, tuple[str, str | None, tuple[str, ...]]] = {  # recipe, resea
 }
 PEERS = ("optuna-gp", "optuna-tpe", "optuna-cmaes", "optuna-random")
 NEEDS = {
+    "classical": ("optuna",),
     "optuna-gp": ("optuna", "torch", "scipy"),
     "optuna-tpe": ("optuna",),
     "optuna-cmaes": ("optuna", "cmaes"),
