@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from statistics import fmean
 from typing import Any
 
 from bilevel.codec import derive_seed
@@ -23,6 +24,7 @@ from bilevel.tasks.catalog import find_seeded
 from bilevel.tasks.function import FunctionTask
 from bilevel.tasks.gpt_table import surrogate
 from bilevel.tasks.known import KnownTask
+from bilevel.trace import top_scores
 from bilevel.trial import Trial
 from bilevel.wiring import build
 
@@ -205,9 +207,11 @@ def _ours(job: Job, task: FunctionTask) -> Iterator[Step]:
         spec = starting(spec, task)
     store = Watched(leaf(spec).name)
     Loop(spec, Lab(store=store)).run()
+    metric, base = task.objective.name, top_scores(store.told[0], task.objective.name)
     for trial in store.told:
-        charge = len(trial.runs) + len(trial.parent_runs)
-        score = trial.score if trial.contends else None
+        charge, score, mine = len(trial.runs) + len(trial.parent_runs), None, top_scores(trial, metric)
+        if trial.contends and mine:  # what a seed does to all candidates alike makes none of them better
+            score = fmean(value - base.get(seed, fmean(base.values())) for seed, value in mine.items())
         yield Step(trial.candidate.params, score, max(charge, 1), bool(trial.runs))
 
 
