@@ -6,6 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: quick demo test test-slow test-all lint clean
 unexport PYTHONDONTWRITEBYTECODE  # without compiled modules each process that a test starts compiles all of bilevel anew
+test test-slow: export BILEVEL_DATA := $(CURDIR)/$(VENV)/data  # not the user's: what is measured there would be read
 .DELETE_ON_ERROR:
 
 quick: $(VENV)/core.ok  ## the core alone, no torch: levels 1, 1.5 and 2 on a table of measured runs; seconds
