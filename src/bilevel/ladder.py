@@ -2,7 +2,7 @@
 
     door        is it sound? (`admission`)
     replay      would it have changed a decision of the search so far, or does it on a synthetic landscape?
-    rehearsal   a race on a model of the task (not there yet: recorded as off)
+    rehearsal   a race on models of the task against a placebo and a restart (`rehearsal`)
     trial       challenger against control, from the same state (`levels.LoopTask.run`)
     probation   evidence over several forks, and rollback on evidence (`probation`)
 
@@ -34,7 +34,7 @@ from bilevel.trace import Trace
 from bilevel.trial import Climb, Count, Proposal, Run, Step, Trial, merge
 from bilevel.view import Below, Briefing, View
 
-BEFORE_THE_TRIAL = ("door", "replay")
+BEFORE_THE_TRIAL = ("door", "replay", "rehearsal")
 MOST_REPLAYED = 60  # trials; the newest ones
 LEFT_OUT = "the recipe leaves this rung out"
 SYNTHETIC = 40  # trials on the synthetic landscape
@@ -77,7 +77,11 @@ class Replayed:
 
 
 def climb(
-    guest: Guest, door: Callable[[Guest], str | None], replay: Callable[[Guest], Climb], rungs: Collection[str]
+    guest: Guest,
+    door: Callable[[Guest], str | None],
+    replay: Callable[[Guest], Climb],
+    rehearse: Callable[[Guest], Climb],
+    rungs: Collection[str],
 ) -> list[Climb]:
     """The rungs before the live trial, up to the first that a mechanism fails; those left out are recorded as off."""
     climbs = [_climb_door(guest, door) if "door" in rungs else _off(guest, "door", LEFT_OUT)]
@@ -85,7 +89,7 @@ def climb(
         return climbs
     climbs.append(replay(guest) if "replay" in rungs else _off(guest, "replay", LEFT_OUT))
     if climbs[-1].outcome in ("passed", "off"):
-        climbs.append(_off(guest, "rehearsal", "there is no rehearsal yet"))
+        climbs.append(rehearse(guest) if "rehearsal" in rungs else _off(guest, "rehearsal", LEFT_OUT))
     return climbs
 
 

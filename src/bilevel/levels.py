@@ -20,6 +20,7 @@ from bilevel.ladder import climb, climb_replay, judged
 from bilevel.loop import Loop, LoopSpec
 from bilevel.mechanism import Guest
 from bilevel.objective import Objective
+from bilevel.rehearsal import climb_rehearsal
 from bilevel.researcher import Researcher
 from bilevel.rules import mean
 from bilevel.shadow import Advice
@@ -137,14 +138,24 @@ class LoopTask:
         climbs: list[Climb] = []
         for name in self.surface.credited(candidate, parent):
             guest = Guest(name, candidate.files[name])
-            climbs += climb(guest, self.surface.door, partial(self._replay, candidate, traces, state), self.ladder)
+            replay = partial(self._replay, candidate, traces, state)
+            climbs += climb(
+                guest, self.surface.door, replay, partial(self._rehearse, candidate, traces, state), self.ladder
+            )
         return tuple(climbs)
 
     def _replay(self, candidate: Candidate, traces: Traces, state: str | None, guest: Guest) -> Climb:
-        """On the record of the loop that the surface aims at, as the levels between have left it."""
+        spec, trace = self._aimed(candidate, traces, state)
+        return climb_replay(spec, guest, trace, lambda seen: spec.task.below(traces, seen.state))
+
+    def _rehearse(self, candidate: Candidate, traces: Traces, state: str | None, guest: Guest) -> Climb:
+        return climb_rehearsal(*self._aimed(candidate, traces, state), guest)
+
+    def _aimed(self, candidate: Candidate, traces: Traces, state: str | None) -> tuple[LoopSpec, Trace]:
+        """The loop that the surface aims at, as the levels between have left it, and its record."""
         spec, branch = standing(traces, self.surface.write(self.inner, candidate), state, self.surface.depth)
         trace = Trace(spec.task.objective) if branch is None else traces.trace(branch, spec.task.objective)
-        return climb_replay(spec, guest, trace, lambda seen: spec.task.below(traces, seen.state))
+        return spec, trace
 
     def climbed(self, trial: Trial, trace: Trace) -> tuple[Climb, ...]:
         """What the fork of a trial, with those before, says of each mechanism that it tested."""

@@ -109,7 +109,7 @@ class Outer(Part):
     redrafts: int = Field(2, ge=0, le=16)
     repairs: int = Field(1, ge=0, le=8)
     domains: tuple[str, ...] = ()
-    ladder: tuple[Literal["door", "replay"], ...] = ("door", "replay")
+    ladder: tuple[Literal["door", "replay", "rehearsal"], ...] = ("door", "replay")
     controls: tuple[Literal["restart", "placebo", "again"], ...] = ()
     proof_share: float = Field(0.25, ge=0, le=1)
     wipe: bool = False

@@ -27,7 +27,7 @@ from bilevel.store.reader import Reader
 from bilevel.store.records import dump_record
 from bilevel.task import Task
 from bilevel.tasks.delegating import Delegating
-from bilevel.trial import Pending, Run, Status, Trial
+from bilevel.trial import Climb, Pending, Run, Status, Trial
 from bilevel.verifying.stage import check_stage
 from bilevel.verifying.tally import Tally
 
@@ -223,7 +223,12 @@ class Measured(Delegating):
 
 def _here(trial: Trial) -> Trial:
     """A trial without what belongs to the machine that ran it: its isolation, and how long the ladder took."""
-    return replace(trial, isolation="", climbs=tuple(replace(climb, seconds=0.0) for climb in trial.climbs))
+    return replace(trial, isolation="", climbs=tuple(map(_climb, trial.climbs)))
+
+
+def _climb(climb: Climb) -> Climb:
+    """A rung without its seconds, and without the reason that one was off, which older versions said otherwise."""
+    return replace(climb, seconds=0.0, reason="" if climb.outcome == "off" else climb.reason)
 
 
 def _with_task(spec: LoopSpec, task: Task) -> LoopSpec:

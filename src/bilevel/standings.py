@@ -76,16 +76,39 @@ class Standing:
 
 
 @dataclass(frozen=True)
+class Rehearsed:
+    """The rehearsals of a run: how many, how many refused a mechanism, CPU `seconds` in all.
+
+    `hits` of `told`: where both the first model and the fork with a control told the arms apart, how often their gains
+    had the same sign. Mechanisms that were refused had no fork, so they are in neither.
+    """
+
+    races: int
+    refused: int
+    seconds: float
+    told: int
+    hits: int
+
+    def __str__(self) -> str:
+        races = f"{self.races} rehearsal{'s' if self.races != 1 else ''}"
+        right = (
+            f"right about the sign of {self.hits} of {self.told} live gains" if self.told else "no live gain to tell"
+        )
+        return f"{races} in {self.seconds:.2g} s, {self.refused} refused; {right}"
+
+
+@dataclass(frozen=True)
 class Ladder:
     """The ladder of a run: rungs that are off, each with the reason; whether live trials have a control; what climbed.
 
-    `notes` says the first two in sentences.
+    `notes` says the first two in sentences. `rehearsed`: what rehearsals cost, and how often they were right.
     """
 
     off: Mapping[str, str]
     control: bool
     standings: tuple[Standing, ...]
     notes: tuple[str, ...] = ()
+    rehearsed: Rehearsed | None = None
 
 
 def ladder_of(records: Records, spec: LoopSpec) -> Ladder | None:
@@ -97,13 +120,36 @@ def ladder_of(records: Records, spec: LoopSpec) -> Ladder | None:
     notes = ["off in this run: " + "; ".join(f"{rung} ({why})" for rung, why in off.items())] if off else []
     if not control:
         notes.append("no live trial has a control: gains prove nothing")
-    return Ladder(off, control, tuple(_standings(records, _line(records, spec))), tuple(notes))
+    rehearsed = _rehearsed(records)
+    if rehearsed is not None:
+        notes.append(str(rehearsed))
+    return Ladder(off, control, tuple(_standings(records, _line(records, spec))), tuple(notes), rehearsed)
+
+
+def _rehearsed(records: Records) -> Rehearsed | None:
+    """What all rehearsals of a run came to; None where there was none."""
+    trials = [t for branch in records.branches() if branch.level == MECHANISMS for t in records.trials(branch.id)]
+    races = [
+        climb for trial in trials for climb in trial.climbs if climb.rung == "rehearsal" and climb.outcome != "off"
+    ]
+    pairs = [
+        (sum(race.evidence[min(race.evidence)]["placebo"]), climb.evidence["gain"])
+        for trial in trials
+        for climb in trial.climbs
+        if climb.rung == "trial" and climb.evidence.get("control") and climb.evidence.get("gain")
+        for race in races
+        if race in trial.climbs and (race.mechanism, race.source) == (climb.mechanism, climb.source)
+    ]
+    told = [(foreseen, live) for foreseen, live in pairs if foreseen]
+    if not races:
+        return None
+    refused, seconds = sum(race.outcome == "refused" for race in races), sum(race.seconds for race in races)
+    hits = sum((foreseen > 0) == (live > 0) for foreseen, live in told)
+    return Rehearsed(len(races), refused, round(seconds, 3), len(told), hits)
 
 
 def _off(loop: LoopSpec, task: LoopTask) -> dict[str, str]:
     off = {rung: "the recipe leaves it out" for rung in BEFORE_THE_TRIAL if rung not in task.ladder}
-    if "rehearsal" not in BEFORE_THE_TRIAL:
-        off["rehearsal"] = "there is none yet"
     if task.start != "fork":
         off["probation"] = "it needs forks"
     elif not isinstance(loop.researcher, OnProbation):

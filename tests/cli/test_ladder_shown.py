@@ -171,7 +171,7 @@ def test_the_section_says_where_each_mechanism_stands_and_which_rungs_are_off(ra
     summary = ran(level_2(by="library:only:restart", more='ladder = ["door"]\nproof_share = 0.0\n'))
     assert set(summary["ladder"]["off"]) == {"replay", "rehearsal", "probation"} and summary["ladder"]["control"]
     printed = bilevel("status", "run").stdout
-    off = "rehearsal (there is none yet); probation (proof_share is 0)"
+    off = "rehearsal (the recipe leaves it out); probation (proof_share is 0)"
     assert f"off in this run: replay (the recipe leaves it out); {off}" in printed
     assert "replay off" in printed and "gains prove nothing" not in printed
 
@@ -326,7 +326,7 @@ def test_keys_that_nothing_reads_are_said_by_check(bilevel, recipe, text, said):
         '[sandbox]\nisolation = "strong"\n',
         "[sandbox]\ncall_seconds = 0\n",
         "[sandbox]\nmemory_bytes = 1\n",
-        level_2(more='ladder = ["rehearsal"]\n'),
+        level_2(more='ladder = ["dress rehearsal"]\n'),
         level_2(more="proof_share = 2.0\n"),
         level_2(more='controls = ["luck"]\n'),
     ],

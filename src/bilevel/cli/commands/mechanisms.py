@@ -1,4 +1,4 @@
-"""Commands for the library of mechanisms: `mechanisms list`, `show`, `check`, `export`, `import`, `remove`."""
+"""Commands for the library: `mechanisms list`, `show`, `check`, `rehearse`, `export`, `import`, `remove`."""
 
 import sys
 from pathlib import Path
@@ -60,6 +60,28 @@ def check(file: Annotated[tuple[str, ...], Parameter(negative="")], /, *, json: 
     from bilevel.cli.shelving import print_check
 
     sys.exit(print_check(file, json))
+
+
+@mechanisms.command
+def rehearse(
+    file: Annotated[tuple[str, ...], Parameter(negative="")], /, *, run: Path | None = None, json: Json = False
+) -> None:
+    """Race mechanisms on models of a task, against a placebo and a restart on the same seeds. Nothing is measured.
+
+    Each passes the door first. The exit code is 1 where one is refused: at the door, or because it is worse than a
+    placebo beyond chance. A rehearsal shows harm; it proves no gain.
+
+    Parameters
+    ----------
+    file
+        .py files, or names of mechanisms.
+    run
+        A run folder: rehearse on a surrogate fitted to what its innermost loop measured too, not only on a synthetic
+        landscape.
+    """
+    from bilevel.cli.rehearsing import print_rehearse
+
+    sys.exit(print_rehearse(file, run, json))
 
 
 @mechanisms.command
