@@ -10,14 +10,14 @@ from bilevel.tasks.folder import FolderTask
 
 
 def test_every_shipped_task_is_found_by_its_name():
-    assert [name for name, _ in shipped() if ":" not in name] == ["gpt", "gpt-table", "sphere"]
+    assert [name for name, _ in shipped() if ":" not in name] == ["gpt", "gpt-table", "page", "sphere"]
     for name, title in shipped():  # families have their own tests
         if ":" in name:
             continue
         assert find(name).name.startswith(name) and find(name).brief and title
 
 
-@pytest.mark.parametrize("name", ["sphere", "gpt-table"])
+@pytest.mark.parametrize("name", ["sphere", "gpt-table", "page"])
 def test_shipped_tasks_that_need_nothing_run(name, run):
     assert run(find(name)).metrics
 
@@ -44,7 +44,8 @@ def test_a_shipped_name_wins_over_a_folder_which_can_be_told_apart(copied, tmp_p
 @pytest.mark.parametrize("name", ["spere", "no/such/folder", ""])
 def test_an_unknown_name_lists_what_there_is_and_the_way_out(name):
     with pytest.raises(
-        InputError, match=r"gpt, gpt-table, sphere, hpo:NAME, landscape:NAME, sklearn:NAME; for your own, give the path"
+        InputError,
+        match=r"gpt, gpt-table, page, sphere, hpo:NAME, landscape:NAME, sklearn:NAME; for your own, give the path",
     ):
         find(name)
 

@@ -41,6 +41,7 @@ from bilevel.store.folder import RunFolder
 from bilevel.store.reader import Reader
 from bilevel.task import Sealing
 from bilevel.tasks.folder import FolderTask
+from bilevel.tasks.texts import TextTask
 from bilevel.trial import Trial
 
 ENDED = ("finished", "stopped", "limit", "interrupted", "waiting")  # a run that says so is not going on
@@ -154,13 +155,15 @@ def print_best(path: Path, apply: Path | None, export: Path | None, sealed: bool
         trial = _best(run)
         task = leaf(run.spec).task
         if apply is not None:
-            if not isinstance(task, FolderTask):
+            if not isinstance(task, FolderTask | TextTask):
                 raise InputError(f"task {task.name!r} has no files to apply; use --export to write its parameters")
             _written(apply, lambda: task.write_out(trial.candidate, apply))
             print(f"wrote the winning files into {apply}", file=sys.stderr)
         if export is not None:
             text = (
-                _patch(run) if isinstance(task, FolderTask) else json.dumps(jsonable(trial.candidate), indent=2) + "\n"
+                _patch(run)
+                if isinstance(task, FolderTask | TextTask)
+                else json.dumps(jsonable(trial.candidate), indent=2) + "\n"
             )
             _written(export, lambda: export.write_text(text, "utf-8"))
             print(f"wrote {export}", file=sys.stderr)
@@ -208,7 +211,7 @@ def _best(run: Opened) -> Trial:
 
 def _patch(run: Opened) -> str:
     task = leaf(run.spec).task
-    return task.patch(_best(run).candidate) if isinstance(task, FolderTask) else ""
+    return task.patch(_best(run).candidate) if isinstance(task, FolderTask | TextTask) else ""
 
 
 def _trace(run: Opened, branch: str | None) -> list[Trial]:

@@ -16,7 +16,7 @@ from bilevel.lab import limit_text
 from bilevel.levels import leaf
 from bilevel.loop import LoopSpec
 from bilevel.models import Estimate, estimate, names_of
-from bilevel.recipe import Recipe, find, override
+from bilevel.recipe import INNER_BY_RULES, Recipe, find, override
 from bilevel.report import Summary, summarise
 from bilevel.run import RunSession, free_folder, isolation, known_noise, planned_evaluations, resume, start, stopping
 
@@ -26,6 +26,15 @@ def run_recipe(recipe: Recipe, folder: Path | None, as_json: bool) -> None:
     with start(recipe, folder or free_folder(recipe)) as session:
         summary = _execute(session, as_json)
     _print(summary, as_json)
+
+
+def by_rules(recipe: Recipe, task: str | None, others: bool) -> str | None:
+    """Who proposes in a task without parameters where nobody is named: neither by option nor, as an arm, by the recipe;
+    `others` says that an option names a model or an agent."""
+    from bilevel.tasks.catalog import BY_RULES
+
+    named = "researcher" in recipe.inner.model_fields_set and recipe.inner.researcher not in INNER_BY_RULES
+    return None if named or others else BY_RULES.get((task or recipe.task).partition(":")[0])
 
 
 def resume_run(folder: Path, limits: Mapping[str, float | None], as_json: bool, other_machine: bool = False) -> None:

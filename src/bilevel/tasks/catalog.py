@@ -23,13 +23,15 @@ from bilevel.tasks.landscapes import title as landscape_title
 from bilevel.tasks.learning import STUDIES, learning
 from bilevel.tasks.learning import title as study_title
 from bilevel.tasks.model import TASK_FILE, read_model
+from bilevel.tasks.page import page
 from bilevel.tasks.sphere import sphere
 from bilevel.tasks.worker import WorkerTask
 
-MADE: Mapping[str, Callable[..., Task]] = {"sphere": sphere, "gpt-table": gpt_table}
+MADE: Mapping[str, Callable[..., Task]] = {"sphere": sphere, "gpt-table": gpt_table, "page": page}
 TITLES = {
     "sphere": "A synthetic task with a known optimum; costs microseconds",
     "gpt-table": "A surrogate of gpt, fitted to measured runs; needs no torch and costs microseconds",
+    "page": "A page of documentation, measured by rules for how readable it is; needs no model",
 }
 
 
@@ -47,6 +49,8 @@ FAMILIES: Mapping[str, Family] = {
     "landscape": Family(landscape, "kind", tuple(KINDS), landscape_title),
     "sklearn": Family(learning, "study", tuple(STUDIES), study_title),
 }
+BY_RULES = {"page": "page_rules"}
+"""For tasks without parameters: who proposes where nobody is named, asking no model."""
 TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _unpacked = ExitStack()  # package data that had to be unpacked from an archive stays until the process ends
 

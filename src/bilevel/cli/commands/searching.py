@@ -38,15 +38,15 @@ def run(
     recipe
         A shipped recipe's name (`bilevel check` lists them) or the path of a .toml file.
     task
-        A shipped task (sphere, gpt-table, gpt, hpo:TABLE, landscape:KIND, sklearn:STUDY, all listed by `bilevel check`;
-        options as in sphere:noise=0.1 or hpo:vehicle,start=random), a folder with a task.toml, or python:MODULE:NAME of
-        a module in the current folder or installed.
+        A shipped task (sphere, gpt-table, gpt, page, hpo:TABLE, landscape:KIND, sklearn:STUDY, listed by `bilevel
+        check`; options as in sphere:noise=0.1 or page:file=README.md), a folder with a task.toml, or python:MODULE:NAME
+        of a module in the current folder or installed.
     model
         The language model that researches at all levels, PROVIDER:MODEL (`bilevel models` lists the providers); or
         LEVEL=PROVIDER:MODEL for one level (inner, settings, mechanisms, judge). May be given several times.
     researcher
-        Who proposes in the innermost loop: bayesian, coordinate, random, stuck, optuna, llm, agent, or
-        python:MODULE:CLASS.
+        Who proposes in the innermost loop: bayesian, coordinate, random, stuck, optuna, page_rules, llm, agent,
+        or python:MODULE:CLASS.
     agent
         The coding agent that proposes in the innermost loop: claude, codex, opencode, aider, gemini, or a command line
         with {prompt} where it takes one.
@@ -75,7 +75,7 @@ def run(
     folder
         Where to store the run (runs/RECIPE-TASK-NUMBER if not given).
     """
-    from bilevel.cli.running import run_recipe
+    from bilevel.cli.running import by_rules, run_recipe
     from bilevel.recipe import find, override
     from bilevel.tasks.karpathy import with_time_budget
 
@@ -85,7 +85,7 @@ def run(
     chosen = override(
         found,
         task=task,
-        researcher=researcher,
+        researcher=researcher or by_rules(found, task, bool(agent or model)),
         agent=agent,
         trials=trials,
         inner_budget=inner_budget,
