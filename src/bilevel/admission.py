@@ -81,7 +81,9 @@ class Door:
     """Admits mechanisms, each source once.
 
     `try_in` gives the problems that the conformance suite finds in a process elsewhere; `look` those that the host sees
-    itself. `known` are verdicts given earlier, by `source_key`; `keep` is told of each new one.
+    itself. `known` are verdicts given earlier, by `source_key`; `keep` is told of each new one. `shared` gives those
+    that doors of the same kind admitted in this process: they are not tried again. What was refused is, as a limit of
+    time may have been the reason.
     """
 
     def __init__(
@@ -90,10 +92,12 @@ class Door:
         look: Callable[[Guest], list[str]] = lambda guest: [],
         known: Mapping[str, Admission] = MappingProxyType({}),
         keep: Callable[[str, Admission], object] = lambda key, admission: None,
+        shared: Callable[[], dict[str, Admission]] = dict,
     ) -> None:
         self._try_in = try_in
         self._look = look
         self._keep = keep
+        self._shared = shared
         self._judged = dict(known)
 
     def __call__(self, guest: Guest) -> str | None:
@@ -109,12 +113,17 @@ class Door:
         """Judge a source text. Raises HarnessError where the process that tries it fails by itself."""
         key = source_key(source)
         if key not in self._judged:
-            began = time.perf_counter()
-            problems = read(source) or self._tried(source) or self._look(Guest(NAME, source))
-            admission = Admission(not problems, tuple(problems), time.perf_counter() - began)
+            admission = self._shared().get(key) or self._judge(source)
+            if admission.ok:
+                self._shared()[key] = admission
             self._keep(key, admission)
             self._judged[key] = admission
         return self._judged[key]
+
+    def _judge(self, source: str) -> Admission:
+        began = time.perf_counter()
+        problems = read(source) or self._tried(source) or self._look(Guest(NAME, source))
+        return Admission(not problems, tuple(problems), time.perf_counter() - began)
 
     def _tried(self, source: str) -> list[str]:
         """What the suite says. Where it failed itself, a mechanism known to be sound shows whose fault that was."""

@@ -18,6 +18,9 @@ LIMITS = CellLimits(call_cpu_seconds=40.0, call_wall_seconds=240.0, purse_second
 """The last resort for the whole suite, which ends a hook long before by a limit that knows the machine's pace."""
 
 
+_ADMITTED: dict[tuple[str, CellLimits], dict[str, Admission]] = {}
+
+
 def sandboxed_door(
     sandbox: Sandbox,
     known: Mapping[str, Admission] = MappingProxyType({}),
@@ -26,9 +29,14 @@ def sandboxed_door(
     """A door at the sandbox's level: each source is tried in a process of its own, and then seen from here.
 
     `known` are verdicts given earlier, by `admission.source_key`, and `keep` is told of each new one: a run that stores
-    them decides the same when it goes on. Raises InputError, when a guest comes, where the machine has not that level.
+    them decides the same when it goes on. What a door at the same level, with the same limits, admitted in this process
+    is admitted. Raises InputError, when a guest comes, where the machine has not that level.
     """
-    return Door(partial(_tried, sandbox), partial(_seen, sandbox), known, keep)
+    return Door(partial(_tried, sandbox), partial(_seen, sandbox), known, keep, partial(_shared, sandbox))
+
+
+def _shared(sandbox: Sandbox) -> dict[str, Admission]:
+    return _ADMITTED.setdefault((sandbox.in_force, sandbox.limits), {})
 
 
 def _seen(sandbox: Sandbox, guest: Guest) -> list[str]:

@@ -3,7 +3,7 @@
 import pytest
 
 from bilevel import codec
-from bilevel.admission import Admission, Door, source_key
+from bilevel.admission import SOUND, Admission, Door, source_key
 from bilevel.doors import sandboxed_door
 from bilevel.errors import HarnessError
 from bilevel.mechanism import Guest, Mechanism, load
@@ -106,3 +106,20 @@ class Two:
 def test_a_search_that_goes_another_way_in_a_fresh_process_is_refused():
     (said,) = judged_across(Two, Guest("guest", FAULTY))
     assert "run again in a fresh process, the search went another way from trial 1 on" in said
+
+
+def test_what_one_door_admitted_the_next_one_of_its_kind_need_not_try_and_what_it_refused_it_tries_again():
+    tried, shared, bad = [], {}, f"{SOUND}\n# not this one\n"
+
+    def try_in(source):
+        tried.append(source)
+        return ["no"] if source == bad else []
+
+    for _ in range(2):
+        stored = {}
+        judge = Door(try_in, keep=stored.__setitem__, shared=lambda: shared)
+        assert judge(Guest("sound", SOUND)) is None and judge(Guest("bad", bad))
+        assert {key: verdict.ok for key, verdict in stored.items()} == {
+            source_key(SOUND): True, source_key(bad): False
+        }  # fmt: skip
+    assert tried == [SOUND, bad, bad] and list(shared) == [source_key(SOUND)]
