@@ -1,0 +1,1 @@
+"""Read-only pages over run folders, live while a run goes on."""

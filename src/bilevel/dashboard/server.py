@@ -1,0 +1,235 @@
+"""The server of the pages: loopback only, reading only, nothing that a page could load from elsewhere.
+
+It is the standard library's server: pages for one person's browser need no more, and the program no further package.
+"""
+
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from bilevel.compare.style import STYLE
+from bilevel.dashboard.frame import Page, document, nothing
+from bilevel.dashboard.shelf import Shelf
+from bilevel.dashboard.views.costs import costs
+from bilevel.dashboard.views.home import home, together
+from bilevel.dashboard.views.lineage import lineage
+from bilevel.dashboard.views.mechanisms import mechanism, mechanisms
+from bilevel.dashboard.views.overview import overview
+from bilevel.dashboard.views.parameters import parameters
+from bilevel.dashboard.views.sessions import call, sessions
+from bilevel.dashboard.views.timeline import timeline
+from bilevel.dashboard.views.trials import trial, trials
+from bilevel.dashboard.watched import Watched
+from bilevel.errors import BilevelError, InputError
+
+HOST = "127.0.0.1"
+NAMES = ("127.0.0.1", "localhost", "[::1]")  # by which a browser may call it: another name is another site's trick
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'"
+)
+REPORT_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+STATIC = {
+    "/dashboard.css": "text/css; charset=utf-8",
+    "/dashboard.js": "text/javascript; charset=utf-8",
+    "/favicon.svg": "image/svg+xml",
+}
+BEAT = 15.0  # seconds between two signs of life to a browser that waits
+SPACING = 0.25  # seconds between two pieces of news
+MOST_WAITING = 64  # browsers' pages that wait for news at once
+
+View = Callable[[Watched, Mapping[str, str]], Page]
+VIEWS: Mapping[str, View] = {
+    "": overview,
+    "trials": trials,
+    "timeline": timeline,
+    "lineage": lineage,
+    "parameters": parameters,
+    "mechanisms": mechanisms,
+    "mechanism": mechanism,
+    "calls": sessions,
+    "costs": costs,
+}
+SINGLE: Mapping[str, Callable[[Watched, Mapping[str, str], str], Page]] = {"trial": trial, "call": call}
+
+
+class Dashboard:
+    """A server that is listening; `address` is where. Raises InputError where the port is taken."""
+
+    def __init__(self, shelf: Shelf, port: int) -> None:
+        self.shelf = shelf
+        self.end = threading.Event()
+        self.waiting = threading.Semaphore(MOST_WAITING)
+        dashboard = self
+
+        class Answering(Handler):
+            board = dashboard
+
+        try:
+            self._server = _Server((HOST, port), Answering)
+        except OSError as error:
+            raise InputError(f"port {port} cannot be used: {error.strerror}; choose another one with --port") from error
+        self.address = f"http://{HOST}:{self._server.server_address[1]}/"
+
+    def serve(self) -> None:
+        """Answer until `close` is called in another thread, or Ctrl-C."""
+        threading.Thread(target=self.shelf.watch, args=(self.end,), name="news", daemon=True).start()
+        try:
+            self._server.serve_forever(poll_interval=0.2)
+        finally:
+            self.end.set()
+            self._server.server_close()
+
+    def close(self) -> None:
+        self.end.set()
+        self._server.shutdown()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 64
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError | TimeoutError):  # a browser that went away is no error
+            traceback.print_exc()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request."""
+
+    board: Dashboard
+    protocol_version = "HTTP/1.1"
+    timeout = 60
+    server_version, sys_version = "bilevel", ""
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing is logged: addresses hold what people look at."""
+
+    def _answer(self) -> None:
+        if self.headers.get("Host", "").rpartition(":")[0] not in NAMES and self.headers.get("Host") not in NAMES:
+            self._send(403, b"this server answers to 127.0.0.1 and localhost only\n", "text/plain; charset=utf-8")
+            return
+        parts = urlsplit(self.path)
+        query = parse_qs(parts.query, keep_blank_values=True, max_num_fields=600)
+        if parts.path in STATIC:
+            body = files("bilevel.dashboard").joinpath("static", parts.path[1:]).read_bytes()
+            body = STYLE.encode() + b"\n" + body if parts.path == "/dashboard.css" else body
+            self._send(200, body, STATIC[parts.path])
+        elif parts.path == "/events":
+            self._events(query)
+        elif parts.path.startswith("/comparison/"):
+            self._report(unquote(parts.path.removeprefix("/comparison/")))
+        else:
+            self._page(parts.path, query)
+
+    def _page(self, path: str, query: Mapping[str, list[str]]) -> None:
+        shelf = self.board.shelf
+        try:
+            page = route(shelf, path, query)
+        except InputError as error:
+            page = Page("Not here", nothing(str(error)), status=404)
+        except BilevelError as error:
+            page = Page("It cannot be shown", nothing(str(error)), status=500)
+        except Exception:
+            traceback.print_exc()
+            page = Page(
+                "It cannot be shown", nothing("A fault of the dashboard's own; the terminal has it."), status=500
+            )
+        keys = page.keys or ([page.run.key] if page.run is not None else [])
+        body = document(page, shelf.version(keys)).encode("utf-8", "replace")
+        self._send(page.status, body, "text/html; charset=utf-8")
+
+    def _report(self, key: str) -> None:
+        group = self.board.shelf.groups.get(key)
+        if group is None or group.page is None:
+            self._send(404, b"there is no report of that comparison\n", "text/plain; charset=utf-8")
+            return
+        self._send(200, group.page.read_bytes(), "text/html; charset=utf-8", REPORT_POLICY)
+
+    def _send(self, status: int, body: bytes, kind: str, policy: str = POLICY) -> None:
+        self.send_response(status)
+        self._headers(kind, policy)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def _headers(self, kind: str, policy: str) -> None:
+        for name, value in (
+            ("Content-Type", kind),
+            ("Content-Security-Policy", policy),
+            ("X-Content-Type-Options", "nosniff"),
+            ("Referrer-Policy", "no-referrer"),
+            ("Cross-Origin-Resource-Policy", "same-origin"),
+            ("Cache-Control", "no-store"),
+        ):
+            self.send_header(name, value)
+
+    def _events(self, query: Mapping[str, list[str]]) -> None:
+        """Server-sent events: "changed" with the new version whenever a page about these runs would be another."""
+        if not self.board.waiting.acquire(blocking=False):
+            self._send(503, b"too many pages wait for news\n", "text/plain; charset=utf-8")
+            return
+        try:
+            self.close_connection = True
+            self.send_response(200)
+            self._headers("text/event-stream; charset=utf-8", POLICY)
+            self.send_header("Connection", "close")
+            self.end_headers()
+            if self.command != "HEAD":
+                seen = self.headers.get("Last-Event-ID") or query.get("seen", [""])[0]
+                self._tell(query.get("run", []), seen)
+        finally:
+            self.board.waiting.release()
+
+    def _tell(self, keys: list[str], seen: str) -> None:
+        shelf, beat = self.board.shelf, time.monotonic()
+        self.wfile.write(b"retry: 1000\n: here\n\n")
+        while not self.board.end.is_set():
+            version = shelf.version(keys)
+            if version != seen:
+                seen, beat = version, time.monotonic()
+                self.wfile.write(f"event: changed\nid: {version}\ndata: {version}\n\n".encode())
+                self.board.end.wait(SPACING)
+                continue
+            if time.monotonic() - beat > BEAT:
+                beat = time.monotonic()
+                self.wfile.write(b": still here\n\n")
+            with shelf.news:
+                if shelf.version(keys) == seen:
+                    shelf.news.wait(1.0)
+
+
+def route(shelf: Shelf, path: str, query: Mapping[str, list[str]]) -> Page:
+    """The page of an address. Raises InputError where there is none."""
+    if path == "/":
+        return home(shelf)
+    if path == "/compare":
+        return together(shelf, query.get("run", []))
+    first, _, rest = path.removeprefix("/").partition("/")
+    if first != "run" or not rest:
+        raise InputError(f"there is no page {path!r}")
+    key, _, view = rest.partition("/")
+    name, _, one = view.partition("/")
+    run = shelf.run(unquote(key))
+    run.look()
+    asked = {name: values[0] for name, values in query.items()}
+    if one and name in SINGLE:
+        return SINGLE[name](run, asked, unquote(one))
+    if one or name not in VIEWS:
+        raise InputError(f"a run has no view {view!r}")
+    return VIEWS[name](run, asked)

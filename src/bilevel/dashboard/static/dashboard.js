@@ -1,0 +1,111 @@
+"use strict";
+// The page renews itself when the server says that something has changed, and answers to keys. It builds no markup of
+// its own: what it puts in place is the server's page, parsed without running anything.
+
+const LEAST = 400; // milliseconds between two renewals
+const pulse = document.getElementById("pulse");
+let source = null, last = 0, timer = null, late = false;
+
+function say(words, kind) {
+  pulse.textContent = words;
+  pulse.dataset.kind = kind;
+}
+
+function listen() {
+  if (source) source.close();
+  source = new EventSource(document.body.dataset.events);
+  source.onopen = () => say("live", "on");
+  source.onerror = () => say("the server is gone; trying again", "off");
+  source.addEventListener("changed", soon);
+}
+
+function soon() {
+  if (document.hidden || reading()) { late = true; return; }
+  if (timer === null) timer = setTimeout(renew, Math.max(0, last + LEAST - Date.now()));
+}
+
+// Nothing moves under somebody who has marked a text, or ticks boxes.
+function reading() {
+  const marked = getSelection();
+  if (marked && !marked.isCollapsed && document.getElementById("main").contains(marked.anchorNode)) return true;
+  return document.querySelector("main input:checked") !== null;
+}
+
+async function renew() {
+  try {
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    if (reading()) { late = true; return; }
+    late = false;
+    const kept = place();
+    for (const id of ["top", "main"]) {
+      const old = document.getElementById(id), next = fresh.getElementById(id);
+      if (id === "top") next.querySelector("#pulse").replaceWith(pulse);
+      if (old.innerHTML !== next.innerHTML) old.replaceChildren(...next.childNodes);
+      else if (id === "top") old.querySelector(".where").append(pulse);
+    }
+    document.title = fresh.title;
+    for (const name of ["previous", "next", "up", "events"]) {
+      if (fresh.body.dataset[name] === undefined) delete document.body.dataset[name];
+      else document.body.dataset[name] = fresh.body.dataset[name];
+    }
+    restore(kept);
+    document.body.dataset.renewed = Number(document.body.dataset.renewed || 0) + 1;
+  } catch (problem) {
+    late = true; // the server is gone: the page stays as it is
+  } finally {
+    timer = null;
+    last = Date.now();
+  }
+}
+
+function place() {
+  const main = document.getElementById("main"), at = document.activeElement;
+  return {
+    open: [...main.querySelectorAll("details")].map((one) => one.open),
+    scrolled: [...main.querySelectorAll(".scroll")].map((one) => one.scrollLeft),
+    href: main.contains(at) && at.getAttribute ? at.getAttribute("href") : null,
+  };
+}
+
+function restore(kept) {
+  const main = document.getElementById("main");
+  const folds = [...main.querySelectorAll("details")], wide = [...main.querySelectorAll(".scroll")];
+  if (folds.length === kept.open.length) folds.forEach((one, n) => { one.open = kept.open[n]; });
+  if (wide.length === kept.scrolled.length) wide.forEach((one, n) => { one.scrollLeft = kept.scrolled[n]; });
+  if (kept.href) {
+    const again = [...main.querySelectorAll("a")].find((one) => one.getAttribute("href") === kept.href);
+    if (again) again.focus({ preventScroll: true });
+  }
+}
+
+function step(by) {
+  const rows = [...document.querySelectorAll("main a.row")];
+  if (!rows.length) return;
+  const here = rows.indexOf(document.activeElement);
+  const next = here < 0 ? (by > 0 ? 0 : rows.length - 1) : Math.min(rows.length - 1, Math.max(0, here + by));
+  rows[next].focus();
+}
+
+function go(target) {
+  if (target) location.href = target;
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select, dialog")) return;
+  const known = {
+    j: () => step(1), k: () => step(-1), u: () => go(document.body.dataset.up),
+    "[": () => go(document.body.dataset.previous), "]": () => go(document.body.dataset.next),
+    "?": () => document.getElementById("help").showModal(),
+  };
+  const tab = /^[0-9]$/.test(event.key) ? document.querySelector(`[data-key="${event.key}"]`) : null;
+  const act = tab ? () => tab.click() : known[event.key];
+  if (act) { event.preventDefault(); act(); }
+});
+document.getElementById("keys").addEventListener("click", () => document.getElementById("help").showModal());
+document.addEventListener("visibilitychange", () => { if (!document.hidden && late) soon(); });
+document.addEventListener("selectionchange", () => { if (late && !reading()) soon(); });
+document.addEventListener("change", () => { if (late && !reading()) soon(); });
+addEventListener("pagehide", () => { if (source) source.close(); });
+addEventListener("pageshow", (event) => { if (event.persisted) { listen(); soon(); } });
+listen();
