@@ -28,7 +28,18 @@ from bilevel.claim import (
     who_may_be_asked,
 )
 from bilevel.errors import Diverged, InputError
-from bilevel.fresh import CLAIM, deterministic, fresh_seed, key_of, measure, score_of
+from bilevel.fresh import (
+    CLAIM,
+    baseline_of,
+    deterministic,
+    fresh_seed,
+    key_of,
+    look,
+    looks_at,
+    measure,
+    score_of,
+    steady,
+)
 from bilevel.lab import Bench, Lab, Records, Traces
 from bilevel.levels import leaf
 from bilevel.loop import LoopSpec
@@ -101,7 +112,7 @@ def claim(folder: RunFolder[Any], spec: LoopSpec, lab: Lab, table: ClaimTable, m
         return
     if more is None and not table.on:
         return
-    stage = _opened(folder, spec, table, more)
+    stage = _opened(folder, spec, lab, table, more)
     if stage is None:
         return
     folder.set_meta(FACT, codec.plain(stage))
@@ -111,7 +122,7 @@ def claim(folder: RunFolder[Any], spec: LoopSpec, lab: Lab, table: ClaimTable, m
     _seal(folder, inner, lab)
 
 
-def _opened(folder: RunFolder[Any], spec: LoopSpec, table: ClaimTable, more: int | None) -> Stage | None:
+def _opened(folder: RunFolder[Any], spec: LoopSpec, lab: Lab, table: ClaimTable, more: int | None) -> Stage | None:
     """The stage as it is to go on, or a new one for an incumbent that has none."""
     best, known = archive_best(folder.store, spec), stage_of(folder)
     if best is None:
@@ -122,6 +133,7 @@ def _opened(folder: RunFolder[Any], spec: LoopSpec, table: ClaimTable, more: int
             known = replace(known, asked=(*known.asked, ask), complete=False)
         return known
     first = 0 if known is None else known.first + len(known.rounds)
+    _look(folder, leaf(spec), lab, best[1].candidate)
     skipped = needless(folder.store, spec, best[1].candidate)
     if more is not None:
         allowed = Allowance(more)
@@ -132,12 +144,20 @@ def _opened(folder: RunFolder[Any], spec: LoopSpec, table: ClaimTable, more: int
     return Stage(best[0], best[1].number, table.least, skipped, first, asked)
 
 
+def _look(folder: RunFolder[Any], spec: LoopSpec, lab: Lab, incumbent: Candidate) -> None:
+    """Where the baseline's repeats were all equal, see whether seeds change the incumbent's score."""
+    if incumbent.id != spec.task.baseline().id and steady(spec, baseline_of(folder.store, spec)):
+        lab.check_limits()
+        for run in look(lab, spec, incumbent, CLAIM):
+            lab.meter.charge(run.cost)
+
+
 def needless(records: Records, spec: LoopSpec, incumbent: Candidate) -> str:
     """Why there is nothing to measure; empty where there is."""
     inner = leaf(spec)
     if incumbent.id == inner.task.baseline().id:
         return "the baseline is the best candidate"
-    if deterministic(records, inner):
+    if deterministic(records, inner, baseline_of(records, inner), incumbent.id, CLAIM):
         return "the task is deterministic: one comparison says all"
     return ""
 
@@ -240,7 +260,8 @@ def claimed(folder: RunFolder[Any], spec: LoopSpec) -> tuple[Claimed | None, Can
     role = BASELINE if answer.id == base.id else ANSWER
     own = [score(answer.id, each.seed) for each in rounds if each.arms.get(role) == answer.id]
     others = [score(base.id, each.seed) for each in rounds if BASELINE in each.arms]
-    cost = sum((run.cost for run in _runs(folder.store, inner, rounds)), Cost())
+    looked = looks_at(folder.store, inner, question.incumbent.id, CLAIM) if stage.skipped else ()
+    cost = sum((run.cost for run in (*_runs(folder.store, inner, rounds), *looked)), Cost())
     return Claimed(
         incumbent=question.incumbent.id,
         answer=answer.id,

@@ -20,7 +20,7 @@ from bilevel.arms import Control, ledger_of, numbers_of
 from bilevel.budget import Cost
 from bilevel.codec import content_hash, derive_seed
 from bilevel.errors import Diverged, InputError, Stopped
-from bilevel.fresh import CLAIM, fresh_seed, key_of, measure, score_of
+from bilevel.fresh import CLAIM, deterministic, fresh_seed, key_of, look, looks_at, measure, score_of, steady
 from bilevel.helps import (
     PLACEBO,
     PLAIN,
@@ -46,7 +46,6 @@ from bilevel.store.folder import RunFolder
 from bilevel.store.reader import FILE, Reader
 from bilevel.store.sqlite import SqliteStore
 from bilevel.tasks.external import External, ExternalFolder
-from bilevel.trace import Trace
 
 FOLDER = "confirm"  # within the run folder
 PLAN = "confirm"  # the fact of its store that says which sources are tested, and what was asked for
@@ -125,9 +124,12 @@ def looped(records: Records, traces: Traces, spec: LoopSpec, branch: str, series
     trace = traces.trace(branch, spec.task.objective)
     if len(trace) != series.trials + 1:
         raise Diverged(f"branch {branch!r} has {len(trace)} trials, and a loop of it has {series.trials + 1}")
-    best, again, instead = trace.incumbent, Again(), Again()
+    best, again, instead, looked = trace.incumbent, Again(), Again(), Cost()
     value = None if best is None else best.score
-    if best is not None and not _exact(trace):
+    exact = best is not None and deterministic(records, spec, trace[0], best.candidate.id, CLAIM)
+    if best is not None and exact:
+        looked = sum((run.cost for run in looks_at(records, spec, best.candidate.id, CLAIM)), Cost())
+    elif best is not None:
         again = _again(records, spec, best.candidate, series.fresh)
         value = again.mean
     if value is None:
@@ -141,7 +143,7 @@ def looped(records: Records, traces: Traces, spec: LoopSpec, branch: str, series
         scores=again.scores,
         value=value,
         path=content_hash([[trial.candidate.id, trial.score] for trial in trace]),
-        cost=sum((trial.cost for trial in trace), Cost()) + again.cost + instead.cost,
+        cost=sum((trial.cost for trial in trace), Cost()) + again.cost + instead.cost + looked,
         ledger={hook: tuple(numbers) for hook, numbers in numbers_of(_summed(ledgers)).items()} if own else {},
         shadows=tuple(trial.shadows for trial in trace if trial.shadows) if own else (),
     )
@@ -153,11 +155,6 @@ def _summed(ledgers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         for hook, count in ledger.items():
             total[hook] = total[hook] + count if hook in total else count
     return total
-
-
-def _exact(trace: Trace) -> bool:
-    """Whether the baseline's repeats were all equal: then what was seen is what there is."""
-    return (Trace(trace.objective) + trace[0]).noise.deterministic
 
 
 @dataclass(frozen=True)
@@ -266,7 +263,11 @@ def _loop(lab: Lab, spec: LoopSpec, branch: Branch, series: Series, own: str) ->
     if len(loop.trace) <= series.trials:
         raise Stopped(f"stopped within {branch.id}; the same command goes on with it")
     best, scores = loop.trace.incumbent, []
-    if best is not None and not _exact(loop.trace):
+    if best is not None and steady(spec, loop.trace[0]):
+        lab.check_limits()
+        for run in look(lab, spec, best.candidate, CLAIM):
+            lab.meter.charge(run.cost)
+    if best is not None and not deterministic(lab.store, spec, loop.trace[0], best.candidate.id, CLAIM):
         scores = _measured(lab, spec, best.candidate, series.fresh)
     if best is None or None in scores:
         _measured(lab, spec, spec.task.baseline(), series.fresh)

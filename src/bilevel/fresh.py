@@ -11,9 +11,10 @@ from bilevel.lab import Bench, Lab, Records, RunKey
 from bilevel.loop import LoopSpec
 from bilevel.space import Candidate
 from bilevel.trace import Trace
-from bilevel.trial import Run, Status
+from bilevel.trial import Run, Status, Trial
 
 COMPARISON, CLAIM = "comparison", "claim"  # streams
+LOOKS = 2  # fresh seeds on which a best candidate is looked at before a task is taken for deterministic
 
 
 def fresh_seed(spec: LoopSpec, stream: str, index: int) -> int:
@@ -26,11 +27,39 @@ def key_of(spec: LoopSpec, candidate: str, seed: int) -> RunKey:
     return RunKey(spec.task.harness, candidate, spec.top, seed)
 
 
-def deterministic(records: Records, spec: LoopSpec) -> bool:
-    """Whether the baseline's repeats were all equal: then fresh seeds tell nothing new."""
+def baseline_of(records: Records, spec: LoopSpec) -> Trial | None:
+    """Trial 0 of the first search in a store."""
     branch = next((branch for branch in records.branches() if branch.level == spec.name), None)
     trials = records.trials(branch.id) if branch is not None else ()
-    return bool(trials) and (Trace(spec.task.objective) + trials[0]).noise.deterministic
+    return trials[0] if trials else None
+
+
+def steady(spec: LoopSpec, baseline: Trial | None) -> bool:
+    """Whether the baseline's repeats were all equal."""
+    return baseline is not None and (Trace(spec.task.objective) + baseline).noise.deterministic
+
+
+def deterministic(records: Records, spec: LoopSpec, baseline: Trial | None, candidate: str, stream: str) -> bool:
+    """Whether no seed changes a score, so that fresh seeds tell nothing new.
+
+    The baseline's repeats say so, and what was seen of a candidate (an id) on the first fresh seeds of the stream. For
+    a baseline may be the same on all seeds where others are not: one that learns nothing is.
+    """
+    if not steady(spec, baseline):
+        return False
+    seen = score_of(spec, records.find_run(key_of(spec, candidate, derive_seed(spec.seed, "evaluation", 0))))
+    return all(score_of(spec, run) == seen for run in looks_at(records, spec, candidate, stream))
+
+
+def looks_at(records: Records, spec: LoopSpec, candidate: str, stream: str) -> list[Run]:
+    """What is stored of a candidate on the first fresh seeds of a stream; older versions looked at none."""
+    keys = [key_of(spec, candidate, fresh_seed(spec, stream, index)) for index in range(LOOKS)]
+    return [run for key in keys if (run := records.find_run(key)) is not None]
+
+
+def look(lab: Lab, spec: LoopSpec, candidate: Candidate, stream: str, most: int = LOOKS) -> list[Run]:
+    """Measure a candidate on the first fresh seeds of a stream, where the baseline's repeats were all equal."""
+    return [measure(lab, spec, candidate, fresh_seed(spec, stream, index)) for index in range(min(most, LOOKS))]
 
 
 def score_of(spec: LoopSpec, run: Run | None) -> float | None:

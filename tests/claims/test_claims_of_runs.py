@@ -29,6 +29,20 @@ def loss(params, seed):
 task = FunctionTask("slow", loss, Space({"x": Float(-5.0, 5.0)}), Candidate({"x": 4.0}), Objective("loss"), "b")
 """
 
+FLAT = """
+import random
+from bilevel.objective import Objective
+from bilevel.space import Candidate, Float, Space
+from bilevel.tasks.function import FunctionTask
+
+
+def loss(params, seed):
+    return 1.0 if params["x"] == 4.0 else random.Random(f"{params['x']} {seed}").gauss(1.0, 0.3)
+
+
+task = FunctionTask("flat", loss, Space({"x": Float(-5.0, 5.0)}), Candidate({"x": 4.0}), Objective("loss"), "b")
+"""
+
 
 def rounds_of(path):
     folder = RunFolder.read(path)
@@ -83,14 +97,28 @@ def test_the_keys_of_the_recipe_have_their_effect(bilevel, bilevel_json, recipe)
 def test_a_deterministic_task_skips_it_by_itself(bilevel, bilevel_json):
     assert bilevel("run", "a", "--task", "sphere:noise=0", "--trials", 12, "--folder", "d").returncode == 0
     claim = bilevel_json("status", "d")["claim"]
-    assert "deterministic" in claim["skipped"] and claim["cost"]["evaluations"] == 0
+    assert "deterministic" in claim["skipped"] and claim["cost"]["evaluations"] == 2  # to see whether it is
     assert {change["status"] for change in claim["changes"]} == {"confirmed"}
+
+
+def test_a_baseline_that_is_the_same_on_all_seeds_makes_no_task_deterministic(bilevel, tmp_path):
+    (tmp_path / "flat.py").write_text(FLAT)
+    where = {"PYTHONPATH": str(tmp_path)}
+    done = bilevel("run", "a", "--task", "python:flat:task", "--trials", 20, "--folder", "f", **where)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(bilevel("status", "f", "--json", **where).stdout)
+    claim = summary["claim"]
+    assert summary["gain"] > 0 and not claim["skipped"] and claim["whole"]["pairs"] >= 3
+    assert claim["whole"]["status"] != "confirmed"  # no candidate is any better
+    assert bilevel("verify", "f", **where).returncode == 0
 
 
 def test_confirm_goes_on_and_does_not_begin_anew(bilevel, bilevel_json, tmp_path):
     assert bilevel("run", "a", "--task", "gpt-table", "--trials", 20, "--folder", "g").returncode == 0
     before = bilevel_json("status", "g")["claim"]
     first = rounds_of(tmp_path / "g")["rounds"]
+    refused = bilevel("confirm", "g", "--pairs", 0)
+    assert refused.returncode == 2 and "at least one pair" in refused.stderr
     assert bilevel("confirm", "g", "--pairs", 6).returncode == 0
     after = bilevel_json("status", "g")["claim"]
     later = rounds_of(tmp_path / "g")["rounds"]

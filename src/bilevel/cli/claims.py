@@ -10,7 +10,7 @@ from bilevel.cli.ladders import number
 def print_answer(console: Console, claim: Claimed, unit: str) -> None:
     """The final answer's mean on fresh seeds, and its gain over the baseline's."""
     if claim.skipped:
-        console.print(f"  answer    not measured again: {claim.skipped}", highlight=False)
+        console.print(f"  answer    as it was seen: {claim.skipped}", highlight=False)
         return
     same = "" if claim.answer == claim.incumbent else " after rolling back"
     seeds = f"mean of {claim.seeds} fresh seeds{same}"

@@ -10,6 +10,7 @@ from bilevel.compare.rechecking import Again, Keep, Keeps, candidates, chosen, k
 from bilevel.compare.running import COMPARISON, ENDED, check_belongs, fresh_runs
 from bilevel.errors import StoreError
 from bilevel.facts import failure_reason
+from bilevel.fresh import COMPARISON as FRESH
 from bilevel.fresh import deterministic, score_of
 from bilevel.lab import Records, Traces
 from bilevel.levels import leaf, levels_of
@@ -137,7 +138,7 @@ def _read(
     first = trials[0][1] if trials else None
     if first is None or first.score is None or best is None or best[1].score is None:
         return Outcome(job, "its baseline has no score", state)
-    exact = deterministic(records, inner)
+    exact = deterministic(records, inner, first, best[1].candidate.id, FRESH)
     count = 0 if exact else folder.plan.fresh
     old, new, reason = first.score, best[1].score, ""
     seen: float | None = inner.task.objective.gain(old, new)

@@ -11,7 +11,7 @@ from bilevel.compare.plan import Plan
 from bilevel.compare.rechecking import candidates, chosen, keeps_of
 from bilevel.errors import BilevelError, DiskFull, Diverged, Stopped, StoreError
 from bilevel.fresh import COMPARISON as FRESH
-from bilevel.fresh import deterministic, fresh_seed, key_of, measure
+from bilevel.fresh import baseline_of, deterministic, fresh_seed, key_of, look, measure, steady
 from bilevel.lab import Records, RunKey
 from bilevel.levels import leaf
 from bilevel.loop import LoopSpec
@@ -168,8 +168,11 @@ def _measure_again(folder: Folder, job: Job, session: RunSession) -> None:
     """Measure the baseline, the best candidate, and keeps with their parents on the fresh seeds, beyond the limits."""
     store, spec = session.folder.store, session.spec
     best, inner = archive_best(store, spec), leaf(spec)
-    if best is not None and not deterministic(store, inner):
-        session.lab.limits = Limits()
+    session.lab.limits = Limits()
+    first = baseline_of(store, inner)
+    if best is not None and steady(inner, first):
+        look(session.lab, inner, best[1].candidate, FRESH, folder.plan.fresh)
+    if best is not None and not deterministic(store, inner, first, best[1].candidate.id, FRESH):
         again = chosen(keeps_of(store, spec), spec, folder.plan.recheck) if folder.plan.recheck else []
         wanted = {one.id: one for one in (inner.task.baseline(), best[1].candidate, *candidates(again))}
         if again:
