@@ -159,7 +159,8 @@ class State:
     """After some rounds: the changes that are rolled back, and the paired gains so far.
 
     `lost`: the answer is no better than the baseline. `start`: with what this answer's evidence began; `pairs` are its
-    own. `before`: what was rolled back before the last time. `notes`, by trial: why a change is not measured.
+    own. `before`: what was rolled back before the last time. `notes`, by trial: why a change is not measured. `stale`,
+    by trial: how many of its gains are beside an answer that has been rolled back since, and say nothing any more.
     """
 
     refuted: frozenset[str] = frozenset()
@@ -169,6 +170,7 @@ class State:
     pairs: tuple[float, ...] = ()
     gains: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
+    stale: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def e_value(self) -> float:
@@ -215,10 +217,14 @@ def _broken(state: State) -> State:
 
 
 def _rolled_back(question: Question, state: State) -> State:
-    """The state without the changes that turn out to be of no help now."""
+    """The state without the changes that turn out to be of no help now.
+
+    Where none is of help beside the others, yet the answer is better than the baseline, one of them stays and is looked
+    at anew: of changes that do the same, none helps as long as another one is there.
+    """
     refuted, notes = state.refuted, dict(state.notes)
     for change in question.changes:
-        gains = state.of(change)
+        gains = state.of(change)[state.stale.get(change.trial, 0) :]
         if change.trial in refuted or change.trial in notes or len(gains) < question.least or sum(gains) > 0:
             continue
         reason = question.barred(question.without(refuted | {change.trial}))
@@ -227,9 +233,18 @@ def _rolled_back(question: Question, state: State) -> State:
         else:
             refuted |= {change.trial}
     if refuted != state.refuted:
+        stale: Mapping[str, int] = state.stale
+        if question.without(refuted).id == question.baseline.id and sum(state.pairs) > 0:
+            left = [change for change in question.changes if change.trial in refuted - state.refuted]
+            stays = max(left, key=lambda change: sum(state.of(change)) / len(state.of(change)))
+            refuted, stale = refuted - {stays.trial}, {trial: len(gains) for trial, gains in state.gains.items()}
+        if refuted == state.refuted:
+            return replace(state, notes=notes, stale=stale)
         lost = question.without(refuted).id == question.baseline.id
         start = min(state.start, state.e_value)
-        return replace(state, refuted=refuted, before=state.refuted, lost=lost, start=start, pairs=(), notes=notes)
+        return replace(
+            state, refuted=refuted, before=state.refuted, lost=lost, start=start, pairs=(), notes=notes, stale=stale
+        )
     lost = len(state.pairs) >= question.least and sum(state.pairs) <= 0
     return replace(state, notes=notes, lost=lost)
 

@@ -104,6 +104,23 @@ def test_where_nothing_helps_the_baseline_is_the_answer():
     assert {claim.status for claim in stands.changes} == {REFUTED} and len(rounds) <= 6
 
 
+def test_of_two_changes_either_of_which_does_what_both_do_one_stays():
+    question = made((0.0, 0.0))
+    for seed in range(60):
+        rng, scores, rounds = random.Random(f"either {seed}"), {}, []
+
+        def score(candidate, number, scores=scores):
+            return scores[candidate, number]
+
+        while (found := next_round(question, rounds, 0, score, Allowance(20))) is not None:
+            for candidate in found.arms.values():
+                if (candidate, found.seed) not in scores:
+                    scores[candidate, found.seed] = -3.0 * max(values_of(question, candidate)) + rng.gauss(0, SD)
+            rounds.append(found)
+        stands = standing(question, rounds, score)
+        assert stands.whole.status != REFUTED and max(stands.answer.params.values()) == 1
+
+
 def test_the_measurements_are_bounded_but_the_answer_always_has_its_least_pairs():
     _, rounds = night([0.5] * 4, "bound", Allowance(20, 24))
     assert sum(len(set(each.arms.values())) for each in rounds) <= 24 + 2 * 3
