@@ -212,8 +212,12 @@ class LoopTask:
         loop, at = Loop(spec, lab, branch), branch.at
         baseline = 1 if at == 0 and not spec.task.remembers else 0
         arms, until = 2 + len(self.controls) if arm != "only" else 1, at + baseline
+        trials = self.trials
+        if arm == "only" and bench.most is not None:  # a first cycle that the budget does not pay for is shorter
+            left = bench.most - (leaf(spec).calibration if bench.state is None else 0)
+            trials = min(trials, max(left // self.inner.task.evaluations, 1))
         while True:
-            until += self.trials
+            until += trials
             loop.run(until=until, most=None if bench.most is None else bench.most // arms)
             if len(loop.trace) < until:
                 raise Stopped(f"stopped within {branch.id}; resume the run to finish it")

@@ -350,6 +350,12 @@ def test_budgets_of_evaluations_bound_the_whole_tree():
     assert 30 - 6 < spent <= 30
 
 
+@pytest.mark.parametrize("left", [1, 2])
+def test_a_budget_below_one_cycle_makes_the_first_one_shorter(left):
+    trace, lab = ran(replace(outer(trials=4, cycles=9), budget=Budget(evaluations=INNER.calibration + left)))
+    assert len(trace) == 1 and trace[0].cost.evaluations == INNER.calibration + left == lab.meter.spent.evaluations
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("stuck_after", [2, 5, 9])
 def test_the_first_fork_waits_until_the_search_is_stuck(stuck_after, workers):
