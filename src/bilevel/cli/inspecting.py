@@ -311,7 +311,7 @@ def _show_mechanism(run: Opened, name: str, as_json: bool) -> None:
     trials = [m for m in summary.mechanisms if m.name == name]
     if not trials and name not in summary.static:
         known = sorted({m.name for m in summary.mechanisms} | set(summary.static)) or ["none"]
-        raise InputError(f"this run has no mechanism {name!r}; it has: {', '.join(known)}")
+        raise InputError(f"this run has no mechanism {name!r}; it has: {', '.join(known) or 'none'}")
     if as_json:
         ledger, advice = summary.static.get(name, {}), summary.advice.get(name)
         print_json({"trials": [jsonable(m) for m in trials], "ledger": jsonable(ledger), "advice": jsonable(advice)})

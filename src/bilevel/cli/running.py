@@ -64,6 +64,8 @@ def run_demo(quick: bool, folder: Path | None, seed: int, workers: int) -> None:
 
 def confirm_run(folder: Path, pairs: int | None, limits: Mapping[str, float | None], as_json: bool) -> None:
     """Go on with a run's claim stage for some more rounds, and print what the run came to."""
+    if pairs is not None and pairs < 1:
+        raise InputError(f"--pairs {pairs}: at least one pair is needed")
     with resume(folder, limits) as session:
         state = check_ended(session)
         with stopping(session.lab):

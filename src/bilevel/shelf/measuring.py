@@ -242,7 +242,9 @@ def _chosen(
     chosen = [version for version in there if trial is None or version.trial == trial]
     if not chosen:
         at = "" if trial is None else f" that was proposed in trial {trial}"
-        raise InputError(f"run {str(run)!r} has no mechanism {name!r}{at}; it has: {', '.join(names(records, spec))}")
+        raise InputError(
+            f"run {str(run)!r} has no mechanism {name!r}{at}; it has: {', '.join(names(records, spec)) or 'none'}"
+        )
     now = [source for _, source in in_force(records, spec, name)]
     return next((v for v in reversed(chosen) if not now or v.source in now), chosen[-1])
 
