@@ -128,7 +128,7 @@ def _opened(folder: RunFolder[Any], spec: LoopSpec, lab: Lab, table: ClaimTable,
     if best is None:
         return None
     if known is not None and (known.branch, known.trial) == (best[0], best[1].number):
-        if more is not None and (known.complete or not known.asked):
+        if more is not None and not known.skipped and (known.complete or not known.asked):
             ask = Asked(len(known.rounds), Allowance(more))
             known = replace(known, asked=(*known.asked, ask), complete=False)
         return known

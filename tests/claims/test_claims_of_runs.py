@@ -99,6 +99,8 @@ def test_a_deterministic_task_skips_it_by_itself(bilevel, bilevel_json):
     claim = bilevel_json("status", "d")["claim"]
     assert "deterministic" in claim["skipped"] and claim["cost"]["evaluations"] == 2  # to see whether it is
     assert {change["status"] for change in claim["changes"]} == {"confirmed"}
+    assert bilevel("confirm", "d", "--pairs", 2).returncode == 0  # there is nothing to go on with
+    assert bilevel("verify", "d").returncode == 0
 
 
 def test_a_baseline_that_is_the_same_on_all_seeds_makes_no_task_deterministic(bilevel, tmp_path):
