@@ -136,6 +136,19 @@ def test_a_run_of_before_has_no_claim_stage_unless_it_is_asked_for():
     assert not resolve(data).claim.on and find("a").claim.on
 
 
+def test_parents_that_workers_race_against_at_the_same_time_are_verified(bilevel, tmp_path):
+    (tmp_path / "slow.py").write_text(SLOW.replace("gauss(0, 0.3)", "gauss(0, 4)"))
+    (tmp_path / "deep.toml").write_text(
+        'name = "deep"\ntitle = "t"\n[inner]\nresearcher = "coordinate"\ndepth = 5\n[claim]\non = false\n'
+    )
+    where = {"PYTHONPATH": str(tmp_path)}
+    options = ("--task", "python:slow:task", "--trials", 16, "--workers", 4, "--folder", "w")
+    done = bilevel("run", tmp_path / "deep.toml", *options, **where)
+    assert done.returncode == 0, done.stderr
+    checked = bilevel("verify", "w", **where)
+    assert checked.returncode == 0, checked.stdout
+
+
 def test_a_stage_that_is_killed_goes_on_where_it_was(bilevel, tmp_path):
     slow = tmp_path / "slow.py"
     slow.write_text(SLOW)

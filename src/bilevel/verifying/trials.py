@@ -143,24 +143,30 @@ class _Measurements:
         place = f"{where} run on {run.rung}, seed {run.seed}"
         if stored is None:
             tally.differs(place, _facts(run), f"{NOTHING}: no such measurement is stored")
-        elif _measured(run) != _measured(stored) and self._at_the_same_time(branch, trial, run, stored):
+        elif _measured(run) != _measured(stored) and self._at_the_same_time(branch, trial, run, stored, candidate):
             tally.note(f"{place}: measured twice at the same time, and the other measurement is the stored one")
         else:
             tally.equal(place, _measured(run), _measured(stored))
 
-    def _at_the_same_time(self, branch: Branch, trial: Trial, run: Run, stored: Run) -> bool:
-        """Whether another trial that was in flight with this one holds the stored measurement."""
+    def _at_the_same_time(self, branch: Branch, trial: Trial, run: Run, stored: Run, candidate: str) -> bool:
+        """Whether another trial that was in flight with this one holds the stored measurement of a candidate, be it as
+        its own or as its parent's."""
         if self.workers == 1:
             return False
-        others = [other for other in self.store.trials(branch.id) if other.candidate.id == trial.candidate.id]
         return any(
             other.number != trial.number
             and (other.number >= trial.sees and trial.number >= other.sees)
             and (one.rung, one.seed) == (run.rung, run.seed)
             and _measured(one) == _measured(stored)
-            for other in others
-            for one in other.runs
+            for other in self.store.trials(branch.id)
+            for one in _runs_of(other, candidate)
         )
+
+
+def _runs_of(trial: Trial, candidate: str) -> tuple[Run, ...]:
+    """The runs of a trial that are of a candidate."""
+    own = trial.runs if trial.candidate.id == candidate else ()
+    return (*own, *trial.parent_runs) if trial.parent.id == candidate else own
 
 
 def _measured(run: Run) -> Any:
