@@ -96,6 +96,7 @@ class Loop:
         self.workers = 1 if spec.task.remembers else lab.workers
         self._flight = {pending.number: pending for pending in lab.store.pendings(self.branch.id)}
         self._guests = threading.RLock()  # mechanisms are asked one at a time
+        self._books = threading.RLock()  # what was told and what it took change together
         self._allowed: tuple[int | None, int | None] = (None, None)  # measurements, until so many trials
         self._asked = len(self.trace)  # the number of the next trial to ask for
 
@@ -316,9 +317,10 @@ class Loop:
             trial = replace(trial, climbs=(*pending.climbs, *self.spec.task.climbed(trial, self.trace)))
         ledger = merge(pending.ledger, planned.counts, record.counts)
         trial = replace(trial, ledger=ledger, faults=(*trial.faults, *record.faults))
-        self.trace = self.lab.add_trial(self.branch.id, trial)
-        self._flight.pop(pending.number, None)
-        self._spent += trial.cost.evaluations
+        with self._books:
+            self.trace = self.lab.add_trial(self.branch.id, trial)
+            self._flight.pop(pending.number, None)
+            self._spent += trial.cost.evaluations
         self._asked = max(self._asked, len(self.trace))
         return trial
 
@@ -366,7 +368,8 @@ class Loop:
         if most is None or self.spec.keep is None:
             return None
         aside = 0 if until is None else max(until - number - 1, 0) * self.spec.task.evaluations
-        return most - self._spent_before(number) - aside
+        with self._books:
+            return most - self._spent_before(number) - aside
 
     def step(self) -> Trial:
         """One iteration."""
