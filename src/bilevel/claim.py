@@ -171,6 +171,8 @@ class State:
     gains: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
     stale: Mapping[str, int] = field(default_factory=dict)
+    failed: int = 0  # rounds in which this answer failed
+    void: int = 0  # rounds in which the baseline failed beside it
 
     @property
     def e_value(self) -> float:
@@ -196,6 +198,7 @@ def _paired(question: Question, state: State, each: Round, score: Score) -> Stat
     answer, base = scores[ANSWER], scores.get(BASELINE)
     if answer is None:
         return _broken(state)
+    void = state.void + (BASELINE in scores and base is None)
     pairs = state.pairs if base is None else (*state.pairs, question.objective.gain(base, answer))
     gains, notes = dict(state.gains), dict(state.notes)
     for change in question.changes:
@@ -204,13 +207,13 @@ def _paired(question: Question, state: State, each: Round, score: Score) -> Stat
             notes[change.trial] = "without it the candidate fails"
         elif role in scores:
             gains[change.trial] = (*state.of(change), question.objective.gain(scores[role] or 0.0, answer))
-    return replace(state, pairs=pairs, gains=gains, notes=notes)
+    return replace(state, pairs=pairs, gains=gains, notes=notes, void=void)
 
 
 def _broken(state: State) -> State:
     """The answer failed: what was rolled back last is needed, and the answer before it gets pairs of its own."""
     if state.refuted == state.before:
-        return state
+        return replace(state, failed=state.failed + 1)
     back = {trial: "taken back with others, the candidate fails" for trial in state.refuted - state.before}
     start = min(state.start, state.e_value)
     return replace(state, refuted=state.before, start=start, pairs=(), notes={**state.notes, **back})
@@ -243,8 +246,9 @@ def _rolled_back(question: Question, state: State) -> State:
         lost = question.without(refuted).id == question.baseline.id
         start = min(state.start, state.e_value)
         return replace(
-            state, refuted=refuted, before=state.refuted, lost=lost, start=start, pairs=(), notes=notes, stale=stale
-        )
+            state, refuted=refuted, before=state.refuted, lost=lost, start=start, pairs=(), notes=notes, stale=stale,
+            failed=0, void=0,
+        )  # fmt: skip
     lost = len(state.pairs) >= question.least and sum(state.pairs) <= 0
     return replace(state, notes=notes, lost=lost)
 
@@ -260,9 +264,11 @@ def who_may_be_asked(question: Question, rounds: Sequence[Round], score: Score) 
 def standing(question: Question, rounds: Sequence[Round], score: Score) -> Standing:
     """The claims after complete rounds."""
     state = state_after(question, rounds, score)
-    sure = state.e_value >= CONFIRMED
+    sure = state.e_value >= CONFIRMED and not state.failed
     status = REFUTED if state.lost else STANDS if sure else PROVISIONAL
-    whole = Claim("", status, state.pairs, state.e_value)
+    seeds = "a fresh seed" if state.failed == 1 else f"{state.failed} fresh seeds"
+    note = f"it failed on {seeds}, so it is not confirmed" if state.failed and not state.lost else ""
+    whole = Claim("", status, state.pairs, state.e_value, note)
     values = [e_value(state.of(change)) for change in question.changes]
     claims = [
         _claim(state, change, value, chosen and sure)
@@ -298,7 +304,7 @@ def next_round(
         return None
     answer, own = question.without(state.refuted), rounds[begun:]
     two = {ANSWER: answer.id, BASELINE: question.baseline.id}
-    least = len(state.pairs) < question.least
+    least = len(state.pairs) + state.failed + state.void < question.least
     spent = sum(len(set(each.arms.values())) for each in own)
     left = None if allowed.measurements is None else allowed.measurements - spent
     if len(own) >= allowed.rounds or (left is not None and left < 2):

@@ -143,6 +143,24 @@ def test_a_change_without_which_the_candidate_fails_stays():
     assert stands.answer == question.incumbent and stands.whole.status == STANDS
 
 
+@pytest.mark.parametrize(("every", "fails"), [(1, "answer"), (7, "answer"), (1, "baseline")])
+def test_an_answer_that_fails_on_a_fresh_seed_is_not_confirmed_and_the_stage_ends(every, fails):
+    question = made([3.0])
+    failing = question.incumbent.id if fails == "answer" else question.baseline.id
+    rounds: list = []
+
+    def score(candidate, number):
+        if candidate == failing and number % every == 0:
+            return None
+        return -3.0 * values_of(question, candidate)[0]
+
+    while (found := next_round(question, rounds, 0, score, Allowance(12))) is not None:
+        rounds.append(found)
+    stands = standing(question, rounds, score)
+    assert len(rounds) <= 12 and stands.whole.status == PROVISIONAL and stands.changes[0].status == PROVISIONAL
+    assert ("failed on" in stands.whole.note) == (fails == "answer")
+
+
 def test_a_rolled_back_answer_that_fails_is_given_up():
     question = made([0.0, 0.0, 2.0])
     alone = question.without(frozenset({"root#1"})).id

@@ -18,6 +18,8 @@ def print_answer(console: Console, claim: Claimed, unit: str) -> None:
     console.print(
         f"            against the baseline's {number(claim.baseline)}{unit}: {_said(claim.whole)}", highlight=False
     )
+    if claim.whole.note:
+        console.print(f"            {claim.whole.note}", highlight=False)
     if claim.regret is not None:
         console.print(f"            simple regret {claim.regret:.4g}{unit} (on the true mean)", highlight=False)
 
