@@ -27,7 +27,7 @@ from bilevel.researcher import Researcher
 from bilevel.rules import Rule
 from bilevel.settings import Settings
 from bilevel.space import Space
-from bilevel.task import Climbing, Task, with_built_in
+from bilevel.task import BESIDE, Climbing, Comparing, Task, with_built_in
 from bilevel.trace import NOTHING_TOLD, Trace
 from bilevel.trial import Decision, Fault, Pending, Proposal, Run, Status, Step, Trial, merge
 from bilevel.view import Below, View
@@ -310,6 +310,7 @@ class Loop:
         )
         trial = with_rule(self.spec.rule, self.trace, trial)
         trial = replace(trial, decision=keep_by_default(self.trace, trial))
+        trial = self._beside(trial)
         record = Record()
         if pending.number > 0 and not pending.refused:
             trial = self._decide(trial, record)
@@ -323,6 +324,16 @@ class Loop:
             self._spent += trial.cost.evaluations
         self._asked = max(self._asked, len(self.trace))
         return trial
+
+    def _beside(self, trial: Trial) -> Trial:
+        """A trial that would be kept, held beside the candidate whose place it would take."""
+        task = self.spec.task
+        if not isinstance(task, Comparing) or trial.number == 0 or not trial.decision.keep:
+            return trial
+        seed = derive_seed(self.spec.seed, "evaluation", 0)
+        bench = Bench(self.lab, self.spec.top, 0, seed, branch=self.branch.id, number=trial.number)
+        reason = task.worse(trial.candidate, trial.parent, bench)
+        return replace(trial, decision=Decision(False, BESIDE + reason)) if reason else trial
 
     def _decide(self, trial: Trial, record: Record) -> Trial:
         view = self.view(trial.number, self.trace, trial.told)

@@ -171,7 +171,7 @@ def _questions(loop: LoopSpec, trials: int) -> int:
         return runs * (ROUNDS if loop.name == "mechanisms" else 1)
     lessons = max(trials - 1, 0) // loop.lessons_every if loop.lessons_every else 0
     picks = trials if loop.settings.picker == "model" and loop.settings.drafts > 1 else 0
-    return max(trials, 0) + lessons + picks
+    return max(trials, 0) * int(getattr(loop.researcher, "questions", 1)) + lessons + picks
 
 
 def _price(recipe: Recipe, level: str, tokens_in: int, tokens_out: int) -> float | None:

@@ -335,7 +335,8 @@ def _override_models(data: dict[str, Any], recipe: Recipe, models: Sequence[str]
         if chosen & {"default", table["level"]} and table["researcher"] in BY_RULES:
             table["researcher"] = "llm"
     data["outer"] = outer
-    if chosen != {"judge"} and "llm" not in (data["inner"]["researcher"], *(table["researcher"] for table in outer)):
+    asking = {data["inner"]["researcher"], *(table["researcher"] for table in outer)}
+    if chosen != {"judge"} and asking.isdisjoint(("llm", "workflow")):
         raise InputError(
             f"recipe {recipe.name!r} names its researchers, so --model would change nothing; use another recipe, or "
             "--researcher llm"

@@ -28,6 +28,7 @@ from bilevel.sandbox.levels import AUTO, describe
 from bilevel.store.folder import RunFolder
 from bilevel.store.sqlite import SqliteStore
 from bilevel.task import Task
+from bilevel.tasks.article import ArticleTask
 from bilevel.tasks.external import External, ExternalFolder
 from bilevel.tasks.folder import FolderTask
 from bilevel.tasks.karpathy import KarpathyTask
@@ -60,7 +61,8 @@ class RunSession:
     def asked(self) -> tuple[str, ...]:
         """The levels that a language model or a coding agent researches, or judges."""
         loops = [loop.name for loop in levels_of(self.spec) if loop.researcher.name.startswith(("llm", "agent"))]
-        return (*loops, "judge") if self.recipe.models.judge else tuple(loops)
+        judged = self.recipe.models.judge or isinstance(leaf(self.spec).task, ArticleTask)
+        return (*loops, "judge") if judged else tuple(loops)
 
     def execute(self) -> None:
         """Search until the budget is spent, or a limit is reached (`ended` says so).

@@ -107,6 +107,18 @@ class Sealing(Protocol):
         ...
 
 
+BESIDE = "beside what it would replace: "  # how the reason of a decision begins that a comparison made
+
+
+@runtime_checkable
+class Comparing(Protocol):
+    """A task that can hold two candidates side by side, where scores alone are a weak judge."""
+
+    def worse(self, candidate: Candidate, other: Candidate, bench: Bench) -> str:
+        """Why a candidate that the keep rule would keep may not take the other's place; empty where it may."""
+        ...
+
+
 @runtime_checkable
 class Climbing(Protocol):
     """A task whose candidates hold mechanisms, which climb a ladder: a loop as a task."""

@@ -72,7 +72,7 @@ def prompts_for(recipe: Recipe) -> dict[str, str]:
 def uses_models(recipe: Recipe) -> bool:
     """Whether a level's researcher is a language model, or a coding agent."""
     names = {recipe.inner.researcher, *(level.researcher for level in recipe.outer)}
-    return not names.isdisjoint(("llm", "agent"))
+    return not names.isdisjoint(("llm", "agent", "workflow"))
 
 
 def sources(recipe: Recipe, spec: LoopSpec) -> dict[str, str]:
@@ -226,6 +226,8 @@ def _inner_researcher(recipe: Recipe, task: Task, texts: Texts) -> Researcher:
     if name == "agent":
         told = {"prose": recipe.inner.history == "prose"}
         return researchers.make(name, "1", prompts=texts.prompts, **told, **_agent_options(recipe, task))
+    if name == "workflow":
+        return researchers.make(name, "1", prompts=texts.prompts, **_model_options(recipe, "inner"))
     if name != "llm":
         return researchers.make(name, "1")
     options = {**_model_options(recipe, "inner"), "prose": recipe.inner.history == "prose"}

@@ -10,7 +10,7 @@ from bilevel.tasks.folder import FolderTask
 
 
 def test_every_shipped_task_is_found_by_its_name():
-    assert [name for name, _ in shipped() if ":" not in name] == ["gpt", "gpt-table", "page", "sphere"]
+    assert [name for name, _ in shipped() if ":" not in name] == ["article", "gpt", "gpt-table", "page", "sphere"]
     for name, title in shipped():  # families have their own tests
         if ":" in name:
             continue
@@ -45,7 +45,7 @@ def test_a_shipped_name_wins_over_a_folder_which_can_be_told_apart(copied, tmp_p
 def test_an_unknown_name_lists_what_there_is_and_the_way_out(name):
     with pytest.raises(
         InputError,
-        match=r"gpt, gpt-table, page, sphere, hpo:NAME, landscape:NAME, sklearn:NAME; for your own, give the path",
+        match=r"article, gpt, gpt-table, page, sphere, hpo:NAME, landscape:NAME, sklearn:NAME; for your own, give the",
     ):
         find(name)
 

@@ -2,7 +2,7 @@
 
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -28,13 +28,36 @@ def run_recipe(recipe: Recipe, folder: Path | None, as_json: bool) -> None:
     _print(summary, as_json)
 
 
-def by_rules(recipe: Recipe, task: str | None, others: bool) -> str | None:
-    """Who proposes in a task without parameters where nobody is named: neither by option nor, as an arm, by the recipe;
-    `others` says that an option names a model or an agent."""
-    from bilevel.tasks.catalog import BY_RULES
+def of_texts(recipe: Recipe, task: str | None, models: Sequence[str]) -> str | None:
+    """Who proposes in a task over texts where nobody is named: neither by option nor, as an arm, by the recipe."""
+    from bilevel.tasks.catalog import BY_MODEL, BY_RULES
 
     named = "researcher" in recipe.inner.model_fields_set and recipe.inner.researcher not in INNER_BY_RULES
-    return None if named or others else BY_RULES.get((task or recipe.task).partition(":")[0])
+    asked = any(not model.startswith("judge=") for model in models)
+    return None if named else (BY_MODEL if asked else BY_RULES).get((task or recipe.task).partition(":")[0])
+
+
+def of_files(recipe: Recipe, task: str | None, articles: Sequence[Path]) -> str | None:
+    """The task over the articles that options name. Raises InputError where the task is another one, or a path holds
+    what parts them."""
+    if not articles:
+        return task
+    name = task or recipe.task
+    if name != "article":
+        raise InputError(f"--article is for the task 'article', and this run's task is {name!r}; use recipe article")
+    paths = [str(path.resolve()) for path in articles]
+    comma = next((path for path in paths if "," in path), None)
+    if comma is not None:
+        raise InputError(f"--article {comma!r}: the path of an article may hold no comma")
+    return f"article:{','.join(paths)}"
+
+
+def once(recipe: Recipe) -> Recipe:
+    """The recipe as a single pass: one trial beside the baseline, each measured once; nothing is claimed or learned."""
+    if recipe.nested:
+        raise InputError(f"recipe {recipe.name!r} has outer levels, which a single pass cannot have")
+    inner = recipe.inner.model_copy(update={"trials": 1, "calibration": 1, "keep": "greedy", "lessons": False})
+    return recipe.model_copy(update={"inner": inner, "claim": recipe.claim.model_copy(update={"on": False})})
 
 
 def resume_run(folder: Path, limits: Mapping[str, float | None], as_json: bool, other_machine: bool = False) -> None:

@@ -28,6 +28,7 @@ _LISTED = (
     Listed("llm", "1", "a language model (needs the extra 'llm')", "llm_inner:ModelResearcher"),
     Listed("agent", "1", "a coding agent (claude, codex, any command line) in a working copy", "agent:AgentResearcher"),
     Listed("page_rules", "1", "edits a text by rules, for the task page", "page_rules:PageRules"),
+    Listed("workflow", "1", "a language model revises a text in five gated steps", "workflow:Workflow"),
     Listed("external", "1", "whoever drives the run with `bilevel suggest` and `propose`", "external:External"),
     Listed("scripted", "1", "replays given replies, for tests", "scripted:Scripted"),
     Listed("settings_rules", "1.5", "turns the inner loop's settings by rules", "settings_rules:SettingsRules"),

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from bilevel.errors import InputError
 from bilevel.named import PREFIX, made
 from bilevel.task import Task
+from bilevel.tasks.article import article
 from bilevel.tasks.external import External, external
 from bilevel.tasks.folder import FolderTask
 from bilevel.tasks.gpt_table import gpt_table
@@ -27,10 +28,11 @@ from bilevel.tasks.page import page
 from bilevel.tasks.sphere import sphere
 from bilevel.tasks.worker import WorkerTask
 
-MADE: Mapping[str, Callable[..., Task]] = {"sphere": sphere, "gpt-table": gpt_table, "page": page}
+MADE: Mapping[str, Callable[..., Task]] = {"sphere": sphere, "gpt-table": gpt_table, "page": page, "article": article}
 TITLES = {
     "sphere": "A synthetic task with a known optimum; costs microseconds",
     "gpt-table": "A surrogate of gpt, fitted to measured runs; needs no torch and costs microseconds",
+    "article": "Articles, judged by a language model with a rubric of five dimensions",
     "page": "A page of documentation, measured by rules for how readable it is; needs no model",
 }
 
@@ -50,7 +52,8 @@ FAMILIES: Mapping[str, Family] = {
     "sklearn": Family(learning, "study", tuple(STUDIES), study_title),
 }
 BY_RULES = {"page": "page_rules"}
-"""For tasks without parameters: who proposes where nobody is named, asking no model."""
+BY_MODEL = {"page": "workflow", "article": "workflow"}
+"""For tasks without parameters: who proposes where nobody is named, asking no model, and asking one."""
 TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _unpacked = ExitStack()  # package data that had to be unpacked from an archive stays until the process ends
 
@@ -87,6 +90,8 @@ def find(name_or_path: str | os.PathLike[str], **options: object) -> Task:
     """
     text = os.fspath(name_or_path)
     name, _, given = text.partition(":")
+    if name == "article":  # its files stand right after the colon
+        return article(**{"files": given, **options})  # type: ignore[arg-type]
     if name in MADE:
         return MADE[name](**_typed(name, MADE[name], {**_pairs(text, given), **options}))
     if name in FAMILIES and not Path(text, TASK_FILE).is_file():

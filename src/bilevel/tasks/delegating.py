@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from bilevel.lab import Bench, Traces
 from bilevel.objective import Objective
 from bilevel.space import Candidate, Space
-from bilevel.task import Rung, Task
+from bilevel.task import Comparing, Rung, Task
 from bilevel.trial import Run
 from bilevel.view import Below
 
@@ -70,3 +70,7 @@ class Delegating:
 
     def run(self, candidate: Candidate, bench: Bench) -> Run:
         return self.task.run(candidate, bench)
+
+    def worse(self, candidate: Candidate, other: Candidate, bench: Bench) -> str:
+        """As the task says; nothing where it compares nothing."""
+        return self.task.worse(candidate, other, bench) if isinstance(self.task, Comparing) else ""

@@ -20,7 +20,7 @@ from bilevel.objective import Objective
 from bilevel.prose import Block
 from bilevel.space import Candidate
 from bilevel.tasks import texts
-from bilevel.tasks.texts import NOTHING_LOST, TextTask
+from bilevel.tasks.texts import TextTask, kept
 from bilevel.trial import Run, Status
 
 LONG_SENTENCE, LONG_PARAGRAPH, LONG_SECTION = 20, 60, 120  # words; what is beyond counts against a text
@@ -64,7 +64,7 @@ def page(file: str = "") -> PageTask:
     else:
         shipped = importlib.resources.files("bilevel.catalog") / "tasks" / "page" / "caching.md"
         found = {"caching.md": shipped.read_text("utf-8")}
-    objective = Objective("clarity", "points", minimize=False, guardrails=NOTHING_LOST)
+    objective = Objective("clarity", "points", minimize=False, guardrails=kept(longer=0.3, words=0.15))
     return PageTask("page", found, objective, BRIEF)
 
 

@@ -21,14 +21,6 @@ from bilevel.trial import Run
 from bilevel.view import Below
 
 MOST = 200_000  # characters of one text
-NOTHING_LOST = (
-    Guardrail("facts_lost", at_most=0.0),
-    Guardrail("links_lost", at_most=0.0),
-    Guardrail("length", at_most=1.3),
-    Guardrail("length", at_least=0.7),
-    Guardrail("words_lost", at_most=0.15),
-)
-"""What every text keeps: each number, piece of code and link, its length within 30 %, and most of its longer words."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +92,18 @@ class TextTask:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in candidate.files.items():
             (folder / name).write_text(text, "utf-8")
+
+
+def kept(longer: float, words: float) -> tuple[Guardrail, ...]:
+    """What every text keeps: each number, piece of code and link; its length, from 0.7 to 1 and `longer` of it; and its
+    longer words but for a share of `words`."""
+    return (
+        Guardrail("facts_lost", at_most=0.0),
+        Guardrail("links_lost", at_most=0.0),
+        Guardrail("length", at_most=1.0 + longer),
+        Guardrail("length", at_least=0.7),
+        Guardrail("words_lost", at_most=words),
+    )
 
 
 def read(paths: list[Path], what: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ from bilevel.lab import Bench, Branch, Lab, RunKey, summary_of
 from bilevel.levels import LoopTask, leaf, level_named
 from bilevel.loop import LoopSpec
 from bilevel.store.folder import RunFolder
+from bilevel.task import BESIDE, Comparing
 from bilevel.tasks.external import External, ExternalFolder
 from bilevel.trace import Trace
 from bilevel.trial import Count, Decision, Run, Status, Trial
@@ -70,7 +71,7 @@ def _check_trial(
     tally.equal(f"{where} score", trial.score, score)
     rule = with_rule(spec.rule, before, replace(trial, rule=None)).rule
     tally.equal(f"{where} keep rule", plain(trial.rule), plain(rule))
-    _check_decision(tally, where, before, trial)
+    _check_decision(tally, where, before, trial, isinstance(spec.task, Comparing))
     for name, hooks in trial.ledger.items():
         for hook, count in hooks.items():
             if not count.decisive <= count.touched <= count.calls + count.faults:
@@ -92,11 +93,13 @@ def _who_decided(trial: Trial) -> list[str]:
     return [name for name, hooks in trial.ledger.items() if hooks.get("decide", Count()).touched]
 
 
-def _check_decision(tally: Tally, where: str, before: Trace, trial: Trial) -> None:
+def _check_decision(tally: Tally, where: str, before: Trace, trial: Trial, comparing: bool) -> None:
     if _who_decided(trial):
         if trial.decision.keep and trial.score is None:
             tally.differs(f"{where} decision", "kept", "no score, and what has none cannot be kept")
         return
+    if comparing and trial.decision.reason.startswith(BESIDE) and not trial.decision.keep:
+        return  # the judge said so, beside the other candidate: `bilevel replay` holds it against its recorded words
     found = keep_by_default(before, replace(trial, decision=Decision(False, ""), climbs=(), ledger={}))
     tally.equal(f"{where} decision", trial.decision.keep, found.keep)
     tally.said(f"{where} decision's reason", trial.decision.reason, found.reason)

@@ -13,6 +13,7 @@ def run(
     recipe: str = "default",
     *,
     task: str | None = None,
+    article: tuple[Path, ...] = (),
     model: tuple[str, ...] = (),
     researcher: str | None = None,
     agent: str | None = None,
@@ -41,6 +42,8 @@ def run(
         A shipped task (sphere, gpt-table, gpt, page, hpo:TABLE, landscape:KIND, sklearn:STUDY, listed by `bilevel
         check`; options as in sphere:noise=0.1 or page:file=README.md), a folder with a task.toml, or python:MODULE:NAME
         of a module in the current folder or installed.
+    article
+        A text that the task article searches, in place of the shipped ones. May be given several times.
     model
         The language model that researches at all levels, PROVIDER:MODEL (`bilevel models` lists the providers); or
         LEVEL=PROVIDER:MODEL for one level (inner, settings, mechanisms, judge). May be given several times.
@@ -75,17 +78,18 @@ def run(
     folder
         Where to store the run (runs/RECIPE-TASK-NUMBER if not given).
     """
-    from bilevel.cli.running import by_rules, run_recipe
+    from bilevel.cli.running import of_files, of_texts, run_recipe
     from bilevel.recipe import find, override
     from bilevel.tasks.karpathy import with_time_budget
 
     found = find(recipe)
+    task = of_files(found, task, article)
     if time_budget is not None:
         task = with_time_budget(task or found.task, time_budget)
     chosen = override(
         found,
         task=task,
-        researcher=researcher or by_rules(found, task, bool(agent or model)),
+        researcher=researcher or (None if agent else of_texts(found, task, model)),
         agent=agent,
         trials=trials,
         inner_budget=inner_budget,
@@ -99,6 +103,48 @@ def run(
         limits={"seconds": max_seconds, "tokens": max_tokens, "money": max_money},
     )
     run_recipe(chosen, folder, json)
+
+
+@app.command
+def once(
+    recipe: str = "article",
+    *,
+    task: str | None = None,
+    article: tuple[Path, ...] = (),
+    model: tuple[str, ...] = (),
+    seed: int | None = None,
+    max_tokens: MaxTokens = None,
+    max_money: MaxMoney = None,
+    folder: Path | None = None,
+    json: Json = False,
+) -> None:
+    """A single pass, to see whether everything works: the baseline is measured once, and one trial.
+
+    Parameters
+    ----------
+    recipe
+        A shipped recipe's name or the path of a .toml file, of one level.
+    task
+        The task, as for `bilevel run`.
+    article
+        A text that the task article works on, in place of the shipped ones. May be given several times.
+    model
+        The language model, as for `bilevel run`.
+    seed
+        The seed of everything.
+    folder
+        Where to store the run (runs/RECIPE-TASK-NUMBER if not given).
+    """
+    from bilevel.cli.running import of_files, of_texts, run_recipe
+    from bilevel.cli.running import once as single
+    from bilevel.recipe import find, override
+
+    found = find(recipe)
+    task = of_files(found, task, article)
+    limits = {"tokens": max_tokens, "money": max_money}
+    researcher = of_texts(found, task, model)
+    chosen = override(found, task=task, researcher=researcher, seed=seed, models=model, limits=limits)
+    run_recipe(single(chosen), folder, json)
 
 
 @app.command

@@ -1,0 +1,232 @@
+"""The level-1 researcher of articles: a workflow of five steps, each with a prompt, a schema and a gate.
+
+Analysis, hypotheses, edit plan, impact assessment, revised text. A gate (`gates.py`) judges each answer against the
+article and the steps before; what it objects to goes back to the model. The assessment decides which edits are made:
+the last step is asked for their paragraphs alone, and every other paragraph stays as it is, byte for byte.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
+
+from bilevel import prose
+from bilevel.call import Message, Request
+from bilevel.errors import UnusableReply
+from bilevel.prose import Block
+from bilevel.researchers import gates
+from bilevel.researchers.answer import ask_until
+from bilevel.researchers.gates import Plan, Verdicts
+from bilevel.researchers.history import quoted
+from bilevel.researchers.prompt import fence, fill, shipped_prompts
+from bilevel.space import Candidate
+from bilevel.trial import Proposal, Trial
+from bilevel.view import Briefing, View
+
+STEPS = ("analysis", "hypotheses", "plan", "assessment", "revision")
+LONG = 8000  # characters: a longer text is revised section by section, each of at most so many where that can be
+TRIED = 6  # trials whose hypotheses the second step is shown
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a text that is revised at once: the numbers of its blocks, from 1."""
+
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """Revises one article in each trial, one after the other; a pure function of its view and the recorded answers.
+
+    `reasks`: how often a gate sends an answer back. Where the assessment lets no edit through, the plan is asked for
+    once more with its reasons; after that there is nothing to propose. Raises UnusableReply where nothing helps.
+    """
+
+    prompts: Mapping[str, str] = field(default_factory=shipped_prompts)
+    prompt_tokens: int = 12_000
+    most_tokens: int = 4096
+    temperature: float | None = None
+    reasks: int = 2
+    name: str = field(default="llm workflow", init=False)
+    reads_advice: bool = field(default=True, init=False)
+    free: bool = field(default=False, init=False)
+    questions: int = field(default=len(STEPS), init=False)  # to a model in each trial, at least
+
+    def propose(self, view: View, parent: Candidate, briefing: Briefing) -> Sequence[Proposal]:
+        """One proposal: the parent with one article revised; none where no edit was let through."""
+        if not parent.files:
+            return []
+        names = sorted(parent.files)
+        name = names[(view.number - 1 + briefing.attempt) % len(names)]
+        desk = Desk(self, view, parent, briefing, name, prose.blocks(parent.files[name]))
+        analysis = desk.ask(
+            "analysis", gates.analysis_schema(len(desk.parts)), partial(gates.analysis, parts=desk.parts)
+        )
+        found = [f"{n}. [{w.paragraph}] {w.dimension}: {w.problem}" for n, w in enumerate(analysis.weaknesses, 1)]
+        before = tried([*view.trace], name)
+        hypotheses = desk.ask(
+            "hypotheses",
+            gates.hypotheses_schema(len(found)),
+            partial(gates.hypotheses, count=len(found), tried=before),
+            analysis="\n".join(found),
+            tried=_lines("These were tried for this article and not kept:", before),
+        )
+        ideas = [f"{n}. for weakness {h.weakness}: {h.change}" for n, h in enumerate(hypotheses.hypotheses, 1)]
+        plan, verdicts = self._planned(desk, ideas)
+        approved = [plan.edits[v.edit - 1] for v in verdicts.verdicts if v.gain > v.risk]
+        if not approved:
+            return []
+        new = desk.revised(approved)
+        notes = {
+            "article": name,
+            "hypotheses": [h.change for h in hypotheses.hypotheses],
+            "edits": len(plan.edits),
+            "approved": [edit.paragraph for edit in approved],
+        }
+        why = "; ".join(f"[{edit.paragraph}] {edit.instruction}" for edit in approved)
+        return [
+            Proposal(Candidate(parent.params, {**parent.files, name: new}), quoted(why, 1000)[1:-1], self.name, notes)
+        ]
+
+    def _planned(self, desk: "Desk", ideas: Sequence[str]) -> tuple[Plan, Verdicts]:
+        """The plan and what the assessment says of it; a second plan where it lets nothing through."""
+        dropped: list[str] = []
+        for again in ("", " again"):
+            plan = desk.ask(
+                "plan",
+                gates.plan_schema(len(desk.parts), len(ideas)),
+                partial(gates.plan, parts=desk.parts, ideas=len(ideas)),
+                again,
+                hypotheses="\n".join(ideas),
+                dropped=_lines("An editor let none of your first edits through:", dropped),
+                editable=", ".join(map(str, gates.editable(desk.parts))),
+            )
+            listed = [f"{n}. [{e.paragraph}] {e.instruction}" for n, e in enumerate(plan.edits, 1)]
+            verdicts = desk.ask(
+                "assessment",
+                gates.assessment_schema(len(listed)),
+                partial(gates.assessment, count=len(listed)),
+                again,
+                plan="\n".join(listed),
+            )
+            if any(v.gain > v.risk for v in verdicts.verdicts):
+                break
+            dropped = [f"- {listed[v.edit - 1]}: gain {v.gain}, risk {v.risk}: {v.reason}" for v in verdicts.verdicts]
+        return plan, verdicts
+
+
+@dataclass(frozen=True)
+class Desk:
+    """One pass over one article: what its steps are shown, and how they are asked."""
+
+    flow: Workflow
+    view: View
+    parent: Candidate
+    briefing: Briefing
+    name: str
+    parts: tuple[Block, ...]
+
+    def ask(
+        self, step: str, schema: Mapping[str, Any], gate: Callable[[str], T], again: str = "", **values: object
+    ) -> T:
+        """What a step's gate lets through. Raises UnusableReply, with the gate's last objection."""
+        flow = self.flow
+        text = fill(flow.prompts, f"article_{step}", **values)
+        user = text if step == "revision" else f"{self._material()}\n{text}"
+        request = Request(
+            (Message("system", self._system()), Message("user", user)), schema, flow.most_tokens, flow.temperature
+        )
+        attempt = f"/attempt {self.briefing.attempt}" if self.briefing.attempt else ""
+        return ask_until(self.view, request, f"{step} {self.name}{again}{attempt}", gate, flow.reasks)
+
+    def revised(self, approved: Sequence[gates.Edit]) -> str:
+        """The article with the approved edits made: at once, or section by section where it is long."""
+        edits = {edit.paragraph: edit for edit in approved}
+        new: dict[int, str] = {}
+        for number, section in enumerate(sections(self.parts), 1):
+            mine = [edits[n] for n in section.numbers if n in edits]
+            if not mine:
+                continue
+            wanted = [edit.paragraph for edit in mine]
+            new |= self.ask(
+                "revision",
+                gates.revision_schema(wanted),
+                partial(gates.revision, parts=self.parts, wanted=wanted),
+                f" {number}",
+                edits="\n".join(f"- [{edit.paragraph}] {edit.instruction}" for edit in mine),
+                section=numbered(self.parts, section.numbers),
+                numbers=", ".join(map(str, wanted)),
+            )
+        text = "".join(new.get(n, part.text) + part.gap for n, part in enumerate(self.parts, 1))
+        if text == self.parent.files[self.name]:
+            raise UnusableReply(f"revision {self.name}: nothing was changed")
+        return text
+
+    def _system(self) -> str:
+        manner = f"{self.briefing.guidance.strip()}\n\n" if self.briefing.guidance.strip() else ""
+        return fill(self.flow.prompts, "article_system", brief=self.view.brief.strip(), manner=manner)
+
+    def _material(self) -> str:
+        return fill(
+            self.flow.prompts,
+            "article_material",
+            title=self.name,
+            article=numbered(self.parts, range(1, len(self.parts) + 1)),
+            scores=self._scores(),
+            told=self._told(),
+        )
+
+    def _scores(self) -> str:
+        """What was measured of the text to start from, all articles together."""
+        known = self.view.trace.of(self.parent.id)
+        metrics = next((run.metrics for run in known.runs if run.metrics), None) if known else None
+        if metrics is None:
+            return ""
+        shown = ", ".join(
+            f"{name} {value:.3g}" for name, value in sorted(metrics.items()) if not name.startswith("of ")
+        )
+        return f"Measured of all articles together: {shown}\n"
+
+    def _told(self) -> str:
+        """What a person, the loop's mechanisms and its lessons say."""
+        lines = [self.view.told.strip()[:2000]]
+        lines += [f"- {block.source}: {block.text.strip()[:800]}" for block in self.briefing.blocks]
+        lines += [f"- lesson: {lesson.rule}" for lesson in self.view.lessons[-5:]]
+        lines += [f"- turned back: {back.reason[:300]}" for back in self.briefing.turned_back]
+        return "\n".join(line for line in lines if line)
+
+
+def sections(parts: Sequence[Block]) -> list[Section]:
+    """The whole of a short text; a long one cut before headings, and where there are none before paragraphs, so that no
+    section has more than `LONG` characters unless one paragraph has."""
+    if sum(len(part.text) + len(part.gap) for part in parts) <= LONG:
+        return [Section(tuple(range(1, len(parts) + 1)))]
+    found, held, size = list[Section](), list[int](), 0
+    for number, part in enumerate(parts, 1):
+        length = len(part.text) + len(part.gap)
+        if held and (size + length > LONG or (part.level and size > LONG // 2)):
+            found.append(Section(tuple(held)))
+            held, size = [], 0
+        held.append(number)
+        size += length
+    return [*found, Section(tuple(held))]
+
+
+def numbered(parts: Sequence[Block], numbers: Sequence[int]) -> str:
+    """Blocks with their numbers, as data."""
+    text = "\n\n".join(f"[{number}] {parts[number - 1].text.rstrip()}" for number in numbers)
+    return fence(text, "article", most=200_000)
+
+
+def tried(trials: Sequence[Trial], name: str) -> list[str]:
+    """Hypotheses of the last trials of an article that were not kept."""
+    lost = [trial for trial in trials if trial.proposal.notes.get("article") == name and not trial.decision.keep]
+    return [str(change) for trial in lost[-TRIED:] for change in trial.proposal.notes.get("hypotheses", ())]
+
+
+def _lines(head: str, lines: Sequence[str]) -> str:
+    return (
+        "\n".join([head, *(line if line.startswith("- ") else f"- {line}" for line in lines)]) + "\n" if lines else ""
+    )
