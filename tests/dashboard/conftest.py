@@ -56,8 +56,8 @@ class Browser:
 
 
 @contextmanager
-def serving(*folders):
-    board = Dashboard(Shelf(folders), 0)
+def serving(*folders, port=0):
+    board = Dashboard(Shelf(folders), port)
     thread = threading.Thread(target=board.serve, daemon=True)
     thread.start()
     try:

@@ -1,6 +1,7 @@
 """Which runs and comparisons are on show, under which names, and the news of them."""
 
 import os
+import secrets
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -50,6 +51,7 @@ class Shelf:
     entries: dict[str, Entry] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
     news: threading.Condition = field(default_factory=threading.Condition)
+    begun: str = field(default_factory=lambda: secrets.token_hex(4))  # a server that came back counts anew
     _keys: dict[Path, str] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -102,7 +104,7 @@ class Shelf:
         """Of pages about these runs, or about all: another one means that something has changed."""
         entries = [self.entries[key] for key in keys if key in self.entries] if keys else list(self.entries.values())
         parts = [str(entry.run.version if entry.run else 0) for entry in entries]
-        return ".".join(parts) if keys else f"{len(parts)}:{sum(map(int, parts))}"
+        return f"{self.begun}-{'.'.join(parts)}" if keys else f"{self.begun}-{len(parts)}-{sum(map(int, parts))}"
 
     def watch(self, end: threading.Event) -> None:
         """Look for news until the end; for a thread of its own."""
