@@ -136,6 +136,19 @@ def test_a_run_of_before_has_no_claim_stage_unless_it_is_asked_for():
     assert not resolve(data).claim.on and find("a").claim.on
 
 
+def test_a_run_that_a_limit_ended_says_how_its_answer_is_tested(bilevel, tmp_path):
+    (tmp_path / "slow.py").write_text(SLOW.replace("sleep(0.02)", "sleep(0.2)"))
+    where = {"PYTHONPATH": str(tmp_path)}
+    options = ("--task", "python:slow:task", "--max-seconds", 1, "--folder", "l")
+    assert bilevel("run", "a", *options, **where).returncode == 0
+    spent = bilevel("confirm", "l", "--pairs", 1, **where)
+    assert "the limit of 1 seconds" in spent.stdout and "bilevel confirm" in spent.stdout
+    assert "no mean on fresh seeds" in spent.stdout
+    done = bilevel("confirm", "l", "--pairs", 1, "--max-seconds", 60, **where)
+    assert "fresh seeds" in done.stdout and "Ended early" not in done.stdout
+    assert bilevel("verify", "l", **where).returncode == 0
+
+
 def test_parents_that_workers_race_against_at_the_same_time_are_verified(bilevel, tmp_path):
     (tmp_path / "slow.py").write_text(SLOW.replace("gauss(0, 0.3)", "gauss(0, 4)"))
     (tmp_path / "deep.toml").write_text(

@@ -12,6 +12,10 @@ def print_answer(console: Console, claim: Claimed, unit: str) -> None:
     if claim.skipped:
         console.print(f"  answer    as it was seen: {claim.skipped}", highlight=False)
         return
+    if claim.mean is None and not claim.whole.pairs:
+        note = claim.whole.note or "`bilevel confirm` does it"
+        console.print(f"  answer    has no mean on fresh seeds: {note}", highlight=False)
+        return
     same = "" if claim.answer == claim.incumbent else " after rolling back"
     seeds = f"mean of {claim.seeds} fresh seeds{same}"
     console.print(f"  answer    [bold]{number(claim.mean)}[/]{unit}   {seeds}", highlight=False)

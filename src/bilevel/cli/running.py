@@ -93,6 +93,9 @@ def confirm_run(folder: Path, pairs: int | None, limits: Mapping[str, float | No
         state = check_ended(session)
         with stopping(session.lab):
             session.claim(pairs or session.recipe.claim.most)
+        if session.ended:
+            said = f"Ended early: {session.ended}".replace("bilevel resume", "bilevel confirm")
+            console(stderr=as_json).print(said, markup=False, highlight=False, soft_wrap=True)
         session.state_claims()
         summary = _summary(session, state)
     _print(summary, as_json)
