@@ -124,6 +124,10 @@ def print_table(rows: Sequence[Mapping[str, Any]], start: str, only: Sequence[st
         if only is True or row["method"] in only:  # type: ignore[operator]
             by.setdefault(row["method"], {}).setdefault(row["task"], {})[row["seed"]] = row
     cells = {(task, seed) for tasks in by.values() for task, seeds in tasks.items() for seed in seeds}
+    for task, seed in sorted(cells):
+        harnesses = {tasks[task][seed]["harness"] for tasks in by.values() if seed in tasks.get(task, {})}
+        if len(harnesses) > 1:
+            print(f"not to be compared: {task}, seed {seed}, was measured by {len(harnesses)} harnesses; use --again")
     whole = {m for m, tasks in by.items() if sum(map(len, tasks.values())) == len(cells)}
     if not cells:
         return

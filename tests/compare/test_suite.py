@@ -66,11 +66,13 @@ def test_a_line_that_a_kill_cut_off_is_measured_again(suite, tmp_path):
 def test_the_table_has_intervals_ranks_and_leaves_out_what_is_not_whole(suite, capsys):
     rows = [
         {"method": m, "task": t, "start": "poor", "seed": s, "evaluations": 10, "regret": {"10": v + s},
-         "distinct": 1, "refused": 0, "seconds": 0.1}
+         "distinct": 1, "refused": 0, "seconds": 0.1, "harness": "h"}
         for m, v in (("good", 1.0), ("bad", 50.0)) for t in ("x", "y") for s in range(3)
     ]  # fmt: skip
     suite.print_table([*rows, {**rows[0], "method": "half"}], "poor", True)
     printed = capsys.readouterr().out
     assert "left out: half has 1 of 6 searches" in printed
     assert printed.index("good") < printed.index("bad ")
-    assert "2.0 [1." in printed and "cannot be told apart" in printed
+    assert "2.0 [1." in printed and "cannot be told apart" in printed and "not to be compared" not in printed
+    suite.print_table([*rows[:-1], {**rows[-1], "harness": "other"}], "poor", True)
+    assert "not to be compared: y, seed 2, was measured by 2 harnesses" in capsys.readouterr().out
