@@ -32,6 +32,8 @@ from bilevel.trace import NOTHING_TOLD, Trace
 from bilevel.trial import Decision, Fault, Pending, Proposal, Run, Status, Step, Trial, merge
 from bilevel.view import Below, View
 
+HELD = 3  # after so many trials in a row the best must stand at the target
+
 
 @dataclass(frozen=True)
 class LoopSpec:
@@ -45,7 +47,7 @@ class LoopSpec:
     that are `watched`, those on trial, it is in all of them. `stream`: another one gives guests other random numbers
     with the same evaluation seeds. `guards`: what the host does beside the mechanisms. `keep`: the keep rule; None is a
     margin that each trial's own score must pass, as it was before there was a choice. A loop whose task is a loop has a
-    rule of its own.
+    rule of its own. `target`: the loop has converged once the best has held this score after three trials in a row.
     """
 
     name: str
@@ -65,6 +67,7 @@ class LoopSpec:
     guards: Guards = ALL
     load: Callable[[Guest], Mechanism] = load
     keep: Rule | None = Rule()
+    target: float | None = None
 
     @property
     def rule(self) -> Rule | None:
@@ -359,10 +362,22 @@ class Loop:
         budget = self.spec.budget
         if self.lab.stop.is_set() or (budget.trials is not None and self._asked > budget.trials):
             return True
+        if self.converged:
+            return True
         if budget.evaluations is None or self._asked == 0 or self._asked in self._flight:
             return False  # what was asked for before a kill is finished
         need = self.spec.task.evaluations
         return self._spent_before(self._asked) + need > budget.evaluations
+
+    @property
+    def converged(self) -> bool:
+        """Whether the best has held the target after each of the last trials that the next one would see."""
+        number, target = self._asked, self.spec.target
+        if target is None or number in self._flight or number < HELD:
+            return False
+        seen = self._sees(number)
+        traces = [self.trace.upto(seen - back) for back in range(HELD)]
+        return all(len(trace) > 0 and _holds(trace, target) for trace in traces)
 
     def _spent_before(self, number: int) -> int:
         """What the trials before one have taken, as it can know: those that it does not see count as planned."""
@@ -423,6 +438,13 @@ class Loop:
 
     def _may_ask(self, in_flight: int) -> bool:
         return in_flight < self.workers and (self._asked == 0 or len(self.trace) > 0)
+
+
+def _holds(trace: Trace, target: float) -> bool:
+    """Whether the best candidate's score, over all its seeds, is at the target or better."""
+    best = trace.incumbent
+    scores = [*trace.scores(best.candidate.id).values()] if best is not None else []
+    return bool(scores) and trace.objective.gain(target, sum(scores) / len(scores)) >= 0
 
 
 def host_space(spec: LoopSpec) -> Space:

@@ -53,7 +53,8 @@ class Inner(Part):
     machine, where it has, and learns from all repeats of the run; "own" learns from these alone; "baseline", as in
     older versions, from the repeats of the baseline alone, with a margin that is right for many of them. `keep` is the
     rule by which a candidate takes its parent's place, and `depth` on how many seeds rules that repeat measure a
-    candidate at most; "unpooled" is what an old run folder goes on with: the margin, each trial's own score standing
+    candidate at most; `target`: a score that ends the search of one level once the best has held it after three trials
+    in a row; "unpooled" is what an old run folder goes on with: the margin, each trial's own score standing
     for its candidate.
 
     What the host does beside the mechanisms, to be left out where that is what a comparison asks: `duplicate_check`
@@ -64,6 +65,7 @@ class Inner(Part):
     """
 
     researcher: str = "coordinate"
+    target: float | None = None
     trials: int = Field(30, ge=1)
     rung: str = ""
     calibration: int = Field(3, ge=1, le=16)

@@ -146,6 +146,8 @@ def _inner(recipe: Recipe, task: Task, texts: Texts, hosting: Hosting) -> LoopSp
     names = [rung.name for rung in task.rungs]
     if inner.rung and inner.rung not in names:
         raise InputError(f"task {task.name!r} has no rung {inner.rung!r}; its rungs are: {', '.join(names)}")
+    if inner.target is not None and recipe.outer:
+        raise InputError(f"inner.target: recipe {recipe.name!r} has outer levels, which say when its search ends")
     values = inner.settings.model_dump()
     unknown = [name for name in values["frozen"] if name not in task.space.domains]
     if unknown:
@@ -162,6 +164,7 @@ def _inner(recipe: Recipe, task: Task, texts: Texts, hosting: Hosting) -> LoopSp
         rung=inner.rung,
         calibration=inner.calibration,
         noise=None if inner.noise == "baseline" else texts.noise,
+        target=inner.target,
         keep=None if inner.keep == "unpooled" else Rule(inner.keep, inner.depth),
         lessons_every=cycle if inner.lessons else 0,
         shadow=inner.shadow,

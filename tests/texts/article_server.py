@@ -15,6 +15,7 @@ STEPS = {
     "plan": "Step 3, edit plan",
     "assessment": "Step 4, impact assessment",
     "revision": "Step 5, revised text",
+    "settings": "You steer a search from outside",
 }
 Says = Callable[[str, Mapping[str, Any]], Any]
 
@@ -104,4 +105,5 @@ def _revised(prompt: str, body: Any) -> Any:
 USUAL: Mapping[str, Says] = {
     "judge": _judged, "compare": _compared, "analysis": _analysis, "hypotheses": _hypotheses, "plan": _plan,
     "assessment": _assessed, "revision": _revised,
+    "settings": lambda prompt, body: {"diagnosis": "the editor lets everything through"},
 }  # fmt: skip

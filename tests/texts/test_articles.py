@@ -185,6 +185,33 @@ def test_a_long_text_is_revised_section_by_section(bilevel, serve, file):
     assert trials(bilevel, "r")[1]["keep"]
 
 
+def test_guidance_for_a_step_reaches_that_step_alone_and_cycles_begin_with_the_original(bilevel, serve, file):
+    guidance = "assessment: Ask whether a reader would miss it.\nKeep the tone."
+    server = serve(settings={"diagnosis": "the editor lets everything through", "guidance": guidance})
+    args = ("--article", file, *MODEL, "--inner-budget", 2, "--outer-cycles", 3, "--folder", "r")
+    done = bilevel("run", "article-steps", *args)
+    assert done.returncode == 0, done.stderr
+    told = [step for step, a in zip(server.steps, server.requests, strict=True) if "a reader would miss it" in a.prompt]
+    assert told and set(told) <= {"assessment", "settings"}
+    assert any("Keep the tone." in prompt for prompt in server.of("analysis"))
+    assert not any("Keep the tone." in prompt for prompt in [*server.of("judge"), *server.of("compare")])
+    firsts = [prompt for prompt in server.of("analysis") if "therefore" not in prompt]
+    assert len(firsts) >= 2  # the article as it was, in the first trial of each cycle
+    assert bilevel("replay", "r").returncode == 0
+
+
+def test_a_search_ends_once_the_target_is_held_after_three_trials(bilevel, serve, file, tmp_path):
+    serve()
+    head = 'name = "mine"\ntitle = "t"\ntask = "article"\n[inner]\nresearcher = "workflow"\ntrials = 9\n'
+    (tmp_path / "mine.toml").write_text(head + "target = 5.0\n")
+    assert bilevel("run", "mine.toml", "--article", file, *MODEL, "--folder", "r").returncode == 0
+    assert [trial["score"] >= 5 for trial in trials(bilevel, "r")] == [False, True, True, True]
+    assert bilevel("replay", "r").returncode == 0
+    (tmp_path / "mine.toml").write_text(head + 'target = 5.0\n[[outer]]\nlevel = "settings"\nresearcher = "llm"\n')
+    done = bilevel("run", "mine.toml", "--article", file, *MODEL)
+    assert done.returncode == 2 and "inner.target" in done.stderr
+
+
 PARTS = prose.blocks(TEXT + "\n```\ncode\n```\n")
 SAYS = "Nothing supports what is claimed at this place."
 

@@ -136,7 +136,7 @@ class Desk:
         text = fill(flow.prompts, f"article_{step}", **values)
         user = text if step == "revision" else f"{self._material()}\n{text}"
         request = Request(
-            (Message("system", self._system()), Message("user", user)), schema, flow.most_tokens, flow.temperature
+            (Message("system", self._system(step)), Message("user", user)), schema, flow.most_tokens, flow.temperature
         )
         attempt = f"/attempt {self.briefing.attempt}" if self.briefing.attempt else ""
         return ask_until(self.view, request, f"{step} {self.name}{again}{attempt}", gate, flow.reasks)
@@ -164,8 +164,9 @@ class Desk:
             raise UnusableReply(f"revision {self.name}: nothing was changed")
         return text
 
-    def _system(self) -> str:
-        manner = f"{self.briefing.guidance.strip()}\n\n" if self.briefing.guidance.strip() else ""
+    def _system(self, step: str) -> str:
+        guidance = for_step(self.briefing.guidance, step)
+        manner = f"{guidance}\n\n" if guidance else ""
         return fill(self.flow.prompts, "article_system", brief=self.view.brief.strip(), manner=manner)
 
     def _material(self) -> str:
@@ -196,6 +197,19 @@ class Desk:
         lines += [f"- lesson: {lesson.rule}" for lesson in self.view.lessons[-5:]]
         lines += [f"- turned back: {back.reason[:300]}" for back in self.briefing.turned_back]
         return "\n".join(line for line in lines if line)
+
+
+def for_step(guidance: str, step: str) -> str:
+    """What a guidance says to one step: the lines that begin with its name and a colon, and those that name none."""
+    lines = list[str]()
+    for line in guidance.strip().splitlines():
+        name, colon, rest = line.strip().lstrip("-* ").partition(":")
+        named = name.strip().lower() if colon else ""
+        if named == step:
+            lines.append(rest.strip())
+        elif named not in STEPS:
+            lines.append(line)
+    return "\n".join(lines).strip()
 
 
 def sections(parts: Sequence[Block]) -> list[Section]:

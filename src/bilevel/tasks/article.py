@@ -31,7 +31,10 @@ REASKS = 2  # how often an answer of the judge that cannot be used is asked for 
 VERSION = 1  # of how replies become scores
 BRIEF = """Make these articles better: more rigorous, clearer in their notions, more consistent, with more insight,
 and easier to act on. Each article is judged for itself; the score is the mean. Keep every fact: numbers, code and links
-stay as they are, nothing is invented, the length stays between 0.7 and 1.6 of what it was."""
+stay as they are, nothing is invented, the length stays between 0.7 and 1.6 of what it was.
+
+Guidance that is meant for one step begins its line with the step's name and a colon: analysis, hypotheses, plan,
+assessment, revision."""
 
 
 @dataclass(frozen=True)
