@@ -164,6 +164,6 @@ def test_a_long_run_is_a_page_of_bounded_size(making, config, tmp_path):
     folder.close()
     with making.serving(path) as found:
         page = sound(found.get("/run/long"))
-        assert page.text.count('class="point') == 901 and "trials have no point of their own" in page.text
+        assert page.text.count('class="point') == 901 and "without a point of their own: " in page.text
         listed = found.get("/run/long/trials?page=15")
         assert listed.text.count('class="row"') == 100 and "page 15 of 15" in listed.text

@@ -15,7 +15,7 @@ from bilevel.store.reader import Reader
 
 
 def listen(browser, path, **headers):
-    """A waiting connection for news, and what reads the next piece of it."""
+    """What ends a waiting connection for news, and what reads the next piece of it."""
     place = urlsplit(browser.address)
     connection = http.client.HTTPConnection(place.hostname, place.port, timeout=30)
     connection.request("GET", path, headers=headers)
@@ -29,7 +29,11 @@ def listen(browser, path, **headers):
             if line.startswith(b"id: "):
                 return line[4:].strip().decode()
 
-    return connection, next_id
+    def leave():
+        answer.close()
+        connection.close()
+
+    return leave, next_id
 
 
 def events_of(page):
@@ -71,18 +75,30 @@ def test_news_come_while_a_run_goes_on(making, config, tmp_path):
     path = making.run(tmp_path / "live", config, [making.trial(0, 1.0, keep=True)])
     with making.serving(path) as found:
         page = found.get("/run/live")
-        connection, next_id = listen(found, events_of(page))
+        leave, next_id = listen(found, events_of(page))
         folder = RunFolder.open(path)
         folder.store.add_trial("root", making.trial(1, 0.25, keep=True))
         first = next_id()
         assert "0.25" in found.get("/run/live").text
-        connection.close()
+        leave()
         folder.store.add_trial("root", making.trial(2, 0.125, keep=True))  # nobody listens
         again, next_id = listen(found, "/events?run=live", **{"Last-Event-ID": first})
         assert next_id() != first  # what was missed is told at once
-        again.close()
+        again()
         folder.close()
         assert "0.125" in found.get("/run/live/trials").text
+
+
+def test_pages_that_were_left_make_room_for_others(making, runs, monkeypatch):
+    monkeypatch.setattr("bilevel.dashboard.server.MOST_WAITING", 2)
+    with making.serving(runs / "a") as found:
+        for _ in range(4):
+            waiting = [listen(found, "/events?run=a")[0] for _ in range(2)]
+            assert found.get("/events?run=a", method="HEAD").status == 503  # as long as both wait
+            for leave in waiting:
+                leave()
+            answers = (found.get("/events?run=a", method="HEAD").status for _ in range(20_000))
+            assert 200 in answers
 
 
 def test_a_run_that_appears_later_is_shown(making, config, tmp_path):

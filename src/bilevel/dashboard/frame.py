@@ -191,12 +191,12 @@ def diff(lines: Iterable[str]) -> str:
     return f'<pre class="diff" tabindex="0">{chr(10).join(shown)}</pre>\n'
 
 
-def pager(target: Callable[[int], str], page: int, pages: int) -> str:
+def pager(target: Callable[[int], str], page: int, pages: int, what: str = "page") -> str:
     """Links to the neighbouring pages of a long list."""
     if pages < 2:
         return ""
     parts = [f'<a href="{text(target(page - 1))}" rel="prev">‹ previous</a>' if page > 1 else "<span>‹ previous</span>"]
-    parts.append(f"<span>page {page} of {pages}</span>")
+    parts.append(f"<span>{text(what)} {page} of {pages}</span>")
     parts.append(f'<a href="{text(target(page + 1))}" rel="next">next ›</a>' if page < pages else "<span>next ›</span>")
     return f'<nav class="pager" aria-label="pages">{"".join(parts)}</nav>'
 
@@ -211,6 +211,11 @@ def level_title(level: str) -> str:
 def number(value: float | None, unit: str = "") -> str:
     """A score as text; "none" is not a number."""
     return "none" if value is None else f"{value:.6g}{f' {unit}' if unit else ''}"
+
+
+def count(many: int, what: str) -> str:
+    """So many of a thing, in words."""
+    return f"{many} {what}{'' if many == 1 else 's'}"
 
 
 def changed(row: Row) -> str:

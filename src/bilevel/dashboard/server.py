@@ -3,6 +3,8 @@
 It is the standard library's server: pages for one person's browser need no more, and the program no further package.
 """
 
+import select
+import socket
 import sys
 import threading
 import time
@@ -199,7 +201,7 @@ class Handler(BaseHTTPRequestHandler):
     def _tell(self, keys: list[str], seen: str) -> None:
         shelf, beat = self.board.shelf, time.monotonic()
         self.wfile.write(b"retry: 1000\n: here\n\n")
-        while not self.board.end.is_set():
+        while not self.board.end.is_set() and not self._left():
             version = shelf.version(keys)
             if version != seen:
                 seen, beat = version, time.monotonic()
@@ -212,6 +214,11 @@ class Handler(BaseHTTPRequestHandler):
             with shelf.news:
                 if shelf.version(keys) == seen:
                     shelf.news.wait(1.0)
+
+    def _left(self) -> bool:
+        """Whether the browser has gone: it says nothing more, so there is something to read only at the end."""
+        readable, _, _ = select.select([self.connection], [], [], 0)
+        return bool(readable) and self.connection.recv(1, socket.MSG_PEEK) == b""
 
 
 def route(shelf: Shelf, path: str, query: Mapping[str, list[str]]) -> Page:

@@ -15,7 +15,10 @@ function listen() {
   if (source) source.close();
   source = new EventSource(document.body.dataset.events);
   source.onopen = () => say("live", "on");
-  source.onerror = () => say("the server is gone; trying again", "off");
+  source.onerror = () => {
+    say("the server is gone; trying again", "off");
+    if (source.readyState === EventSource.CLOSED) setTimeout(listen, 3000); // refused: the browser does not try again
+  };
   source.addEventListener("changed", soon);
 }
 

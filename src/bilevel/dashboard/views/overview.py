@@ -85,8 +85,8 @@ def _curve(run: Watched, inner: Sequence[Row]) -> str:
         "all arms, in the order in which branches were opened"
     ]
     notes += ["upright lines: mechanisms that came into force (+) or went out (−)"] if marks else []
-    notes += [f"{drawn.beyond} of the points lie beyond the axis, at its edge"] if drawn.beyond else []
-    notes += [f"{drawn.left_out} trials have no point of their own"] if drawn.left_out else []
+    notes += [f"beyond the axis, at its edge: {frame.count(drawn.beyond, 'point')}"] if drawn.beyond else []
+    notes += [f"without a point of their own: {frame.count(drawn.left_out, 'trial')}"] if drawn.left_out else []
     caption = f"<figcaption>{text('; '.join(notes))}.</figcaption>"
     return section("Best so far", frame.legend(keys, dots) + f"<figure>{drawn.svg}{caption}</figure>")
 

@@ -80,6 +80,6 @@ def call(run: Watched, query: Mapping[str, str], rest: str) -> Page:
     parts.append(section("Its reply", code(reply.text, "talk reply") if reply.text else nothing("It is empty.")))
     before = address(run.key, f"call/{found.number - 1}") if found.number > 1 else ""
     after = address(run.key, f"call/{found.number + 1}") if found.number < last else ""
-    pager = frame.pager(lambda number: address(run.key, f"call/{number}"), found.number, last)
+    pager = frame.pager(lambda number: address(run.key, f"call/{number}"), found.number, last, "call")
     up = address(run.key, "calls")
     return Page(f"Call {found.number}", pager + head + "".join(parts), run, "calls", previous=before, next=after, up=up)

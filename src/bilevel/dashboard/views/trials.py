@@ -25,6 +25,7 @@ from bilevel.space import Candidate
 from bilevel.trial import Climb, Run, Trial
 
 A_PAGE = 100
+LONGEST = 24  # characters of an author's name in a list
 WHICH = {"": "all", "kept": "kept", "failed": "without a score"}
 
 
@@ -33,17 +34,17 @@ def trial_table(run: Watched, rows: Iterable[Row]) -> str:
     made = [
         (
             trial_link(run.key, row.branch, row.number, kind="row"),
-            text(frame.level_title(row.level).partition(" (")[0]) + (f" · {text(row.arm)}" if row.arm else ""),
-            text(row.author.split(" (")[0]),
-            text(frame.changed(row)),
+            text(" · ".join(part for part in (frame.level_title(row.level).partition(" (")[0], row.arm) if part)),
             text("" if row.score is None else f"{row.score:.6g}"),
             frame.verdict(row),
-            text(cut(row.reason)),
+            f'<span class="wrap">{text(frame.changed(row))}</span>',
+            text(cut(row.author.partition(" (")[0], LONGEST)),
+            f'<span class="wrap">{text(cut(row.reason))}</span>',
         )
         for row in rows
     ]
-    header = ("trial", "level", "by", "change", "score", "", "reason")
-    return table(header, made, left=(1, 2, 3, 5, 6), about="trials") if made else nothing("There is none.")
+    header = ("trial", "level", "score", "decision", "change", "by", "reason")
+    return table(header, made, left=(1, 3, 4, 5, 6), about="trials") if made else nothing("There is none.")
 
 
 def trials(run: Watched, query: Mapping[str, str]) -> Page:
@@ -159,8 +160,8 @@ def _head(run: Watched, found: Trial, row: Row, level: str) -> str:
             "arm": text(row.arm),
             "by": text(found.proposal.author),
             "status": text(found.status.value),
-            "cost": text(f"{found.cost.evaluations} measurements, {found.cost.seconds:.3g} s"),
-            "saw": text(f"{found.sees} trials"),
+            "cost": text(f"{frame.count(found.cost.evaluations, 'measurement')}, {found.cost.seconds:.3g} s"),
+            "saw": text(frame.count(found.sees, "trial")),
             "isolation": text(found.isolation),
         }
     )
