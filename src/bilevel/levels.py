@@ -6,15 +6,16 @@ LoopTask(start="fork")                  challenger and control run from the same
 LoopTask(start="continue")              as the founding paper did it: no control, biased
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
-from bilevel.arms import Arm, Best, Control, ledger_of, numbers_of
+from bilevel.arms import Arm, Best, Control, ledger_of
 from bilevel.budget import Budget, Cost
-from bilevel.codec import content_hash, plain
+from bilevel.codec import content_hash
 from bilevel.errors import InputError, Stopped
+from bilevel.forking import Asked, report_of
 from bilevel.lab import Bench, Branch, Traces
 from bilevel.ladder import climb, climb_replay, judged
 from bilevel.loop import Loop, LoopSpec
@@ -23,12 +24,11 @@ from bilevel.objective import Objective
 from bilevel.rehearsal import climb_rehearsal
 from bilevel.researcher import Researcher
 from bilevel.rules import mean
-from bilevel.shadow import Advice
 from bilevel.space import Candidate, Derived, Space
 from bilevel.surfaces import Surface, Test
 from bilevel.task import Rung
 from bilevel.trace import Trace
-from bilevel.trial import Climb, Run, Shadow, Status, Trial, merge
+from bilevel.trial import Climb, Run, Shadow, Trial, merge
 from bilevel.view import Below
 
 
@@ -169,8 +169,11 @@ class LoopTask:
         return run.metrics["gain"]
 
     def below(self, traces: Traces, state: str | None) -> Below | None:
-        spec = leaf(self.inner)
-        branch = leaf_branch(traces, self.inner, state)
+        """The loop that the surface aims at: the innermost one, or, on level 3, the one that searches mechanisms."""
+        spec, branch, trials = self.inner, state, self.trials
+        for _ in range(self.surface.depth):
+            task = _loop_task(spec)
+            trials, spec, branch = trials * task.trials, task.inner, _state(traces, spec, branch)
         trace = Trace(spec.task.objective) if branch is None else traces.trace(branch, spec.task.objective)
         return Below(
             trace=trace,
@@ -178,7 +181,7 @@ class LoopTask:
             reads_advice=spec.researcher.reads_advice,
             objective=spec.task.objective,
             brief=trace.told.get("brief", ""),
-            trials=self.trials * self.inner.task.evaluations,
+            trials=trials if isinstance(spec.task, LoopTask) else trials * spec.task.evaluations,
         )
 
     def run(self, candidate: Candidate, bench: Bench) -> Run:
@@ -193,10 +196,19 @@ class LoopTask:
         paired = self.start == "fork" and bench.state is not None and bench.parent is not None
         challenger = arm_of(candidate, bench, "challenger" if paired else "only")
         if not paired or bench.parent is None:
-            return self._report(bench, challenger, None, {}, candidate)
+            return report_of(self._fork(candidate, bench), challenger)
         control = arm_of(bench.parent, bench, "control")
         others = {one: arm_of(bench.parent, bench, one.name, one.applied) for one in self.controls}
-        return self._report(bench, challenger, control, others, candidate)
+        return report_of(self._fork(candidate, bench), challenger, control, others)
+
+    def _fork(self, candidate: Candidate, bench: Bench) -> Asked:
+        parent = bench.parent
+        return Asked(
+            leaf(self.inner).task.objective,
+            self._credited(candidate, parent),
+            () if parent is None else self.surface.tests(candidate, parent),
+            simpler=parent is not None and len(candidate.files) < len(parent.files),
+        )
 
     def _search(
         self, candidate: Candidate, bench: Bench, arm: str, change: Callable[[LoopSpec], LoopSpec] | None = None
@@ -250,72 +262,10 @@ class LoopTask:
             best=_best(traces, spec, branch.id),
             margin=_leaf_trace(traces, spec, branch.id).noise.margin,
             cost=sum((trial.cost for trial in own), Cost()),
-            ledger=merge(*(ledger_of(trial) for trial in own)),
+            ledger=merge(*(ledger_of(trial) if self.surface.depth else trial.ledger for trial in own)),
             trials=tuple(_leaf_trace(traces, spec, branch.id)[known:]),
             shadows=_shadows(traces, spec, bench.state, branch.id),
         )
-
-    def _report(
-        self, bench: Bench, challenger: Arm, control: Arm | None, others: Mapping[Control, Arm], candidate: Candidate
-    ) -> Run:
-        objective, unchanged = leaf(self.inner).task.objective, [*([control] if control else []), *others.values()]
-        arms = [challenger, *unchanged]
-        cost = sum((arm.cost for arm in arms), Cost())
-        if challenger.best.score is None:
-            return Run("cycle", 0, Status.INVALID_METRIC, cost=cost, log="no trial of the inner loop has a score",
-                       state=challenger.branch)  # fmt: skip
-        rivals = [arm for arm in unchanged if arm.name not in [one.name for one in others if one.guest is None]]
-        gains = {arm.name: arm.best.gain(objective, challenger.best) for arm in rivals}
-        tests = self._tests(candidate, bench.parent)
-        if gains and any(test.sign < 0 for test in tests):  # it is the loop with the mechanism that it is set against
-            gain = gains["control"]
-        else:
-            gain = min(gains.values()) if gains else challenger.before.gain(objective, challenger.best)
-        ends = sorted(unchanged, key=lambda arm: -challenger.best.gain(objective, arm.best))
-        better = ends[0] if ends and ends[0].best.gain(objective, challenger.best) <= 0 else challenger
-        again = [control.best.gain(objective, arm.best) for one, arm in others.items() if control and not one.guest]
-        spreads = [challenger.spread(control, objective)] if control else []
-        data: dict[str, object] = {
-            "arms": {arm.name: arm.summary(self._credited(candidate, bench.parent)) for arm in arms},
-            "margin": challenger.margin,
-            "control": control is not None,
-            "tests": [plain(test) for test in tests],
-            "spread": max([*spreads, *map(abs, again)], default=0.0),
-            "gains": gains,
-            "again": again,
-            "simpler": bench.parent is not None and len(candidate.files) < len(bench.parent.files),
-            "ledger": {name: numbers_of(hooks) for name, hooks in challenger.ledger.items()},
-        }
-        inert = self._inert(challenger, candidate, bench.parent)
-        unshown = self._unshown(challenger, candidate, bench.parent)
-        if inert:
-            data["inert"] = inert
-            data["discredit"] = f"inert: {', '.join(inert)} changed no decision, so no gain is credited"
-        elif unshown:
-            said = "; ".join(f"the advice of {name}: {advice}" for name, advice in unshown.items())
-            data["discredit"] = f"not shown yet to matter, so no gain is credited: {said}"
-        return Run(
-            "cycle",
-            0,
-            Status.OK,
-            {"gain": gain, "best": challenger.best.score},
-            cost,
-            data=data,
-            state=better.branch,
-        )
-
-    def _inert(self, arm: Arm, candidate: Candidate, parent: Candidate | None) -> list[str]:
-        names = self._credited(candidate, parent)
-        return [name for name in names if not any(count.decisive for count in arm.ledger.get(name, {}).values())]
-
-    def _unshown(self, arm: Arm, candidate: Candidate, parent: Candidate | None) -> dict[str, Advice]:
-        """The mechanisms that did no more than advise a researcher that costs something, whose drafts differed without
-        the advice no more often than when it was asked again."""
-        found = {name: arm.advice_alone(name) for name in self._credited(candidate, parent)}
-        return {name: advice for name, advice in found.items() if advice is not None and not advice.live}
-
-    def _tests(self, candidate: Candidate, parent: Candidate | None) -> tuple[Test, ...]:
-        return () if parent is None else self.surface.tests(candidate, parent)
 
     def _credited(self, candidate: Candidate, parent: Candidate | None) -> tuple[str, ...]:
         return () if parent is None else self.surface.credited(candidate, parent)
@@ -368,16 +318,23 @@ def lift(guest: Guest, spec: LoopSpec) -> LoopSpec:
     """The loop with a mechanism found one level below put in force. Raises InputError where it cannot work there."""
     if guest.name in [other.name for other in spec.mechanisms]:
         raise InputError(f"a mechanism {guest.name!r} is in force on {spec.name!r} already; give this one another name")
-    needs = spec.load(guest).needs
+    problem = unfit(spec, spec.load(guest).needs, guest.name)
+    if problem is not None:
+        raise InputError(problem)
+    return replace(spec, mechanisms=(*spec.mechanisms, guest))
+
+
+def unfit(spec: LoopSpec, needs: Collection[str], name: str) -> str | None:
+    """Why a mechanism with these needs cannot work on a loop, or None."""
     derived = all(isinstance(domain, Derived) for domain in spec.task.space.domains.values())
     if "numeric" in needs and derived:
-        raise InputError(
-            f"mechanism {guest.name!r} constructs candidates and cannot be lifted to {spec.name!r}, where "
+        return (
+            f"mechanism {name!r} constructs candidates and cannot be lifted to {spec.name!r}, where "
             "parameters are derived; mechanisms that select, advise, constrain, filter or decide can"
         )
     if "advice" in needs and not spec.researcher.reads_advice:
-        raise InputError(f"mechanism {guest.name!r} gives advice, which {spec.researcher.name!r} does not read")
-    return replace(spec, mechanisms=(*spec.mechanisms, guest))
+        return f"mechanism {name!r} gives advice, which {spec.researcher.name!r} does not read"
+    return None
 
 
 def leaf(spec: LoopSpec) -> LoopSpec:
@@ -404,12 +361,24 @@ def level_named(spec: LoopSpec, name: str) -> LoopSpec:
     return found[name]
 
 
+def aimed_at(task: LoopTask) -> LoopSpec:
+    """The loop that a level changes."""
+    spec = task.inner
+    for _ in range(task.surface.depth):
+        spec = _loop_task(spec).inner
+    return spec
+
+
 def leaf_branch(traces: Traces, spec: LoopSpec, branch: str | None) -> str | None:
     """The branch on which the innermost loop stands, below a branch of `spec`; None where nothing ran yet."""
     while branch is not None and isinstance(spec.task, LoopTask):
-        branch = traces.trace(branch, spec.task.objective).state
-        spec = spec.task.inner
+        branch, spec = _state(traces, spec, branch), spec.task.inner
     return branch
+
+
+def _state(traces: Traces, spec: LoopSpec, branch: str | None) -> str | None:
+    """The branch on which the loop within stands, after what a branch of `spec` holds."""
+    return None if branch is None else traces.trace(branch, spec.task.objective).state
 
 
 def standing(traces: Traces, spec: LoopSpec, branch: str | None, depth: int) -> tuple[LoopSpec, str | None]:

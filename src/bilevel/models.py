@@ -187,7 +187,8 @@ def _price(recipe: Recipe, level: str, tokens_in: int, tokens_out: int) -> float
 
 def names_of(recipe: Recipe) -> Mapping[str, str]:
     """The names of a recipe's models by level, the coding agent's for the innermost where it researches there."""
-    names = {level: name for level in LEVEL_NAMES if (name := recipe.models.of(level))}
+    upper = [f"mechanisms-{n}" for n in range(3, 2 + sum(one.level == "mechanisms" for one in recipe.outer))]
+    names = {level: name for level in (*LEVEL_NAMES, *upper) if (name := recipe.models.of(level))}
     if recipe.inner.researcher != "agent":
         return names
     from bilevel.agents import name_of

@@ -148,8 +148,8 @@ class Models(Part):
     price_out: float | None = Field(None, ge=0)
 
     def of(self, level: str) -> str:
-        """The model's name of a level; empty where it has none."""
-        name = str(getattr(self, level)) or self.default
+        """The model's name of a level; empty where it has none. Level 3, "mechanisms-3", has that of "mechanisms"."""
+        name = str(getattr(self, level.partition("-")[0])) or self.default
         return ",".join(part.strip() for part in name.split(","))
 
 

@@ -21,6 +21,7 @@ from bilevel.shadow import AGAIN, WITHOUT, Tally, advice_of, aside_of
 from bilevel.standings import Ladder, Retired, attempts, is_ablation, ladder_of, retirements, verdict_in
 from bilevel.trace import Trace
 from bilevel.trial import Climb, Count, Trial, merge
+from bilevel.yields import Yield, yields_of
 
 Ledger = Mapping[str, Mapping[str, Count]]
 
@@ -157,6 +158,7 @@ class Summary:
     advice: Mapping[str, AdviceLedger] = field(default_factory=dict)  # of mechanisms in force from the first trial
     asked_aside: AsideCost = AsideCost()
     ladder: Ladder | None = None  # of a run with level 2
+    yields: tuple[Yield, ...] = ()  # what the levels that search mechanisms are worth themselves
     retired: tuple[Retired, ...] = ()
     front: Front | None = None  # of a task with further objectives
     guardrails: tuple[Guarded, ...] = ()
@@ -262,6 +264,7 @@ def summarise(
         advice=_static_advice(spec, shadowed, calls),
         asked_aside=_aside_cost([call for call in calls if aside_of(call.purpose)]),
         ladder=ladder_of(records, spec),
+        yields=yields_of(records, spec, calls),
         retired=retirements(records, spec),
         front=front_of(records, spec),
         guardrails=guarded(records, spec),

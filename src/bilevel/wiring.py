@@ -6,12 +6,13 @@ from dataclasses import dataclass, field, replace
 from importlib import resources
 from typing import Any
 
+from bilevel.aiming import aim, lifting
 from bilevel.arms import Control
 from bilevel.budget import Budget
 from bilevel.errors import GuestError, InputError
 from bilevel.guards import Guards
 from bilevel.hosting import Hosting
-from bilevel.levels import Inside, LoopTask, leaf, levels_of, lift, nest
+from bilevel.levels import LoopTask, leaf, levels_of, lift, nest
 from bilevel.loop import LoopSpec
 from bilevel.mechanism import Guest
 from bilevel.named import PREFIX
@@ -21,7 +22,7 @@ from bilevel.recipe import Outer, Recipe
 from bilevel.researcher import Researcher
 from bilevel.rules import Rule
 from bilevel.settings import Settings
-from bilevel.surfaces import MechanismSurface, SettingsSurface, Surface, mechanism_set
+from bilevel.surfaces import mechanism_set
 from bilevel.task import Task
 
 LEVELS = {"settings": "1.5", "mechanisms": "2"}  # the numbers by which the levels are known
@@ -109,11 +110,9 @@ def build(recipe: Recipe, stored: Texts | None = None, hosting: Hosting | None =
     """
     from bilevel.tasks.catalog import find_seeded
 
-    names = [level.level for level in recipe.outer]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
+    if sum(level.level == "settings" for level in recipe.outer) > 1:
         raise InputError(
-            f"recipe {recipe.name!r} has two levels {twice!r}; the upper one would undo the lower one's work"
+            f"recipe {recipe.name!r} has two levels 'settings'; the upper one would undo the lower one's work"
         )
     texts, hosting = stored or Texts(prompts=prompts_for(recipe)), hosting or Hosting(recipe.sandbox)
     spec = _inner(recipe, find_seeded(recipe.task, recipe.seed), texts, hosting)
@@ -182,21 +181,18 @@ def _inner(recipe: Recipe, task: Task, texts: Texts, hosting: Hosting) -> LoopSp
 def _outer(
     recipe: Recipe, inner: LoopSpec, level: Outer, depth: int, texts: Texts, hosting: Hosting
 ) -> LoopSpec:  # fmt: skip
-    surface: Surface
-    if level.level == "settings":
-        surface = SettingsSurface(level.least_active, level.most_changed)
+    surface, name = aim(recipe, inner, level, depth, hosting)
+    if level.researcher == "lift":
+        researcher = lifting(inner, surface)
     else:
-        surface = MechanismSurface(hosting.door.door, level.most_mechanisms)
-    for _ in range(depth):
-        surface = Inside(surface)
-    researcher = _outer_researcher(recipe, level, texts, hosting)
+        researcher = _outer_researcher(recipe, level, texts, hosting)
     if level.level == "mechanisms" and level.start == "fork" and level.proof_share > 0:
         researcher = OnProbation(researcher, level.proof_share)
     spec = nest(
         inner,
         surface,
         researcher,
-        name=level.level,
+        name=name,
         trials=level.trials,
         cycles=level.cycles,
         start=level.start,

@@ -140,6 +140,18 @@ def print_ladder(out: Console, summary: Summary) -> None:
     print_retired(out, summary.retired)
     for note in summary.ladder.notes:
         _line(out, note)
+    print_yields(out, summary)
+
+
+def print_yields(out: Console, summary: Summary) -> None:
+    """What each level that searches mechanisms was worth itself, and what was lifted onto the one below it."""
+    for number, level in enumerate(summary.yields, 2):
+        out.print(f"\n[bold]level {number} itself[/]", highlight=False)
+        for sentence in level.sentences:
+            _line(out, sentence)
+        for name, gains in level.lifted.items():
+            told = ", ".join(f"{gain:+.4g}" for gain in gains) or "inert in all its forks"
+            _line(out, f"{name} onto level {number - 1}, over its unlifted twin: {told}")
 
 
 def print_retired(out: Console, retired: Iterable[Retired]) -> None:

@@ -27,7 +27,8 @@ from bilevel.cli.weighing import print_front, print_guarded
 from bilevel.codec import plain
 from bilevel.report import AdviceLedger, AsideCost, LevelCost, MechanismTrial, Summary, sparkline
 
-LEVEL_TITLES = {"inner": "level 1 (inner)", "settings": "level 1.5 (settings)", "mechanisms": "level 2 (mechanisms)"}
+LEVEL_TITLES = {"inner": "level 1 (inner)", "settings": "level 1.5 (settings)", "mechanisms": "level 2 (mechanisms)",
+                "mechanisms-3": "level 3 (mechanisms of level 2)"}  # fmt: skip
 
 
 class Shown(Console):

@@ -34,6 +34,7 @@ _LISTED = (
     Listed("settings_rules", "1.5", "turns the inner loop's settings by rules", "settings_rules:SettingsRules"),
     Listed("llm", "1.5", "a language model turns the inner loop's settings", "llm_settings:ModelSettings"),
     Listed("library", "2", "selects mechanisms from the library by a diagnosis", "library:LibraryResearcher"),
+    Listed("lift", "2", "on level 3: lifts what level 2 kept onto level 2 itself", "lifting:LiftResearcher"),
     Listed("llm", "2", "a language model writes mechanisms, in sessions of four rounds", "llm_session:ModelSession"),
 )
 

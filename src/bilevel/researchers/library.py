@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from bilevel.errors import InputError
 from bilevel.mechanism import Guest
 from bilevel.researchers.diagnosis import Diagnosis, diagnose
-from bilevel.space import Candidate
+from bilevel.space import Candidate, Derived
 from bilevel.trace import Trace
 from bilevel.trial import Proposal
 from bilevel.view import Below, Briefing, View
@@ -176,6 +176,8 @@ def _fits(
 def _can(entry: Offer, below: Below) -> bool:
     if entry.domain == SEVERAL and not below.objective.also:
         return False
+    if "numeric" in entry.needs and all(isinstance(domain, Derived) for domain in below.space.domains.values()):
+        return False  # on level 3: what a mechanism set is cannot be constructed
     return "advice" not in entry.needs or below.reads_advice
 
 

@@ -11,11 +11,11 @@ out · `measuring` what a run's forks say · `lives` a mechanism's whole life in
 
 from collections.abc import Mapping
 
-from bilevel.shelf.found import ORIGINS, Found
+from bilevel.shelf.found import ORIGINS, Found, read
 from bilevel.shelf.record import Measurement, Record
 from bilevel.shelf.shelves import every, find, plain
 
-__all__ = ["ORIGINS", "Found", "Measurement", "Record", "every", "evidence_for", "find", "plain"]
+__all__ = ["ORIGINS", "Found", "Measurement", "Record", "every", "evidence_for", "find", "plain", "read"]
 
 
 def evidence_for(family: str, *, foreign: bool = False) -> Mapping[str, Measurement]:
