@@ -15,6 +15,7 @@ STEPS = {
     "plan": "Step 3, edit plan",
     "assessment": "Step 4, impact assessment",
     "revision": "Step 5, revised text",
+    "lessons": "Draw 2 to 4 lessons",
     "settings": "You steer a search from outside",
 }
 Says = Callable[[str, Mapping[str, Any]], Any]
@@ -102,8 +103,13 @@ def _revised(prompt: str, body: Any) -> Any:
     return {"paragraphs": [{"paragraph": int(n), "text": f"{shown[n]} It is therefore so."} for n in wanted]}
 
 
+def _lesson(rule: str) -> dict[str, Any]:
+    return {"kind": "works", "summary": rule, "rule": rule, "confidence": 0.6, "trials": [1]}
+
+
 USUAL: Mapping[str, Says] = {
     "judge": _judged, "compare": _compared, "analysis": _analysis, "hypotheses": _hypotheses, "plan": _plan,
     "assessment": _assessed, "revision": _revised,
+    "lessons": lambda prompt, body: {"lessons": [_lesson("Reasons after claims were kept.")]},
     "settings": lambda prompt, body: {"diagnosis": "the editor lets everything through"},
 }  # fmt: skip

@@ -98,11 +98,16 @@ def test_the_judge_sees_the_article_and_the_rubric_and_nothing_else(bilevel, ser
     done = bilevel("run", recipe, "--article", file, *MODEL, "--folder", "r")
     assert done.returncode == 0, done.stderr
     assert any(CANARY in prompt for prompt in server.of("plan"))
+    assert server.steps.count("lessons") == 1 and "Reasons after claims" in server.of("analysis")[-1]
     told = article().rubric.strip()
     judged = [asked for step, asked in zip(server.steps, server.requests, strict=True) if step in ("judge", "compare")]
     assert len(judged) > 5
     for asked in judged:
-        assert CANARY not in json.dumps(asked.body) and "12 numbers" in asked.prompt
+        assert (
+            CANARY not in json.dumps(asked.body)
+            and "Reasons after" not in asked.prompt
+            and "12 numbers" in asked.prompt
+        )
         assert "trial" not in json.dumps(asked.body["messages"]).lower()
     system, user = (message["content"] for message in judged[0].body["messages"][:2])
     assert system.strip().startswith(told)
@@ -275,3 +280,44 @@ SAYS = "Nothing supports what is claimed at this place."
 def test_gates_judge(gate, answer, objection):
     with pytest.raises(ValueError, match=objection):
         gate(json.dumps(answer))
+
+
+POLISH = '''"""A further step: plain words for wordy turns in whatever text is proposed."""
+
+from dataclasses import replace
+
+from bilevel.mechanism import Mechanism
+from bilevel.space import Candidate
+
+
+class Polish(Mechanism):
+    domain = "editing"
+
+    def propose(self, view, parent, proposals):
+        return tuple(self._polished(proposal) for proposal in proposals)
+
+    def _polished(self, proposal):
+        files = dict(proposal.candidate.files)
+        for name in files:
+            files[name] = files[name].replace("It is therefore so.", "Therefore.")
+        candidate = Candidate(proposal.candidate.params, files)
+        return proposal if candidate == proposal.candidate else replace(proposal, candidate=candidate)
+'''
+
+
+def test_a_step_that_is_injected_as_code_has_a_ledger_a_control_and_replays(bilevel, serve, file, tmp_path):
+    server = serve()
+    (tmp_path / "polish.py").write_text(POLISH)
+    (tmp_path / "mine.toml").write_text(
+        'name = "mine"\ntitle = "t"\ntask = "article"\n[inner]\nresearcher = "workflow"\nlessons = false\n'
+        '[[outer]]\nlevel = "mechanisms"\nresearcher = "library:only:polish.py"\n'
+        'trials = 2\ncycles = 2\nstart = "fork"\n[claim]\non = false\n'
+    )
+    done = bilevel("run", "mine.toml", "--article", file, *MODEL, "--folder", "r")
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(bilevel("show", "r", "--mechanism", "polish", "--json").stdout)
+    (trial,) = shown["trials"]
+    assert trial["ledger"]["propose"]["decisive"] > 0 and trial["control_best"] is not None
+    assert any("Therefore." in prompt for prompt in server.of("judge"))
+    asked = len(server.requests)
+    assert bilevel("replay", "r").returncode == 0 and len(server.requests) == asked

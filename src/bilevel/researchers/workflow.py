@@ -18,9 +18,10 @@ from bilevel.researchers import gates
 from bilevel.researchers.answer import ask_until
 from bilevel.researchers.gates import Plan, Verdicts
 from bilevel.researchers.history import quoted
+from bilevel.researchers.llm_inner import ModelResearcher
 from bilevel.researchers.prompt import fence, fill, shipped_prompts
 from bilevel.space import Candidate
-from bilevel.trial import Proposal, Trial
+from bilevel.trial import Lesson, Proposal, Trial
 from bilevel.view import Briefing, View
 
 STEPS = ("analysis", "hypotheses", "plan", "assessment", "revision")
@@ -89,6 +90,11 @@ class Workflow:
         return [
             Proposal(Candidate(parent.params, {**parent.files, name: new}), quoted(why, 1000)[1:-1], self.name, notes)
         ]
+
+    def learn(self, view: View) -> Sequence[Lesson]:
+        """The lessons of the trials since the last ones, drawn as a model does that researches anything else."""
+        author = ModelResearcher(self.prompts, self.prompt_tokens, self.most_tokens, self.temperature, self.reasks)
+        return author.learn(view)
 
     def _planned(self, desk: "Desk", ideas: Sequence[str]) -> tuple[Plan, Verdicts]:
         """The plan and what the assessment says of it; a second plan where it lets nothing through."""
