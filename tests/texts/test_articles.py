@@ -217,6 +217,14 @@ def test_a_search_ends_once_the_target_is_held_after_three_trials(bilevel, serve
     assert done.returncode == 2 and "inner.target" in done.stderr
 
 
+def test_recipes_and_tasks_over_texts_are_checked_without_a_model(bilevel, file):
+    for target in ("article", "article-steps", "page", f"article:{file}", f"page:file={file}"):
+        done = bilevel("check", target)
+        assert done.returncode == 0, done.stdout + done.stderr
+    done = bilevel("check", "article:none.md")
+    assert done.returncode == 4 and "'none.md' cannot be read" in done.stdout
+
+
 PARTS = prose.blocks(TEXT + "\n```\ncode\n```\n")
 SAYS = "Nothing supports what is claimed at this place."
 

@@ -6,7 +6,7 @@ from bilevel.cli.printing import print_json
 from bilevel.errors import BilevelError
 from bilevel.named import PREFIX
 from bilevel.port_suites import check_task
-from bilevel.recipe import find, shipped, text_of, unread
+from bilevel.recipe import Recipe, find, shipped, text_of, unread
 from bilevel.run import planned_evaluations
 from bilevel.shelf.storing import refusals
 from bilevel.wiring import build
@@ -41,7 +41,7 @@ def check(target: str, baseline: bool) -> list[str]:
             return list(refusals(text_of(Path(target), "mechanism")))
         if target.endswith(".toml") or target in shipped():
             recipe = find(target)
-            spec = build(recipe)
+            spec = build(_with_a_model(recipe))
             return unread(recipe) + (
                 [] if planned_evaluations(spec) is not None else ["no level says how long to search"]
             )
@@ -53,6 +53,13 @@ def check(target: str, baseline: bool) -> list[str]:
     except BilevelError as error:
         lines = [line.strip().removeprefix("- ") for line in str(error).splitlines()]
         return lines[1:] if len(lines) > 1 else lines  # the first of several is their heading
+
+
+def _with_a_model(recipe: Recipe) -> Recipe:
+    """The recipe with some model for those levels that need one and get theirs from --model; none is asked here."""
+    if recipe.models.default:
+        return recipe
+    return recipe.model_copy(update={"models": recipe.models.model_copy(update={"default": "compatible:any"})})
 
 
 def bounds(target: str) -> list[str]:

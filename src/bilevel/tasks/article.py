@@ -81,6 +81,10 @@ class ArticleTask(TextTask):
             bench.rung, bench.seed, Status.OK, {"score": score, **metrics, **each, **self.losses(candidate)}, Cost(1)
         )
 
+    def check(self, run_baseline: bool = False) -> list[str]:
+        """What is wrong with the articles; nothing is judged here."""
+        return self.problems(self.baseline(), self.baseline())
+
     def _judged(self, text: str, bench: Bench, name: str) -> dict[str, float]:
         """The five scores of an article. Raises ValueError where no answer can be used, ContextOverflow."""
         request = Request((Message("system", self.rubric), Message("user", fenced(text))), _schema())
