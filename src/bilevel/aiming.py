@@ -18,12 +18,13 @@ def aim(recipe: Recipe, inner: LoopSpec, level: Outer, depth: int, hosting: Host
     """What a level changes, and its name: the innermost loop; or, where a level below searches mechanisms already, the
     nearest such loop itself: then it is level 3."""
     surface: Surface
+    name: str = level.level
     if level.level == "settings":
-        surface, name = SettingsSurface(level.least_active, level.most_changed), level.level
+        surface = SettingsSurface(level.least_active, level.most_changed)
     else:
         kinds = [one.level for one in recipe.outer[:depth]]
         lower = kinds.count(level.level)
-        name = f"{level.level}-{lower + 2}" if lower else level.level
+        name = f"{level.level}-{lower + 2}" if lower else name
         door = hosting.door.door
         if lower:
             depth = kinds[::-1].index(level.level)

@@ -205,7 +205,8 @@ class ClaimTable(Part):
 
 
 class Recipe(Part):
-    """Everything that decides a run. `evaluations` bounds the measurements of the whole tree without calibration."""
+    """Everything that decides a run. `evaluations` bounds the measurements of the whole tree without calibration.
+    `warm`: level 2 chooses by what earlier runs on the same family of tasks left in the library."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     title: str
@@ -214,6 +215,7 @@ class Recipe(Part):
     seed: int = 0
     workers: int = Field(1, ge=1, le=64)
     evaluations: int | None = Field(None, ge=1)
+    warm: bool = False
     inner: Inner = Inner()
     outer: tuple[Outer, ...] = ()
     models: Models = Models()
@@ -265,6 +267,7 @@ def override(
     outer_cycles: int | None = None,
     seed: int | None = None,
     workers: int | None = None,
+    warm: bool | None = None,
     rung: str | None = None,
     noise: str | None = None,
     keep: str | None = None,
@@ -286,7 +289,7 @@ def override(
         data["inner"]["researcher"] = researcher
     _override_models(data, recipe, models, researcher)
     data["limits"] |= {name: value for name, value in limits.items() if value is not None}
-    for key, value in (("task", task), ("seed", seed), ("workers", workers)):
+    for key, value in (("task", task), ("seed", seed), ("workers", workers), ("warm", warm)):
         if value is not None:
             data[key] = value
     for key, value in (("rung", rung), ("noise", noise), ("keep", keep)):

@@ -24,6 +24,7 @@ from bilevel.models import check_prices, connected
 from bilevel.named import PREFIX
 from bilevel.noise import UNKNOWN
 from bilevel.recipe import Recipe, resolve
+from bilevel.researchers.library import Known
 from bilevel.sandbox.levels import AUTO, describe
 from bilevel.store.folder import RunFolder
 from bilevel.store.sqlite import SqliteStore
@@ -33,6 +34,7 @@ from bilevel.tasks.external import External, ExternalFolder
 from bilevel.tasks.folder import FolderTask
 from bilevel.tasks.karpathy import KarpathyTask
 from bilevel.tasks.worker import WorkerTask
+from bilevel.warming import warm_for
 from bilevel.wiring import Texts, build, prompts_for, sources, with_noise
 
 OWN_PROCESSES = (
@@ -137,7 +139,8 @@ def start(recipe: Recipe, path: Path) -> RunSession:
     """A new run in a new folder. Everything that can be wrong with the recipe is found before the folder is made."""
     prompts, verdicts = prompts_for(recipe), dict[str, Admission]()
     hosting = Hosting(recipe.sandbox, keep=verdicts.__setitem__)
-    spec = build(recipe, Texts(prompts=prompts), hosting)
+    warm = warm_for(recipe)
+    spec = build(recipe, Texts(prompts=prompts, warm=warm), hosting)
     known = calibration.known(spec) if recipe.inner.noise == "stored" else calibration.Found()
     if known.noise is not None:
         spec = with_noise(spec, known.noise)
@@ -157,6 +160,7 @@ def start(recipe: Recipe, path: Path) -> RunSession:
         "bilevel": __version__,
         "format": FORMAT,
         "noise": codec.plain(known),
+        **({"warm": codec.plain(dict(warm))} if recipe.warm else {}),
     }
     folder = RunFolder.create(path, facts)
     walls = isolation(task, recipe, hosting)
@@ -213,7 +217,8 @@ def resume(
 def recorded(config: Mapping[str, Any], hosting: Hosting | None = None) -> tuple[Recipe, LoopSpec]:
     """The recipe that a run folder keeps, and its loops with the mechanisms as they were at the start."""
     recipe = resolve(config["recipe"])
-    texts = Texts(config.get("sources", {}), config.get("prompts", {}), known_noise(config).noise or UNKNOWN)
+    warm = {name: codec.build(Known, data) for name, data in config.get("warm", {}).items()}
+    texts = Texts(config.get("sources", {}), config.get("prompts", {}), known_noise(config).noise or UNKNOWN, warm)
     return recipe, build(recipe, texts, hosting)
 
 

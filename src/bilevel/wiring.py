@@ -20,10 +20,12 @@ from bilevel.noise import UNKNOWN, Noise
 from bilevel.probation import OnProbation
 from bilevel.recipe import Outer, Recipe
 from bilevel.researcher import Researcher
+from bilevel.researchers.library import Known
 from bilevel.rules import Rule
 from bilevel.settings import Settings
 from bilevel.surfaces import mechanism_set
 from bilevel.task import Task
+from bilevel.warming import warm_for
 
 LEVELS = {"settings": "1.5", "mechanisms": "2"}  # the numbers by which the levels are known
 
@@ -46,12 +48,13 @@ class Texts:
     """The texts behind a recipe, as a run folder keeps them: a resume and a replay use those that the run began with.
 
     `mechanisms`: sources by the name in the recipe. `prompts`: templates by name; empty where no model is asked.
-    `noise`: what was known of the task's noise before the run.
+    `noise`: what was known of the task's noise before the run. `warm`: what the library knew of mechanisms.
     """
 
     mechanisms: Mapping[str, str] = field(default_factory=dict)
     prompts: Mapping[str, str] = field(default_factory=dict)
     noise: Noise = UNKNOWN
+    warm: Mapping[str, Known] = field(default_factory=dict)
 
 
 def prompts_for(recipe: Recipe) -> dict[str, str]:
@@ -114,7 +117,8 @@ def build(recipe: Recipe, stored: Texts | None = None, hosting: Hosting | None =
         raise InputError(
             f"recipe {recipe.name!r} has two levels 'settings'; the upper one would undo the lower one's work"
         )
-    texts, hosting = stored or Texts(prompts=prompts_for(recipe)), hosting or Hosting(recipe.sandbox)
+    texts = stored or Texts(prompts=prompts_for(recipe), warm=warm_for(recipe))
+    hosting = hosting or Hosting(recipe.sandbox)
     spec = _inner(recipe, find_seeded(recipe.task, recipe.seed), texts, hosting)
     for depth, level in enumerate(recipe.outer):
         spec = _outer(recipe, spec, level, depth, texts, hosting)
@@ -182,6 +186,8 @@ def _outer(
     recipe: Recipe, inner: LoopSpec, level: Outer, depth: int, texts: Texts, hosting: Hosting
 ) -> LoopSpec:  # fmt: skip
     surface, name = aim(recipe, inner, level, depth, hosting)
+    if name != level.level:
+        texts = replace(texts, warm={})  # it was measured one level below
     if level.researcher == "lift":
         researcher = lifting(inner, surface)
     else:
@@ -279,7 +285,15 @@ def _offers(name: str, texts: Texts, hosting: Hosting) -> dict[str, Any]:
                 f"there is no researcher {name!r}; write library, library:random, or library:only:NAME with one of: "
                 f"{', '.join(entries)}; or a name that `bilevel mechanisms list` shows"
             )
-        return {"sources": mechanisms.source, "entries": entries, "mode": mode or "diagnose"}
+        found = {label: shelf.Found(label, "user", one.source, label) for label, one in texts.warm.items()}
+        known = {"warm": texts.warm, "entries": {**entries, **found}} if texts.warm and not mode else {}
+
+        def text(asked: str, **parameters: Any) -> str:
+            if asked in entries or asked not in found:
+                return mechanisms.source(asked, **parameters)
+            return mechanisms.rewrite(found[asked].source, parameters, asked) if parameters else found[asked].source
+
+        return {"sources": text, "entries": entries, "mode": mode or "diagnose", **known}
     wanted = name.removeprefix(ONLY)
     try:
         guest = (

@@ -4,6 +4,7 @@ import shlex
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -24,8 +25,18 @@ from bilevel.run import RunSession, free_folder, isolation, known_noise, planned
 def run_recipe(recipe: Recipe, folder: Path | None, as_json: bool) -> None:
     """Run a recipe in a new folder and print what it came to."""
     with start(recipe, folder or free_folder(recipe)) as session:
+        if recipe.warm and not as_json:
+            console().print(said(session.folder.config["warm"], recipe), highlight=False, markup=False)
         summary = _execute(session, as_json)
     _print(summary, as_json)
+
+
+def said(warm: Mapping[str, Any], recipe: Recipe) -> str:
+    """What a run starts with that starts warm, in a line."""
+    if not warm:
+        return f"warm: the library has no evidence on tasks like {recipe.task!r}, so this run starts cold"
+    known = ", ".join(f"{name} ({known['probability']:.0%} likely to help)" for name, known in warm.items())
+    return f"warm: level 2 begins with what the library says of {known}"
 
 
 def of_texts(recipe: Recipe, task: str | None, models: Sequence[str]) -> str | None:

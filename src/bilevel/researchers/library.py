@@ -26,6 +26,7 @@ ANSWERS: Mapping[str, tuple[str, ...]] = {
     "none": ("bandit", "orthogonal", "trust_region", "surrogate", "knock_out", "momentum"),
 }
 SEVERAL = "several objectives"  # the domain of what does nothing without further ones
+LIKELY = 0.8  # probability that a mechanism helps, from which on it is tried before what the diagnosis says
 INERT_CALLS = 8  # so many calls without one decision changed make a mechanism in force inert
 
 
@@ -41,13 +42,30 @@ class Offer(Protocol):
 
 
 @dataclass(frozen=True)
+class Known:
+    """What a library's evidence says of a mechanism: the text that was measured, the probability that it helps (0.5:
+    nothing is known), and all of it in a sentence."""
+
+    source: str
+    probability: float
+    sentence: str
+
+    @property
+    def rank(self) -> int:
+        """What is likely to help comes first, what is likely to hurt last; the rest is left to the diagnosis."""
+        return -1 if self.probability >= LIKELY else 1 if self.probability <= 1 - LIKELY else 0
+
+
+@dataclass(frozen=True)
 class LibraryResearcher:
     """Selects, fits and writes; it does not invent.
 
     `compose` makes the candidate of an ordered set of mechanisms, `sources(name, **parameters)` a source text, and
     `entries` says what there is. `mode`: "diagnose" takes the answer to the worst ailment that is neither in force nor
     was tried for it before; "random" draws one, the control for the diagnosis; "only:NAME" proposes that one always,
-    the control for the choice. When the set is full (`most`) one that changed no decision is removed.
+    the control for the choice. `warm`: what is known of mechanisms from earlier runs; "diagnose" then tries first what
+    is likely to help, in the very text that was measured, and last what is not. When the set is full (`most`) one that
+    changed no decision is removed.
     """
 
     compose: Callable[[tuple[Guest, ...]], Candidate]
@@ -55,6 +73,7 @@ class LibraryResearcher:
     entries: Mapping[str, Offer]
     mode: str = "diagnose"
     most: int = 8
+    warm: Mapping[str, Known] = field(default_factory=dict)
     name: str = field(default="library", init=False)
     reads_advice: bool = field(default=False, init=False)
     free: bool = field(default=True, init=False)
@@ -83,7 +102,10 @@ class LibraryResearcher:
             yield self._removal(guests, out, "it changed no decision" if inert else "the set is full")
         in_force = {guest.name for guest in guests}
         for name, ailment, sentence in self._choices(view, below, diagnosis, in_force):
-            known = self.entries[name].parameters
+            known, measured = self.entries[name].parameters, self.warm.get(name)
+            if measured is not None and self.mode == "diagnose" and name not in in_force:
+                said = f"{sentence}; the library says of {name}: {measured.sentence}"
+                yield self._with(guests, name, measured.source, ailment, said, {})
             for parameters in _fits(name, diagnosis, known, below.trials, again=name in in_force):
                 text = self.sources(name, **parameters)
                 yield self._with(guests, name, text, ailment, sentence, parameters)
@@ -118,7 +140,8 @@ class LibraryResearcher:
         # A mechanism in force comes again only after all others, with other parameters; one tried before for the same
         # ailment comes after those not tried, the longest ago first.
         last = {pair: number for number, pair in enumerate(tried)}
-        return sorted(choices, key=lambda c: (c[0] in in_force, last.get((c[1], c[0]), -1)))
+        rank = {name: known.rank for name, known in self.warm.items()}
+        return sorted(choices, key=lambda c: (c[0] in in_force, last.get((c[1], c[0]), -1), rank.get(c[0], 0)))
 
     def _with(
         self, guests: tuple[Guest, ...], name: str, text: str, ailment: str, sentence: str, fitted: Mapping[str, Any]

@@ -25,6 +25,7 @@ def run(
     rung: str | None = None,
     noise: Literal["stored", "own", "baseline"] | None = None,
     keep: Literal["race", "fixed", "greedy", "margin"] | None = None,
+    warm: Annotated[bool, Parameter(negative="")] = False,
     time_budget: float | None = None,
     max_seconds: MaxSeconds = None,
     max_tokens: MaxTokens = None,
@@ -73,6 +74,9 @@ def run(
         The rule by which a candidate takes its parent's place: race (on one seed, on a second as long as it leads and
         that is not clear), fixed (always on both), greedy (better on one), margin (better on one by more than the noise
         margin). Another number of seeds is depth in a recipe.
+    warm
+        Let level 2 choose by what earlier runs on tasks of the same family left in the library (`bilevel mechanisms
+        list`): first what helped, last what hurt.
     time_budget
         Seconds of training per run, where the task lets one choose (karpathy).
     folder
@@ -99,6 +103,7 @@ def run(
         rung=rung,
         noise=noise,
         keep=keep,
+        warm=warm or None,
         models=model,
         limits={"seconds": max_seconds, "tokens": max_tokens, "money": max_money},
     )
