@@ -39,7 +39,7 @@ class ArticleServer(ScriptedServer):
         said = self.says.get(step)
         made = said(prompt, body) if callable(said) else said
         made = USUAL[step](prompt, body) if made is None else made
-        return made if isinstance(made, str) else json.dumps(made)
+        return made if isinstance(made, str) or "status" in made else json.dumps(made)
 
 
 def fenced_in(prompt: str) -> list[str]:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from article_server import fenced_in, marks
+from wires import ERRORS
 
 from bilevel import prose
 from bilevel.researchers import gates
@@ -223,6 +224,27 @@ def test_recipes_and_tasks_over_texts_are_checked_without_a_model(bilevel, file)
         assert done.returncode == 0, done.stdout + done.stderr
     done = bilevel("check", "article:none.md")
     assert done.returncode == 4 and "'none.md' cannot be read" in done.stdout
+
+
+def test_a_long_article_is_shown_cut_to_the_bound_of_prompts_and_shorter_where_it_is_too_long(bilevel, serve, file):
+    file.write_text("# Title\n\n" + "\n".join(f"{'A long claim stands here. ' * 40}\n" for _ in range(20)))
+    recipe = file.parent / "mine.toml"
+    head = 'name = "mine"\ntitle = "t"\ntask = "article"\n[inner]\nresearcher = "workflow"\n[models]\n'
+    recipe.write_text(head + "prompt_tokens = 3000\n")
+    too_long = ERRORS["compatible"]["context"]
+    server = serve(analysis=lambda prompt, body: too_long if len(prompt) > 6000 else None)
+    assert bilevel("once", recipe, "--article", file, *MODEL, "--folder", "r").returncode == 0
+    asked = server.of("analysis")
+    assert sorted(map(len, asked), reverse=True) == [*map(len, asked)] and len(asked[-1]) < len(asked[0]) < 12_000
+    assert all("[21]" in prompt and "[...]" in prompt for prompt in asked)
+    assert trials(bilevel, "r")[1]["keep"]
+
+
+def test_the_same_steps_revise_a_page_that_rules_measure(bilevel, serve):
+    server = serve()
+    done = bilevel("run", "a", "--task", "page", *MODEL, "--trials", 1, "--folder", "r")
+    assert done.returncode == 0, done.stderr
+    assert server.steps == ["analysis", "hypotheses", "plan", "assessment", "revision"]
 
 
 PARTS = prose.blocks(TEXT + "\n```\ncode\n```\n")

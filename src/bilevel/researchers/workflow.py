@@ -12,20 +12,22 @@ from typing import Any, TypeVar
 
 from bilevel import prose
 from bilevel.call import Message, Request
-from bilevel.errors import UnusableReply
+from bilevel.errors import ContextOverflow, UnusableReply
 from bilevel.prose import Block
 from bilevel.researchers import gates
 from bilevel.researchers.answer import ask_until
 from bilevel.researchers.gates import Plan, Verdicts
 from bilevel.researchers.history import quoted
 from bilevel.researchers.llm_inner import ModelResearcher
-from bilevel.researchers.prompt import fence, fill, shipped_prompts
+from bilevel.researchers.prompt import fence, fill, shipped_prompts, tokens
 from bilevel.space import Candidate
 from bilevel.trial import Lesson, Proposal, Trial
 from bilevel.view import Briefing, View
 
 STEPS = ("analysis", "hypotheses", "plan", "assessment", "revision")
 LONG = 8000  # characters: a longer text is revised section by section, each of at most so many where that can be
+CUTS = (400_000, 1000, 500, 250, 120)  # characters of a paragraph that are shown where a prompt has to be shorter
+MOST_HALVINGS = 2  # how often a prompt that is too long for the model is made shorter
 TRIED = 6  # trials whose hypotheses the second step is shown
 T = TypeVar("T")
 
@@ -42,7 +44,9 @@ class Workflow:
     """Revises one article in each trial, one after the other; a pure function of its view and the recorded answers.
 
     `reasks`: how often a gate sends an answer back. Where the assessment lets no edit through, the plan is asked for
-    once more with its reasons; after that there is nothing to propose. Raises UnusableReply where nothing helps.
+    once more with its reasons; after that there is nothing to propose. `prompt_tokens` bounds a prompt, about: long
+    paragraphs are shown cut where it must be, but whole in the last step, section by section. Raises UnusableReply and
+    ContextOverflow where nothing helps.
     """
 
     prompts: Mapping[str, str] = field(default_factory=shipped_prompts)
@@ -137,15 +141,23 @@ class Desk:
     def ask(
         self, step: str, schema: Mapping[str, Any], gate: Callable[[str], T], again: str = "", **values: object
     ) -> T:
-        """What a step's gate lets through. Raises UnusableReply, with the gate's last objection."""
-        flow = self.flow
-        text = fill(flow.prompts, f"article_{step}", **values)
-        user = text if step == "revision" else f"{self._material()}\n{text}"
-        request = Request(
-            (Message("system", self._system(step)), Message("user", user)), schema, flow.most_tokens, flow.temperature
-        )
+        """What a step's gate lets through. Raises UnusableReply, with the gate's last objection, and
+        ContextOverflow where the model takes no shorter prompt."""
+        flow, budget = self.flow, self.flow.prompt_tokens
         attempt = f"/attempt {self.briefing.attempt}" if self.briefing.attempt else ""
-        return ask_until(self.view, request, f"{step} {self.name}{again}{attempt}", gate, flow.reasks)
+        asked = fill(flow.prompts, f"article_{step}", **values)
+        system = Message("system", self._system(step))
+        for left in range(MOST_HALVINGS, -1, -1):
+            room = budget - tokens(asked) - tokens(system.text)
+            user = asked if step == "revision" else f"{self._material(room)}\n{asked}"
+            request = Request((system, Message("user", user)), schema, flow.most_tokens, flow.temperature)
+            try:
+                return ask_until(self.view, request, f"{step} {self.name}{again}{attempt}", gate, flow.reasks)
+            except ContextOverflow:
+                if not left or step == "revision":
+                    raise
+            budget = min(budget, tokens(user) + tokens(system.text)) // 2
+        raise AssertionError("unreachable")
 
     def revised(self, approved: Sequence[gates.Edit]) -> str:
         """The article with the approved edits made: at once, or section by section where it is long."""
@@ -175,15 +187,21 @@ class Desk:
         manner = f"{guidance}\n\n" if guidance else ""
         return fill(self.flow.prompts, "article_system", brief=self.view.brief.strip(), manner=manner)
 
-    def _material(self) -> str:
-        return fill(
-            self.flow.prompts,
-            "article_material",
-            title=self.name,
-            article=numbered(self.parts, range(1, len(self.parts) + 1)),
-            scores=self._scores(),
-            told=self._told(),
-        )
+    def _material(self, room: int) -> str:
+        """The article and what is known of it in about so many tokens, long paragraphs cut where it must be."""
+        every = range(1, len(self.parts) + 1)
+        for most in CUTS:
+            text = fill(
+                self.flow.prompts,
+                "article_material",
+                title=self.name,
+                article=numbered(self.parts, every, most),
+                scores=self._scores(),
+                told=self._told(),
+            )
+            if tokens(text) <= room:
+                break
+        return text
 
     def _scores(self) -> str:
         """What was measured of the text to start from, all articles together."""
@@ -234,10 +252,11 @@ def sections(parts: Sequence[Block]) -> list[Section]:
     return [*found, Section(tuple(held))]
 
 
-def numbered(parts: Sequence[Block], numbers: Sequence[int]) -> str:
-    """Blocks with their numbers, as data."""
-    text = "\n\n".join(f"[{number}] {parts[number - 1].text.rstrip()}" for number in numbers)
-    return fence(text, "article", most=200_000)
+def numbered(parts: Sequence[Block], numbers: Sequence[int], most: int = CUTS[0]) -> str:
+    """Blocks with their numbers, as data; of each so many characters at most."""
+    texts = {number: parts[number - 1].text.rstrip() for number in numbers}
+    shown = {number: text if len(text) <= most else f"{text[:most]} [...]" for number, text in texts.items()}
+    return fence("\n\n".join(f"[{number}] {text}" for number, text in shown.items()), "article", most=CUTS[0])
 
 
 def tried(trials: Sequence[Trial], name: str) -> list[str]:
