@@ -87,11 +87,12 @@ class Outer(Part):
     """A level above, given from the inside out.
 
     `trials`: how many trials of the loop below one cycle takes (per arm). `cycles`: how many cycles this level has, its
-    baseline among them. `mechanisms` are in force on this loop itself. `redrafts`: how often a proposal that was turned
-    back (at the door, say) may be mended in the same trial; `repairs`: how often in a row a mechanism that proved inert
-    goes back to the model that wrote it. `domains`: fields of knowledge that a mechanism session is pointed at.
-    `controls`: further arms of each fork, beside the unchanged loop: it with a restart, with a placebo, or again with
-    other random numbers (A/A). `ladder`: the rungs that stand before a mechanism's live trial. `proof_share`: the share
+    baseline among them. `mechanisms` are in force on this loop itself. `drafts`: how many proposals its researcher
+    is asked for at once; the first that passes runs. `redrafts`: how often a proposal that was turned back (at the
+    door, say) may be mended in the same trial; `repairs`: how often in a row a mechanism that proved inert goes
+    back to the model that wrote it. `domains`: fields of knowledge that a mechanism session is pointed at.
+    `controls`: further arms of each fork, beside the unchanged loop: it with a restart, with a placebo, or again
+    with other random numbers (A/A). `ladder`: the rungs that stand before a mechanism's live trial. `proof_share`: the share
     of this level's trials that may go to forks without a mechanism that is in force, so that evidence on it goes on
     growing; 0 is no probation. `wipe`: each cycle begins with the baseline and an empty trace; only with start
     "continue", right above the innermost loop. `stuck_after`: the first cycle goes on until the innermost loop has been
@@ -108,6 +109,7 @@ class Outer(Part):
     least_active: int = Field(2, ge=1)
     most_changed: int = Field(3, ge=1)
     most_mechanisms: int = Field(8, ge=1)
+    drafts: int = Field(1, ge=1, le=8)
     redrafts: int = Field(2, ge=0, le=16)
     repairs: int = Field(1, ge=0, le=8)
     domains: tuple[str, ...] = ()

@@ -207,7 +207,9 @@ def _outer(
         wipe=level.wipe,
         stuck_after=level.stuck_after,
     )
-    spec = replace(spec, settings=Settings(redrafts=level.redrafts, repairs=level.repairs), load=hosting.load)
+    spec = replace(
+        spec, settings=Settings(drafts=level.drafts, redrafts=level.redrafts, repairs=level.repairs), load=hosting.load
+    )
     return _with_mechanisms(spec, level.mechanisms, texts, hosting)
 
 

@@ -1,9 +1,16 @@
 """The recipe `recursive`: level 2 keeps mechanisms, level 3 lifts them; the report measures both levels themselves."""
 
 import json
+from dataclasses import replace
 
 import in_process
 import pytest
+
+from bilevel.lab import Lab
+from bilevel.loop import Loop
+from bilevel.mechanism import Guest, load
+from bilevel.recipe import find
+from bilevel.wiring import build
 
 THREE = """
 name = "three"
@@ -70,3 +77,26 @@ def test_levels_that_cannot_be_are_refused_with_the_way_out(bilevel, tmp_path, b
     (tmp_path / "three.toml").write_text(text.format(by=by, start=start))
     done = bilevel("run", "three.toml", "--folder", "t")
     assert done.returncode != 0 and said in done.stderr + done.stdout
+
+
+LAST = """
+from bilevel.mechanism import Mechanism
+
+
+class Last(Mechanism):
+    def propose(self, view, parent, proposals):
+        return proposals[::-1]
+"""
+
+
+@pytest.mark.parametrize("drafts", [1, 3])
+def test_with_several_drafts_a_mechanism_on_level_2_has_something_to_choose_from(tmp_path, drafts):
+    text = THREE.partition("[[outer]]")[0] + (
+        f'[[outer]]\nlevel = "mechanisms"\nresearcher = "library"\ntrials = 3\ncycles = 2\n'
+        f"ladder = []\ndrafts = {drafts}\n"
+    )
+    (tmp_path / "two.toml").write_text(text)
+    spec = build(find(str(tmp_path / "two.toml")))
+    chooses = replace(spec, mechanisms=(Guest("last", LAST),), load=load)
+    plain, chosen = (Loop(one, Lab()).run()[1].proposal.notes["mechanism"] for one in (spec, chooses))
+    assert (plain != chosen) == (drafts > 1)

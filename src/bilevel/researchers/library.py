@@ -87,7 +87,8 @@ class LibraryResearcher:
         turned_back = {back.candidate for back in briefing.turned_back}
         found: list[Proposal] = []
         for proposal in self._proposals(view, below, diagnosis, guests):
-            if proposal.candidate.id not in turned_back and proposal.candidate.id != parent.id:
+            again = any(proposal.notes["mechanism"] == other.notes["mechanism"] for other in found)
+            if proposal.candidate.id not in turned_back and proposal.candidate.id != parent.id and not again:
                 found.append(proposal)
             if len(found) >= max(view.settings.drafts, 1):
                 break
