@@ -98,13 +98,18 @@ def stage_of(folder: RunFolder[Any]) -> Stage | None:
     return None if data is None else codec.build(Stage, data)
 
 
+def measures(spec: LoopSpec) -> bool:
+    """Whether anything can be measured here: not where whoever drives the run does it."""
+    return not isinstance(leaf(spec).task, External | ExternalFolder)
+
+
 def claim(folder: RunFolder[Any], spec: LoopSpec, lab: Lab, table: ClaimTable, more: int | None = None) -> None:
     """Do what is left of a run's claim stage; `more` rounds, where they are asked for, are without other bounds.
 
     Raises Stopped where somebody asked to stop, LimitReached where a limit of the run is spent.
     """
     inner = leaf(spec)
-    if isinstance(inner.task, External | ExternalFolder):
+    if not measures(spec):
         if more is not None:
             raise InputError(
                 f"task {inner.task.name!r} is measured by whoever drives the run, so nothing is measured here"

@@ -197,7 +197,7 @@ class Lab:
     end what is running too. `models` answer for the levels of their names. `elapsed` is the wall time of earlier
     sessions of the same run, in seconds. `isolation` says what stands between this process and guests and candidates.
     `words` gives what a person has written, `recorded` another run's calls: both
-    are for a replay.
+    are for a replay. `kept_back`: seconds of the limit of time that are not for what goes on now.
     """
 
     store: Store = field(default_factory=MemoryStore)
@@ -210,6 +210,7 @@ class Lab:
     elapsed: float = 0.0
     isolation: str = ""
     redact: Callable[[str], str] = lambda text: text
+    kept_back: float = 0.0
     recorded: CallRecords | None = None
     words: Words = words_now
     traces: Traces = field(init=False, repr=False)
@@ -258,21 +259,28 @@ class Lab:
         shares = self.limits.shares(self.meter.spent, self.seconds)
         return {(name, warning) for name, share in shares.items() for warning in WARNINGS if share >= warning}
 
+    @property
+    def spent_up(self) -> bool:
+        """Whether a limit is reached, nothing kept back."""
+        return any(share >= 1.0 for share in self.limits.shares(self.meter.spent, self.seconds).values())
+
     def check_limits(self) -> None:
         """Raise LimitReached where a limit is spent; store a warning at 50 and at 80 %."""
         self._save_now_and_then()
         with self._warning:  # a judge is asked from several threads
             news = self._spent_shares() - self._warned
             self._warned |= news
+        left = self.limits.shares(self.meter.spent, self.seconds + self.kept_back)
         for name, share in self.limits.shares(self.meter.spent, self.seconds).items():
             most = getattr(self.limits, name)
             if any(name == of for of, _ in news):
                 text = f"{share:.0%} of the limit of {limit_text(name, most)} is spent"
                 self.store.add_event(Event(time.time(), "limit", "", text))
-            if share >= 1.0:
+            if left[name] >= 1.0:
+                kept = f" but for the {self.kept_back:.3g} seconds kept back" if share < 1.0 else ""
                 raise LimitReached(
-                    f"the limit of {limit_text(name, most)} is reached; everything that was paid for is stored, and "
-                    f"`bilevel resume RUN --max-{name} N` goes on with a higher one"
+                    f"the limit of {limit_text(name, most)} is reached{kept}; everything that was paid for is stored, "
+                    f"and `bilevel resume RUN --max-{name} N` goes on with a higher one"
                 )
 
 

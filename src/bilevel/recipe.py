@@ -197,13 +197,15 @@ class ClaimTable(Part):
     """The claim stage at the end of a run: the incumbent against the baseline on fresh seeds, and without each change.
 
     `on`: whether there is one. `share`: how many measurements it may take, as a share of those that the search was
-    charged. `least`: pairs of the answer that are always taken; `most`: rounds at most, one fresh seed each.
+    charged. `least`: pairs of the answer that are always taken; `most`: rounds at most, one fresh seed each. `reserve`:
+    which share of a limit of time (`limits.seconds`) the search leaves for it.
     """
 
     on: bool = True
     share: float = Field(0.5, ge=0, le=4)
     least: int = Field(3, ge=2, le=100)
     most: int = Field(20, ge=1, le=1000)
+    reserve: float = Field(0.1, ge=0, lt=1)
 
 
 class Recipe(Part):

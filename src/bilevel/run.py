@@ -69,15 +69,20 @@ class RunSession:
     def execute(self) -> None:
         """Search until the budget is spent, or a limit is reached (`ended` says so).
 
+        Where the search took its part of a limit of time, what was kept back is left for the claim stage.
         Raises Stopped after a stop; everything finished is stored by then.
         """
         self.folder.set_meta("state", "running")
         self.unsay_claims()
         loop = Loop(self.spec, self.lab)
+        self.lab.kept_back = self._for_claims()
         try:
             loop.run()
         except LimitReached as reached:
             self.ended = str(reached).replace("RUN", shlex.quote(str(self.folder.path)))
+            kept, self.lab.kept_back = self.lab.kept_back, 0.0
+            if kept and not self.lab.spent_up:
+                self.claim()
             self.folder.set_meta("state", "limit")
             self.state_claims()
             return
@@ -93,9 +98,15 @@ class RunSession:
         if self.lab.stop.is_set() and not _spent(loop):
             self.folder.set_meta("state", "stopped")
             raise Stopped("stopped; resume the run to go on")
+        self.lab.kept_back = 0.0
         self.claim()
         self.folder.set_meta("state", "finished")
         self.state_claims()
+
+    def _for_claims(self) -> float:
+        """Seconds of a limit of time that the search leaves to the claim stage."""
+        table, seconds = self.recipe.claim, self.lab.limits.seconds
+        return seconds * table.reserve if table.on and seconds and claiming.measures(self.spec) else 0.0
 
     def state_claims(self) -> None:
         """Write what the run claims into its folder, for other programs and for `bilevel verify`."""

@@ -139,14 +139,26 @@ def test_a_run_of_before_has_no_claim_stage_unless_it_is_asked_for():
 def test_a_run_that_a_limit_ended_says_how_its_answer_is_tested(bilevel, tmp_path):
     (tmp_path / "slow.py").write_text(SLOW.replace("sleep(0.02)", "sleep(0.2)"))
     where = {"PYTHONPATH": str(tmp_path)}
+    (tmp_path / "whole.toml").write_text('name = "whole"\ntitle = "t"\n[claim]\nreserve = 0.0\n')
     options = ("--task", "python:slow:task", "--max-seconds", 1, "--folder", "l")
-    assert bilevel("run", "a", *options, **where).returncode == 0
+    assert bilevel("run", "whole.toml", *options, **where).returncode == 0
     spent = bilevel("confirm", "l", "--pairs", 1, **where)
     assert "the limit of 1 seconds" in spent.stdout and "bilevel confirm" in spent.stdout
     assert "no mean on fresh seeds" in spent.stdout
     done = bilevel("confirm", "l", "--pairs", 1, "--max-seconds", 60, **where)
     assert "fresh seeds" in done.stdout and "Ended early" not in done.stdout
     assert bilevel("verify", "l", **where).returncode == 0
+
+
+def test_the_search_leaves_a_part_of_the_time_to_the_claim_stage(bilevel, bilevel_json, tmp_path):
+    (tmp_path / "night.toml").write_text(
+        'name = "night"\ntitle = "t"\n[inner]\nresearcher = "random"\ntrials = 100000\n[claim]\nreserve = 0.6\n'
+    )
+    done = bilevel("run", "night.toml", "--task", "sphere:noise=0.2", "--max-seconds", 2, "--folder", "n")
+    assert done.returncode == 0 and "but for the 1.2 seconds kept back" in done.stdout
+    summary = bilevel_json("status", "n")
+    assert summary["state"] == "limit" and summary["claim"]["cost"]["evaluations"] >= 6
+    assert rounds_of(tmp_path / "n")["complete"] and bilevel("verify", "n").returncode == 0
 
 
 def test_parents_that_workers_race_against_at_the_same_time_are_verified(bilevel, tmp_path):
