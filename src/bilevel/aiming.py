@@ -11,6 +11,7 @@ from bilevel.recipe import Outer, Recipe
 from bilevel.researcher import Researcher
 from bilevel.surfaces import MechanismSurface, SettingsSurface, Surface, mechanism_set
 
+FIRST = ("restart", "revert", "semantic_duplicate", "tabu")  # they move the search or turn drafts back on any level
 UNLIFTED = ("control", "several objectives")  # domains that mean nothing on a loop of loops
 
 
@@ -58,4 +59,6 @@ def lifting(inner: LoopSpec, surface: Surface) -> Researcher:
     offers = {
         name: mechanisms.source(name) for name, entry in mechanisms.library().items() if entry.domain not in UNLIFTED
     }
+    ordered = sorted(offers, key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
+    offers = {name: offers[name] for name in ordered}
     return researchers.make("lift", "2", compose=mechanism_set, fits=fits, library=offers)
