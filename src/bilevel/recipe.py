@@ -93,8 +93,8 @@ class Outer(Part):
     back to the model that wrote it. `domains`: fields of knowledge that a mechanism session is pointed at.
     `controls`: further arms of each fork, beside the unchanged loop: it with a restart, with a placebo, or again
     with other random numbers (A/A). `ladder`: the rungs that stand before a mechanism's live trial. `proof_share`: the
-    share of this level's trials that may go to forks without a mechanism that is in force, so that evidence on it goes on
-    growing; 0 is no probation. `wipe`: each cycle begins with the baseline and an empty trace; only with start
+    share of this level's trials that may go to forks without a mechanism that is in force, so that evidence on it goes
+    on growing; 0 is no probation. `wipe`: each cycle begins with the baseline and an empty trace; only with start
     "continue", right above the innermost loop. `stuck_after`: the first cycle goes on until the innermost loop has been
     without improvement for so many trials, within `evaluations` or what the cycles would take; only with start "fork",
     right above it.
