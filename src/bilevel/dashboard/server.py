@@ -186,17 +186,23 @@ class Handler(BaseHTTPRequestHandler):
         if not self.board.waiting.acquire(blocking=False):
             self._send(503, b"too many pages wait for news\n", "text/plain; charset=utf-8")
             return
+        if self.command == "HEAD":  # asks whether there is room, and takes none
+            self.board.waiting.release()
+            self._stream()
+            return
         try:
-            self.close_connection = True
-            self.send_response(200)
-            self._headers("text/event-stream; charset=utf-8", POLICY)
-            self.send_header("Connection", "close")
-            self.end_headers()
-            if self.command != "HEAD":
-                seen = self.headers.get("Last-Event-ID") or query.get("seen", [""])[0]
-                self._tell(query.get("run", []), seen)
+            self._stream()
+            seen = self.headers.get("Last-Event-ID") or query.get("seen", [""])[0]
+            self._tell(query.get("run", []), seen)
         finally:
             self.board.waiting.release()
+
+    def _stream(self) -> None:
+        self.close_connection = True
+        self.send_response(200)
+        self._headers("text/event-stream; charset=utf-8", POLICY)
+        self.send_header("Connection", "close")
+        self.end_headers()
 
     def _tell(self, keys: list[str], seen: str) -> None:
         shelf, beat = self.board.shelf, time.monotonic()
