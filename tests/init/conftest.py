@@ -69,7 +69,7 @@ class Worked:
 
 @pytest.fixture
 def works(tmp_path: Path, bilevel: Callable[..., subprocess.CompletedProcess[str]]) -> Callable[..., Worked]:
-    """`bilevel init --yes`, `check`, `run --trials 8`: all succeed, and the repository is byte for byte as before."""
+    """`bilevel init --yes`, `check`, `run --trials 16`: all succeed, and the repository is byte for byte as before."""
 
     def go(root: Path, *options: object, start: Path | None = None) -> Worked:
         before = tree_hash(root)
@@ -80,7 +80,7 @@ def works(tmp_path: Path, bilevel: Callable[..., subprocess.CompletedProcess[str
         assert tree_hash(root) == before
         checked = bilevel("check", folder)
         assert checked.returncode == 0, checked.stdout
-        ran = bilevel("run", "--task", folder, "--trials", 8, "--json", "--folder", tmp_path / "run")
+        ran = bilevel("run", "--task", folder, "--trials", 16, "--json", "--folder", tmp_path / "run")
         assert ran.returncode == 0, ran.stderr
         assert tree_hash(root) == before
         return Worked(report, json.loads(ran.stdout), folder)
