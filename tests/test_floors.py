@@ -12,9 +12,9 @@ FLOORS = {
     0: "objective space trial trace budget settings noise codec errors evidence eprocess imports guardrails pareto "
     "guards quantiles rules surrogate prose",
     1: "call calls task researcher view mechanism lab named",
-    2: "bounds fold draft shadow facts keep learning loop surfaces arms levels climbing ladder probation situations "
-    "conformance port_suites admission reading shape outside questions saying rollout watch fresh claim helps "
-    "rehearsal forking",
+    2: "bounds fold draft shadow facts keep learning description planning loop surfaces arms levels climbing ladder "
+    "probation situations conformance port_suites admission reading shape outside questions saying rollout watch "
+    "fresh claim helps rehearsal forking",
     3: "llm agents execution sandbox store tasks researchers mechanisms memory",
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}

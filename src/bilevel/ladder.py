@@ -19,14 +19,16 @@ from typing import Any
 from bilevel.budget import Budget
 from bilevel.call import Reply, Request, Watch
 from bilevel.codec import content_hash, plain
+from bilevel.description import host_space, view_for
 from bilevel.draft import Drafting
 from bilevel.errors import GuestError
 from bilevel.evidence import forks_of, verdict
 from bilevel.fold import EVERYTHING, Fold, Record, Without
 from bilevel.keep import keep_by_default
 from bilevel.lab import Lab
-from bilevel.loop import Loop, LoopSpec, default_steps, host_space, steps_after, view_for
+from bilevel.loop import Loop, LoopSpec
 from bilevel.mechanism import Guest, Mechanism
+from bilevel.planning import default_steps, steps_after
 from bilevel.researcher import Researcher
 from bilevel.situations import Bowl, Walk
 from bilevel.space import Candidate, Derived

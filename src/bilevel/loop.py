@@ -5,78 +5,27 @@ With W workers the view of trial n holds exactly the trials 0 ... n-W: the trace
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from bilevel.budget import Budget
-from bilevel.call import Ask
 from bilevel.climbing import Climber, rules_for
 from bilevel.codec import derive_seed
+from bilevel.description import LoopSpec as LoopSpec
+from bilevel.description import host_space, view_for
 from bilevel.draft import Drafting
 from bilevel.errors import GuestError, InputError, Stopped
 from bilevel.facts import checked, mean_score, must_go_on, status_of
 from bilevel.fold import Fold, Record, Without
-from bilevel.guards import ALL, Guards
-from bilevel.keep import MOST_REPEATS, first_steps, keep_by_default, next_steps, with_rule
+from bilevel.keep import keep_by_default, with_rule
 from bilevel.lab import Bench, Branch, Lab, RunKey
 from bilevel.learning import learn
-from bilevel.mechanism import Guest, Mechanism, load
-from bilevel.noise import UNKNOWN, Noise
-from bilevel.researcher import Researcher
-from bilevel.rules import Rule
-from bilevel.settings import Settings
-from bilevel.space import Space
-from bilevel.task import BESIDE, Climbing, Comparing, Task, with_built_in
+from bilevel.mechanism import Guest, Mechanism
+from bilevel.planning import HELD, Spending, converged, default_steps, put_aside, steps_after
+from bilevel.task import BESIDE, Climbing, Comparing, with_built_in
 from bilevel.trace import NOTHING_TOLD, Trace
 from bilevel.trial import Decision, Fault, Pending, Proposal, Run, Status, Step, Trial, merge
-from bilevel.view import Below, View
-
-HELD = 3  # after so many trials in a row the best must stand at the target
-
-
-@dataclass(frozen=True)
-class LoopSpec:
-    """The description of a loop: everything that decides what it does, and nothing that it has done.
-
-    `name` is the level's name. `rung` is the top rung, the one that scores (the task's last if empty). `calibration`:
-    on how many seeds the baseline is measured, to know the noise. `noise`: what is known of it before; None: only
-    what these seeds say counts, as in older versions. `lessons_every`: after so many trials a researcher
-    that learns is asked for lessons (0 is never). `shadow`: in which share of the trials a researcher that costs
-    something is asked once more per mechanism that gives advice, to see whether the advice mattered; for the mechanisms
-    that are `watched`, those on trial, it is in all of them. `stream`: another one gives guests other random numbers
-    with the same evaluation seeds. `guards`: what the host does beside the mechanisms. `keep`: the keep rule; None is a
-    margin that each trial's own score must pass, as it was before there was a choice. A loop whose task is a loop has a
-    rule of its own. `target`: the loop has converged once the best has held this score after three trials in a row.
-    """
-
-    name: str
-    task: Task
-    researcher: Researcher
-    mechanisms: tuple[Guest, ...] = ()
-    settings: Settings = field(default_factory=Settings)
-    budget: Budget = field(default_factory=Budget)
-    seed: int = 0
-    rung: str = ""
-    calibration: int = 3
-    noise: Noise | None = UNKNOWN
-    lessons_every: int = 0
-    shadow: float = 0.0
-    stream: str = ""
-    watched: frozenset[str] = frozenset()
-    guards: Guards = ALL
-    load: Callable[[Guest], Mechanism] = load
-    keep: Rule | None = Rule()
-    target: float | None = None
-
-    @property
-    def rule(self) -> Rule | None:
-        """The keep rule in force."""
-        return None if self.task.remembers or self.task.objective.relative else self.keep
-
-    @property
-    def top(self) -> str:
-        return self.rung or self.task.rungs[-1].name
+from bilevel.view import View
 
 
 class Loop:
@@ -95,7 +44,8 @@ class Loop:
         self.fold = Fold(loaded if spec.guards.mechanisms else (), spec.settings.max_faults, self.branch.at)
         self._uncalled = () if spec.guards.mechanisms else tuple(guest.name for guest, _ in loaded)
         self._space = host_space(spec)
-        self._spent = sum(trial.cost.evaluations for trial in self.trace[self.branch.at :])
+        spent = sum(trial.cost.evaluations for trial in self.trace[self.branch.at :])
+        self._spent = Spending(spec, self.branch.at, spent)
         self.workers = 1 if spec.task.remembers else lab.workers
         self._flight = {pending.number: pending for pending in lab.store.pendings(self.branch.id)}
         self._guests = threading.RLock()  # mechanisms are asked one at a time
@@ -324,7 +274,7 @@ class Loop:
         with self._books:
             self.trace = self.lab.add_trial(self.branch.id, trial)
             self._flight.pop(pending.number, None)
-            self._spent += trial.cost.evaluations
+            self._spent.told += trial.cost.evaluations
         self._asked = max(self._asked, len(self.trace))
         return trial
 
@@ -375,27 +325,18 @@ class Loop:
         number, target = self._asked, self.spec.target
         if target is None or number in self._flight or number < HELD:
             return False
-        seen = self._sees(number)
-        traces = [self.trace.upto(seen - back) for back in range(HELD)]
-        return all(len(trace) > 0 and _holds(trace, target) for trace in traces)
+        return converged(self.trace, self._sees(number), target)
 
     def _spent_before(self, number: int) -> int:
-        """What the trials before one have taken, as it can know: those that it does not see count as planned."""
-        late = self.trace[max(self._sees(number), self.branch.at) : number]
-        flying: list[Pending | Trial] = [*late]
-        flying += [self._flight[n] for n in range(len(self.trace), number) if n in self._flight]
-        told = self._spent - sum(trial.cost.evaluations for trial in self.trace[number:])
-        spent = told - sum(trial.cost.evaluations for trial in late)
-        return spent + sum(planned_runs(self.spec, trial) for trial in flying) * self.spec.task.evaluations
+        return self._spent.before(number, self._sees(number), self.trace, self._flight)
 
     def _most(self, number: int) -> int | None:
         """How many measurements a trial may take; None is no limit. Those to come in this cycle are put aside."""
         most, until = self._allowed if self._allowed[0] is not None else (self.spec.budget.evaluations, None)
         if most is None or self.spec.keep is None:
             return None
-        aside = 0 if until is None else max(until - number - 1, 0) * self.spec.task.evaluations
         with self._books:
-            return most - self._spent_before(number) - aside
+            return most - self._spent_before(number) - put_aside(self.spec, number, until)
 
     def step(self) -> Trial:
         """One iteration."""
@@ -438,69 +379,3 @@ class Loop:
 
     def _may_ask(self, in_flight: int) -> bool:
         return in_flight < self.workers and (self._asked == 0 or len(self.trace) > 0)
-
-
-def _holds(trace: Trace, target: float) -> bool:
-    """Whether the best candidate's score, over all its seeds, is at the target or better."""
-    best = trace.incumbent
-    scores = [*trace.scores(best.candidate.id).values()] if best is not None else []
-    return bool(scores) and trace.objective.gain(target, sum(scores) / len(scores)) >= 0
-
-
-def host_space(spec: LoopSpec) -> Space:
-    """The task's space, what the settings freeze frozen."""
-    space = spec.task.space
-    for name, reason in spec.settings.frozen.items():
-        space = space.freeze([name], f"settings ({reason})")
-    return space
-
-
-def view_for(
-    spec: LoopSpec, space: Space, number: int, trace: Trace, told: Mapping[str, str], below: Below | None,
-    asks: Ask | None,
-) -> View:  # fmt: skip
-    """What guests of a loop may know of trial `number` after `trace`."""
-    limit, words = spec.budget.trials, {**trace.told, **told}
-    rungs = tuple(rung.name for rung in spec.task.rungs)
-    return View(
-        number=number,
-        seed=derive_seed(spec.seed, "stream", spec.stream) if spec.stream else spec.seed,
-        brief=words.get("brief", ""),
-        objective=spec.task.objective,
-        space=space,
-        settings=spec.settings,
-        trace=trace,
-        trials_left=None if limit is None else max(limit - number + 1, 0),
-        below=below,
-        told=words.get("guidance", ""),
-        lessons=trace.lessons,
-        asks=asks,
-        rungs=rungs[: rungs.index(spec.top) + 1],
-    )
-
-
-def default_steps(spec: LoopSpec, trace: Trace, proposal: Proposal) -> tuple[Step, ...]:
-    """The plan of a trial before any mechanism is asked, and before anything is known of it."""
-    return first_steps(spec.rule, trace, proposal, spec.top)
-
-
-def planned_runs(spec: LoopSpec, asked: Pending | Trial) -> int:
-    """How many runs a trial is planned with: what is known of its cost before it is told."""
-    if asked.number == 0:
-        return spec.calibration
-    if isinstance(asked, Pending):
-        return len(asked.steps)
-    refused = asked.status is Status.REFUSED and not asked.runs
-    return 0 if refused else min(asked.proposal.repeats, MOST_REPEATS) or (asked.rule.at_once if asked.rule else 1)
-
-
-def steps_after(
-    spec: LoopSpec, trace: Trace, asked: Pending | Trial, runs: tuple[Run, ...], parent_runs: tuple[Run, ...],
-    left: tuple[Step, ...],
-) -> tuple[Step, ...]:  # fmt: skip
-    """The plan of a trial after these runs, before any mechanism is asked; `left` is what is left of the last one."""
-    if runs and runs[-1].status is not Status.OK:
-        return ()  # a failure ends a trial, unless a mechanism plans otherwise
-    if left or not runs:
-        return left
-    return next_steps(spec.rule, trace, asked.proposal, asked.parent, runs, parent_runs, spec.top)
