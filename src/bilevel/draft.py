@@ -130,11 +130,15 @@ class Drafting:
             )
             if attempt == 0:
                 first = Asked(replace(view, space=space), parent, asked, answers)
-            drafts += answers
 
             def dropped(proposal: Proposal, reason: str) -> None:
                 turned_back.append(TurnedBack(proposal.candidate.id, reason, proposal.author))
 
+            for withdrawn in (answer for answer in answers if answer.dropped):
+                dropped(withdrawn, withdrawn.dropped)
+                last = withdrawn
+            answers = tuple(answer for answer in answers if not answer.dropped)
+            drafts += answers
             seen = replace(view, space=space, turned_back=tuple(turned_back))
             proposals = fold.propose(seen, parent, answers, record, dropped, without)
             for proposal in proposals:

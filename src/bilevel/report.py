@@ -19,6 +19,7 @@ from bilevel.noise import Noise
 from bilevel.rules import mean
 from bilevel.shadow import AGAIN, WITHOUT, Tally, advice_of, aside_of
 from bilevel.standings import Ladder, Retired, attempts, is_ablation, ladder_of, retirements, verdict_in
+from bilevel.steps import StepCount, steps_in
 from bilevel.trace import Trace
 from bilevel.trial import Climb, Count, Trial, merge
 from bilevel.yields import Yield, yields_of
@@ -154,6 +155,7 @@ class Summary:
     in_force: tuple[str, ...]
     mechanisms: tuple[MechanismTrial, ...]
     static: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
+    steps: Mapping[str, StepCount] = field(default_factory=dict)  # of a researcher that is a workflow; all arms
     curve: tuple[float, ...] = ()
     advice: Mapping[str, AdviceLedger] = field(default_factory=dict)  # of mechanisms in force from the first trial
     asked_aside: AsideCost = AsideCost()
@@ -260,6 +262,7 @@ def summarise(
             if trial.number > 0
         ),
         static=_static(spec, inner),
+        steps=steps_in(trial for _, trial in inner),
         curve=_curve(inner, objective.minimize),
         advice=_static_advice(spec, shadowed, calls),
         asked_aside=_aside_cost([call for call in calls if aside_of(call.purpose)]),

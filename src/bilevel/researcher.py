@@ -24,7 +24,8 @@ class Researcher(Protocol):
     def free(self) -> bool: ...
 
     def propose(self, view: View, parent: Candidate, briefing: Briefing) -> Sequence[Proposal]:
-        """Up to `view.settings.drafts` proposals, best first; an empty list says that it has nothing to propose."""
+        """Up to `view.settings.drafts` proposals, best first; an empty list says that it has nothing to propose. One
+        with `dropped` set is withdrawn, for that reason."""
         ...
 
 

@@ -37,7 +37,8 @@ class Proposal:
     """A candidate that somebody wants to try, why, and who.
 
     `repeats` > 0 asks on purpose to measure an already measured candidate on that many further seeds. `dropped` is set
-    by a mechanism that turns the proposal back: the reason, which the researcher is told.
+    by a mechanism that turns the proposal back, or a researcher that withdraws it: the reason, which the researcher is
+    told.
     """
 
     candidate: Candidate

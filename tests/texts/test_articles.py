@@ -68,13 +68,51 @@ def test_only_the_paragraphs_that_the_assessment_lets_through_are_asked_for_and_
     assert [a == b for a, b in zip(old, new, strict=True)] == [True, False, True]
 
 
+def test_the_ledger_follows_what_each_step_said_into_the_text(bilevel, serve, file):
+    server = serve(plan=lambda p, b: None if len(b["messages"]) > 2 else {"edits": []})
+    assert bilevel("run", "article", "--article", file, *MODEL, "--trials", 2, "--folder", "r").returncode == 0
+    steps = json.loads(bilevel("status", "r", "--json").stdout)["steps"]
+    assert list(steps) == ["analysis", "hypotheses", "plan", "assessment", "revision"]
+    told = {step: [one[key] for key in ("asked", "sent_back", "said", "reached")] for step, one in steps.items()}
+    assert told == {
+        "analysis": [2, 0, 4, 2],  # two weaknesses each time, one of them behind what was changed
+        "hypotheses": [2, 0, 2, 2],
+        "plan": [2, 2, 4, 2],  # its gate sent the empty plan back
+        "assessment": [2, 0, 4, 2],  # it took one of two edits out
+        "revision": [2, 0, 2, 2],
+    }
+    assert {one["decisive"] for one in steps.values()} == {2}
+    shown = bilevel("show", "r", "--trial", 1).stdout
+    assert "steps of the workflow" in shown and server.steps.count("plan") == 4
+    serve(
+        assessment=lambda p, b: {
+            "verdicts": [{"edit": n, "gain": 7, "risk": n, "reason": "It answers what a reader asks."} for n in (1, 2)]
+        }
+    )
+    assert bilevel("once", "article", "--article", file, *MODEL, "--folder", "all").returncode == 0
+    assert "assessment: inert, it changed no text" in bilevel("status", "all").stdout
+
+
+def test_the_ledger_says_at_which_step_a_pass_ended(bilevel, serve, file):
+    serve(hypotheses={"hypotheses": []})
+    assert bilevel("once", "article", "--article", file, *MODEL, "--folder", "r").returncode == 0
+    steps = json.loads(bilevel("status", "r", "--json").stdout)["steps"]
+    assert steps["hypotheses"]["failed"] == 3 and trials(bilevel, "r")[1]["status"] == "refused"
+
+
 def test_where_the_assessment_lets_nothing_through_the_plan_is_made_again_and_then_nothing_runs(bilevel, serve, file):
     verdicts = [{"edit": n, "gain": 3, "risk": 3 + n, "reason": "It bends what the paragraph says."} for n in (1, 2)]
     server = serve(assessment={"verdicts": verdicts})
     assert bilevel("once", "article", "--article", file, *MODEL, "--folder", "r").returncode == 0
     assert server.steps.count("revision") == 0 and server.steps.count("plan") >= 2
     assert "It bends what the paragraph says" in server.of("plan")[1]
-    assert trials(bilevel, "r")[1]["status"] == "refused"
+    refused = trials(bilevel, "r")[1]
+    assert refused["status"] == "refused" and "the assessment let no edit of mine.md through" in refused["reason"]
+    steps = json.loads(bilevel("status", "r", "--json").stdout)["steps"]
+    assert steps["assessment"]["reached"] == 4 and steps["assessment"]["decisive"] == 1  # two edits, planned twice
+    assert steps["plan"]["said"] == 4 and steps["plan"]["decisive"] == 0
+    assert "hypotheses: inert, it changed no text" in bilevel("status", "r").stdout
+    assert bilevel("replay", "r").returncode == 0
 
 
 def test_the_judge_sees_the_article_and_the_rubric_and_nothing_else(bilevel, serve, file):

@@ -24,6 +24,7 @@ from bilevel.cli.printing import (
     print_json,
     print_ledger,
     print_mechanism,
+    print_steps,
     print_summary,
     visible,
 )
@@ -37,6 +38,7 @@ from bilevel.loop import LoopSpec
 from bilevel.recipe import Recipe
 from bilevel.report import Summary, archive_best, own_trials, summarise
 from bilevel.run import recorded
+from bilevel.steps import steps_of
 from bilevel.store.folder import RunFolder
 from bilevel.store.reader import Reader
 from bilevel.task import Sealing
@@ -297,6 +299,7 @@ def _show_trial(trial: Trial, as_json: bool) -> None:
         out.print(f"turned back a draft of {back.author}: {back.reason}", highlight=False, markup=False)
     for fault in trial.faults:
         out.print(f"fault of {fault.guest} in {fault.hook}: {fault.message}", highlight=False, markup=False)
+    print_steps(out, steps_of(trial))
     for name, hooks in trial.ledger.items():
         out.print(f"ledger of {name}", markup=False)
         print_ledger(out, jsonable(hooks))

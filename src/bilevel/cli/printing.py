@@ -26,6 +26,7 @@ from bilevel.cli.ladders import (
 from bilevel.cli.weighing import print_front, print_guarded
 from bilevel.codec import plain
 from bilevel.report import AdviceLedger, AsideCost, LevelCost, MechanismTrial, Summary, sparkline
+from bilevel.steps import Steps
 
 LEVEL_TITLES = {"inner": "level 1 (inner)", "settings": "level 1.5 (settings)", "mechanisms": "level 2 (mechanisms)",
                 "mechanisms-3": "level 3 (mechanisms of level 2)"}  # fmt: skip
@@ -90,6 +91,7 @@ def print_summary(console: Console, summary: Summary, *, sources: bool = True) -
     if summary.front is not None:
         print_front(console, summary.front)
     _print_repetition(console, summary)
+    print_steps(console, summary.steps)
     _print_mechanisms(console, summary, sources)
     print_ladder(console, summary)
     if summary.confirmed is not None:
@@ -128,6 +130,24 @@ def print_ledger(console: Console, ledger: Mapping[str, Mapping[str, int]]) -> N
     for hook, count in ledger.items():
         table.add_row(hook, *(str(count[name]) for name in ("calls", "touched", "decisive", "faults")))
     console.print(table if ledger else "  (never called)")
+
+
+def print_steps(console: Console, steps: Steps) -> None:
+    """What each step of a workflow did: how often it was asked, what it said, how much of that reached the text."""
+    if not steps:
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2), title="steps of the workflow", title_justify="left")
+    table.add_column("step")
+    for name in ("asked", "sent back", "gave up", "said", "reached the text", "decisive in"):
+        table.add_column(name, justify="right")
+    for step, count in steps.items():
+        row = (count.asked, count.sent_back, count.failed, count.said, count.reached, count.decisive)
+        table.add_row(escape(step), *map(str, row))
+    console.print()
+    console.print(table)
+    for step, count in steps.items():
+        if count.said and not count.decisive:
+            console.print(f"  {step}: inert, it changed no text", highlight=False, markup=False)
 
 
 def print_advice(console: Console, name: str, advice: AdviceLedger) -> None:

@@ -16,15 +16,15 @@ from bilevel.errors import ContextOverflow, UnusableReply
 from bilevel.prose import Block
 from bilevel.researchers import gates
 from bilevel.researchers.answer import ask_until
-from bilevel.researchers.gates import Plan, Verdicts
+from bilevel.researchers.gates import Edit, Plan
 from bilevel.researchers.history import quoted
 from bilevel.researchers.llm_inner import ModelResearcher
 from bilevel.researchers.prompt import fence, fill, shipped_prompts, tokens
 from bilevel.space import Candidate
+from bilevel.steps import NOTE, STEPS, StepCount, noted
 from bilevel.trial import Lesson, Proposal, Trial
 from bilevel.view import Briefing, View
 
-STEPS = ("analysis", "hypotheses", "plan", "assessment", "revision")
 LONG = 8000  # characters: a longer text is revised section by section, each of at most so many where that can be
 CUTS = (400_000, 1000, 500, 250, 120)  # characters of a paragraph that are shown where a prompt has to be shorter
 MOST_HALVINGS = 2  # how often a prompt that is too long for the model is made shorter
@@ -60,7 +60,7 @@ class Workflow:
     questions: int = field(default=len(STEPS), init=False)  # to a model in each trial, at least
 
     def propose(self, view: View, parent: Candidate, briefing: Briefing) -> Sequence[Proposal]:
-        """One proposal: the parent with one article revised; none where no edit was let through."""
+        """One proposal: the parent with one article revised; withdrawn where no edit was let through."""
         if not parent.files:
             return []
         names = sorted(parent.files)
@@ -79,20 +79,26 @@ class Workflow:
             tried=_lines("These were tried for this article and not kept:", before),
         )
         ideas = [f"{n}. for weakness {h.weakness}: {h.change}" for n, h in enumerate(hypotheses.hypotheses, 1)]
-        plan, verdicts = self._planned(desk, ideas)
-        approved = [plan.edits[v.edit - 1] for v in verdicts.verdicts if v.gain > v.risk]
-        if not approved:
-            return []
+        plan, approved = self._planned(desk, ideas)
         new = desk.revised(approved)
+        made = [edit for edit in approved if edit.paragraph in new]
+        behind = {edit.hypothesis for edit in made}
+        desk.told("analysis", len(found), len({hypotheses.hypotheses[n - 1].weakness for n in behind}))
+        desk.told("hypotheses", len(ideas), len(behind))
+        desk.told("plan", len(plan.edits), len(made))
         notes = {
             "article": name,
             "hypotheses": [h.change for h in hypotheses.hypotheses],
             "edits": len(plan.edits),
             "approved": [edit.paragraph for edit in approved],
+            NOTE: noted(desk.counts),
         }
+        if not approved:
+            return [Proposal(parent, "", self.name, notes, dropped=f"the assessment let no edit of {name} through")]
         why = "; ".join(f"[{edit.paragraph}] {edit.instruction}" for edit in approved)
+        text = "".join(new.get(n, part.text) + part.gap for n, part in enumerate(desk.parts, 1))
         return [
-            Proposal(Candidate(parent.params, {**parent.files, name: new}), quoted(why, 1000)[1:-1], self.name, notes)
+            Proposal(Candidate(parent.params, {**parent.files, name: text}), quoted(why, 1000)[1:-1], self.name, notes)
         ]
 
     def learn(self, view: View) -> Sequence[Lesson]:
@@ -100,8 +106,8 @@ class Workflow:
         author = ModelResearcher(self.prompts, self.prompt_tokens, self.most_tokens, self.temperature, self.reasks)
         return author.learn(view)
 
-    def _planned(self, desk: "Desk", ideas: Sequence[str]) -> tuple[Plan, Verdicts]:
-        """The plan and what the assessment says of it; a second plan where it lets nothing through."""
+    def _planned(self, desk: "Desk", ideas: Sequence[str]) -> tuple[Plan, list[Edit]]:
+        """The plan and the edits that the assessment lets through; a second plan where those are none."""
         dropped: list[str] = []
         for again in ("", " again"):
             plan = desk.ask(
@@ -121,10 +127,14 @@ class Workflow:
                 again,
                 plan="\n".join(listed),
             )
-            if any(v.gain > v.risk for v in verdicts.verdicts):
+            approved = [plan.edits[v.edit - 1] for v in verdicts.verdicts if v.gain > v.risk]
+            desk.told("assessment", len(listed), len(listed) - len(approved))
+            if approved:
                 break
+            if not again:
+                desk.told("plan", len(listed), 0)
             dropped = [f"- {listed[v.edit - 1]}: gain {v.gain}, risk {v.risk}: {v.reason}" for v in verdicts.verdicts]
-        return plan, verdicts
+        return plan, approved
 
 
 @dataclass(frozen=True)
@@ -137,6 +147,7 @@ class Desk:
     briefing: Briefing
     name: str
     parts: tuple[Block, ...]
+    counts: dict[str, StepCount] = field(default_factory=dict)
 
     def ask(
         self, step: str, schema: Mapping[str, Any], gate: Callable[[str], T], again: str = "", **values: object
@@ -144,6 +155,15 @@ class Desk:
         """What a step's gate lets through. Raises UnusableReply, with the gate's last objection, and
         ContextOverflow where the model takes no shorter prompt."""
         flow, budget = self.flow, self.flow.prompt_tokens
+        self._count(step, StepCount(asked=1))
+
+        def judged(text: str) -> T:
+            try:
+                return gate(text)
+            except ValueError:
+                self._count(step, StepCount(sent_back=1))
+                raise
+
         attempt = f"/attempt {self.briefing.attempt}" if self.briefing.attempt else ""
         asked = fill(flow.prompts, f"article_{step}", **values)
         system = Message("system", self._system(step))
@@ -152,15 +172,24 @@ class Desk:
             user = asked if step == "revision" else f"{self._material(room)}\n{asked}"
             request = Request((system, Message("user", user)), schema, flow.most_tokens, flow.temperature)
             try:
-                return ask_until(self.view, request, f"{step} {self.name}{again}{attempt}", gate, flow.reasks)
+                return ask_until(self.view, request, f"{step} {self.name}{again}{attempt}", judged, flow.reasks)
             except ContextOverflow:
                 if not left or step == "revision":
                     raise
             budget = min(budget, tokens(user) + tokens(system.text)) // 2
         raise AssertionError("unreachable")
 
-    def revised(self, approved: Sequence[gates.Edit]) -> str:
-        """The article with the approved edits made: at once, or section by section where it is long."""
+    def told(self, step: str, said: int, reached: int) -> None:
+        """Count what a step said, and how much of it reached the text; see `StepCount`."""
+        decisive = int(reached > 0 and not self.counts.get(step, StepCount()).decisive)
+        self._count(step, StepCount(said=said, reached=reached, decisive=decisive))
+
+    def _count(self, step: str, count: StepCount) -> None:
+        self.counts[step] = self.counts.get(step, StepCount()) + count
+
+    def revised(self, approved: Sequence[Edit]) -> dict[int, str]:
+        """The paragraphs that the approved edits change, asked for at once, or section by section where the article is
+        long."""
         edits = {edit.paragraph: edit for edit in approved}
         new: dict[int, str] = {}
         for number, section in enumerate(sections(self.parts), 1):
@@ -177,10 +206,11 @@ class Desk:
                 section=numbered(self.parts, section.numbers),
                 numbers=", ".join(map(str, wanted)),
             )
-        text = "".join(new.get(n, part.text) + part.gap for n, part in enumerate(self.parts, 1))
-        if text == self.parent.files[self.name]:
+        changed = {n: text for n, text in new.items() if text != self.parts[n - 1].text}
+        self.told("revision", len(edits), len(changed))
+        if edits and not changed:
             raise UnusableReply(f"revision {self.name}: nothing was changed")
-        return text
+        return changed
 
     def _system(self, step: str) -> str:
         guidance = for_step(self.briefing.guidance, step)
