@@ -32,8 +32,9 @@ from bilevel.planning import default_steps, steps_after
 from bilevel.researcher import Researcher
 from bilevel.situations import Bowl, Walk
 from bilevel.space import Candidate, Derived
+from bilevel.task import BESIDE
 from bilevel.trace import Trace
-from bilevel.trial import Climb, Count, Proposal, Run, Step, Trial, merge
+from bilevel.trial import Climb, Count, Decision, Proposal, Run, Step, Trial, merge
 from bilevel.view import Below, Briefing, View
 
 BEFORE_THE_TRIAL = ("door", "replay", "rehearsal")
@@ -174,10 +175,15 @@ def _replay_one(
         record.counts, record.faults = merge(record.counts, asked.counts), [*record.faults, *asked.faults]
     before = trace.upto(trial.number)
     fold.remember(before, len(before), record)
-    told = replace(trial, decision=keep_by_default(before, trial))
+    told = replace(trial, decision=_decided(before, trial))
     view = view_for(spec, space, trial.number, before, trial.told, below(before), _meaningless)
     keep = fold.decide(view, told, record).keep
     fold.count_decisive("decide", record, keep, lambda w: fold.decide(view, told, Record(), w).keep)
+
+
+def _decided(before: Trace, trial: Trial) -> Decision:
+    """What mechanisms were asked about: the keep rule's decision, taken back where a comparison did so."""
+    return Decision(False, BESIDE + trial.beside) if trial.beside else keep_by_default(before, trial)
 
 
 def _stages(

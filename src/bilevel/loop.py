@@ -286,7 +286,7 @@ class Loop:
         seed = derive_seed(self.spec.seed, "evaluation", 0)
         bench = Bench(self.lab, self.spec.top, 0, seed, branch=self.branch.id, number=trial.number)
         reason = task.worse(trial.candidate, trial.parent, bench)
-        return replace(trial, decision=Decision(False, BESIDE + reason)) if reason else trial
+        return replace(trial, decision=Decision(False, BESIDE + reason), beside=reason) if reason else trial
 
     def _decide(self, trial: Trial, record: Record) -> Trial:
         view = self.view(trial.number, self.trace, trial.told)

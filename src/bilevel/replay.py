@@ -33,7 +33,7 @@ from bilevel.verifying.tally import Tally
 
 ASKED_FOR = ("parent", "proposal", "turned_back", "told", "learned", "shadows")  # of a trial, before it runs
 PATIENCE = 10.0  # times the run's limits of time: what went beyond those is in the record
-CAME_OF_IT = ("status", "score", "decision", "runs", "parent_runs", "rule", "ledger", "faults")
+CAME_OF_IT = ("status", "score", "decision", "runs", "parent_runs", "rule", "beside", "ledger", "faults")
 
 
 @dataclass(frozen=True)

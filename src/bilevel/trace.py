@@ -281,10 +281,13 @@ class Trace:
         return mean([self.objective.gain(base.get(seed, middle), score) for seed, score in sorted(scores.items())])
 
     def _contends(self, candidate_id: str, seeds: int, trial: Trial) -> bool:
-        """Whether a candidate has been run on as many seeds as the keep rule takes, or took when it was kept."""
+        """Whether a candidate has been run on as many seeds as the keep rule takes, or took when it was kept, and did
+        not lose beside its parent."""
         if candidate_id == self[0].candidate.id:
             return True
         own = [one for one in (*self.measured(candidate_id), trial) if one.candidate.id == candidate_id]
+        if any(one.beside for one in own):
+            return False
         return any(one.contends or (one.rule is not None and seeds >= one.rule.depth) for one in own)
 
     def _best_of(self, best: Trial | None, trial: Trial) -> Trial | None:

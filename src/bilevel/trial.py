@@ -241,7 +241,8 @@ class Trial:
     """One iteration, finished. `score` is the mean over the seeds of the top rung, or None.
 
     `parent_runs`: runs of the parent on seeds that it had not been run on; they are no part of the score. `rule`: the
-    keep rule, with the depth that it took; None in loops of loops and in runs from before there was a choice.
+    keep rule, with the depth that it took; None in loops of loops and in runs from before there was a choice. `beside`:
+    why a task that compares did not let it take its parent's place; such a candidate is never the best.
     """
 
     number: int
@@ -267,10 +268,14 @@ class Trial:
     known: Noise | None = None  # of the baseline: what was known of the noise; None: the baseline's repeats say all
     parent_runs: tuple[Run, ...] = ()
     rule: Rule | None = None
+    beside: str = ""
 
     @property
     def contends(self) -> bool:
-        """Whether its score may be called the best: it was run on as many seeds as its keep rule takes."""
+        """Whether its score may be called the best: it was run on as many seeds as its keep rule takes, and did not
+        lose beside its parent."""
+        if self.beside:
+            return False
         if self.score is None or self.rule is None or self.number == 0:
             return self.score is not None
         seeds = {run.seed for run in self.runs if run.rung == self.runs[-1].rung and run.status is Status.OK}

@@ -1,6 +1,7 @@
 """Articles: the judge sees an article and the rubric only, the assessment gates the edits, a run replays."""
 
 import json
+import sqlite3
 
 import pytest
 from article_server import fenced_in, marks
@@ -26,6 +27,14 @@ def file(tmp_path):
     path = tmp_path / "mine.md"
     path.write_text(TEXT)
     return path
+
+
+def changed(folder, table, column, old, new):
+    """Edit the records of a run."""
+    with sqlite3.connect(folder / "run.sqlite3") as store:
+        where = f"{table} SET {column} = replace({column}, ?, ?) WHERE instr({column}, ?)"
+        assert store.execute(f"UPDATE {where}", (old, new, old)).rowcount, f"no record holds {old!r}"
+    store.close()
 
 
 def trials(bilevel, folder):
@@ -173,7 +182,17 @@ def test_what_scores_better_and_loses_beside_the_old_text_in_both_orders_is_not_
     assert bilevel(*args, "--folder", "lost").returncode == 0
     trial = trials(bilevel, "lost")[1]
     assert not trial["keep"] and trial["reason"].startswith("beside what it would replace")
+    assert json.loads(bilevel("status", "lost", "--json").stdout)["best"] == 4  # the old text is the answer
     assert bilevel("replay", "lost").returncode == 0 and bilevel("verify", "lost").returncode == 0
+    lost, store = file.parent / "lost", "trials"
+    changed(lost, store, "record", "prefers the old text", "prefers an old text")
+    assert "prefers an old text" in bilevel("verify", "lost").stdout
+    changed(lost, store, "record", "prefers an old text", "prefers the old text")
+    assert bilevel("verify", "lost").returncode == 0
+    changed(lost, "calls", "record", '\\"better\\": \\"second\\"', '\\"better\\": \\"tie\\"')
+    assert "decision" in bilevel("verify", "lost").stdout
+    changed(lost, "calls", "record", '\\"score\\": 5', '\\"score\\": 9')
+    assert "of the texts" in bilevel("verify", "lost").stdout
     serve(compare={"reason": "always", "better": "first"})  # a preference for a place is none
     assert bilevel(*args, "--folder", "kept").returncode == 0
     assert trials(bilevel, "kept")[1]["keep"]
@@ -373,14 +392,31 @@ class Polish(Mechanism):
 '''
 
 
+RECIPE = """
+name = "mine"
+title = "one mechanism, tried"
+task = "article"
+
+[inner]
+researcher = "workflow"
+lessons = false
+
+[[outer]]
+level = "mechanisms"
+researcher = "library:only:{}.py"
+trials = 2
+cycles = 2
+start = "fork"
+
+[claim]
+on = false
+"""
+
+
 def test_a_step_that_is_injected_as_code_has_a_ledger_a_control_and_replays(bilevel, serve, file, tmp_path):
     server = serve()
     (tmp_path / "polish.py").write_text(POLISH)
-    (tmp_path / "mine.toml").write_text(
-        'name = "mine"\ntitle = "t"\ntask = "article"\n[inner]\nresearcher = "workflow"\nlessons = false\n'
-        '[[outer]]\nlevel = "mechanisms"\nresearcher = "library:only:polish.py"\n'
-        'trials = 2\ncycles = 2\nstart = "fork"\n[claim]\non = false\n'
-    )
+    (tmp_path / "mine.toml").write_text(RECIPE.format("polish"))
     done = bilevel("run", "mine.toml", "--article", file, *MODEL, "--folder", "r")
     assert done.returncode == 0, done.stderr
     shown = json.loads(bilevel("show", "r", "--mechanism", "polish", "--json").stdout)
@@ -389,3 +425,42 @@ def test_a_step_that_is_injected_as_code_has_a_ledger_a_control_and_replays(bile
     assert any("Therefore." in prompt for prompt in server.of("judge"))
     asked = len(server.requests)
     assert bilevel("replay", "r").returncode == 0 and len(server.requests) == asked
+
+
+STUBBORN = '''"""Keeps what scored better, whatever a comparison said."""
+
+from dataclasses import replace
+
+from bilevel.mechanism import Mechanism
+
+
+class Stubborn(Mechanism):
+    domain = "deciding"
+
+    def decide(self, view, trial):
+        beside = trial.decision.reason.startswith("beside what it would replace")
+        return replace(trial.decision, keep=True) if beside else trial.decision
+'''
+
+
+def test_the_replay_of_the_ladder_knows_what_the_comparison_took_back(bilevel, serve, file, tmp_path):
+    def old(prompt, body):
+        first, second = (text.count("therefore") for text in fenced_in(prompt))
+        return {"reason": "older", "better": "first" if first < second else "second"}
+
+    def another(prompt, body):
+        change = f"Give the claim the {'very ' * server.steps.count('hypotheses')}reason that it needs."
+        return {"hypotheses": [{"weakness": 1, "change": change, "why": "Readers ask for the reason first."}]}
+
+    def further(prompt, body):
+        said = "It is therefore so" + "." * server.steps.count("revision")
+        return {"paragraphs": [{"paragraph": 2, "text": f"{TEXT.split(chr(10))[2]} {said}."}]}
+
+    server = serve(compare=old, hypotheses=another, revision=further)
+    (tmp_path / "stubborn.py").write_text(STUBBORN)
+    (tmp_path / "mine.toml").write_text(RECIPE.format("stubborn"))
+    assert bilevel("run", "mine.toml", "--article", file, *MODEL, "--folder", "r").returncode == 0
+    (trial,) = json.loads(bilevel("show", "r", "--mechanism", "stubborn", "--json").stdout)["trials"]
+    replay = next(climb for climb in trial["climbs"] if climb["rung"] == "replay")
+    assert replay["outcome"] == "passed" and replay["evidence"]["this run"]["decide"][2] > 0
+    assert trial["ledger"]["decide"]["decisive"] > 0

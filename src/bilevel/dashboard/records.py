@@ -117,7 +117,7 @@ class Remembering(Reader):
         data = json.loads(record)
         runs, rule, score = data["runs"], data.get("rule"), data["score"]
         candidate, parent = self.plain(data["proposal"]["candidate"]), self.plain(data["parent"])
-        contends = score is not None
+        contends = score is not None and not data.get("beside")
         if contends and rule is not None and data["number"] > 0:
             top = runs[-1]["rung"]
             contends = len({r["seed"] for r in runs if r["rung"] == top and r["status"] == "ok"}) >= rule["depth"]

@@ -11,12 +11,14 @@ from bilevel.keep import keep_by_default, with_rule
 from bilevel.lab import Bench, Branch, Lab, RunKey, summary_of
 from bilevel.levels import LoopTask, leaf, level_named
 from bilevel.loop import LoopSpec
+from bilevel.space import Candidate
 from bilevel.store.folder import RunFolder
-from bilevel.task import BESIDE, Comparing
+from bilevel.task import BESIDE
 from bilevel.tasks.external import External, ExternalFolder
 from bilevel.trace import Trace
 from bilevel.trial import Count, Decision, Run, Status, Trial
 from bilevel.verifying.tally import NOTHING, Tally
+from bilevel.verifying.texts import Again, NotRecorded
 
 LADDER_FORMAT = 2  # of run folders whose outer trials hold what a mechanism climbed
 
@@ -71,7 +73,7 @@ def _check_trial(
     tally.equal(f"{where} score", trial.score, score)
     rule = with_rule(spec.rule, before, replace(trial, rule=None)).rule
     tally.equal(f"{where} keep rule", plain(trial.rule), plain(rule))
-    _check_decision(tally, where, before, trial, isinstance(spec.task, Comparing))
+    _check_decision(tally, where, before, trial, None if isinstance(spec.task, LoopTask) else own.again)
     for name, hooks in trial.ledger.items():
         for hook, count in hooks.items():
             if not count.decisive <= count.touched <= count.calls + count.faults:
@@ -93,14 +95,20 @@ def _who_decided(trial: Trial) -> list[str]:
     return [name for name, hooks in trial.ledger.items() if hooks.get("decide", Count()).touched]
 
 
-def _check_decision(tally: Tally, where: str, before: Trace, trial: Trial, comparing: bool) -> None:
+def _check_decision(tally: Tally, where: str, before: Trace, trial: Trial, again: Again | None) -> None:
+    found, worse = keep_by_default(before, replace(trial, decision=Decision(False, ""), climbs=(), ledger={})), ""
+    if found.keep and trial.number > 0 and again is not None:
+        try:
+            worse = again.worse(trial)
+        except NotRecorded as error:
+            tally.differs(f"{where} comparison with its parent", repr(trial.beside), str(error))
+            return
+    tally.said(f"{where} comparison with its parent", trial.beside, worse)
     if _who_decided(trial):
         if trial.decision.keep and trial.score is None:
             tally.differs(f"{where} decision", "kept", "no score, and what has none cannot be kept")
         return
-    if comparing and trial.decision.reason.startswith(BESIDE) and not trial.decision.keep:
-        return  # the judge said so, beside the other candidate: `bilevel replay` holds it against its recorded words
-    found = keep_by_default(before, replace(trial, decision=Decision(False, ""), climbs=(), ledger={}))
+    found = Decision(False, BESIDE + worse) if worse else found
     tally.equal(f"{where} decision", trial.decision.keep, found.keep)
     tally.said(f"{where} decision's reason", trial.decision.reason, found.reason)
 
@@ -130,26 +138,44 @@ class _Measurements:
         self.harness = str(folder.meta("harness") or inner.task.harness)
         self.workers = int(folder.config["recipe"].get("workers", 1))
         self.outside = isinstance(inner.task, External | ExternalFolder)
+        self.again = Again(folder, spec)
+        self._texts: set[tuple[str, int]] = set()
 
     def check(self, tally: Tally, where: str, branch: Branch, trial: Trial) -> None:
         for run in trial.runs:
-            self._check_run(tally, where, branch, trial, run, trial.candidate.id)
+            self._check_run(tally, where, branch, trial, run, trial.candidate)
         for run in trial.parent_runs:
-            self._check_run(tally, f"{where} parent's", branch, trial, run, trial.parent.id)
+            self._check_run(tally, f"{where} parent's", branch, trial, run, trial.parent)
 
-    def _check_run(self, tally: Tally, where: str, branch: Branch, trial: Trial, run: Run, candidate: str) -> None:
+    def _check_run(
+        self, tally: Tally, where: str, branch: Branch, trial: Trial, run: Run, candidate: Candidate
+    ) -> None:
         if run.status is Status.INFRASTRUCTURE or self.outside:
             tally.checked += run.metrics is not None
             return
         seed = derive_seed(self.spec.seed, "evaluation", run.seed)
-        stored = self.store.find_run(RunKey(self.harness, candidate, run.rung, seed))
+        stored = self.store.find_run(RunKey(self.harness, candidate.id, run.rung, seed))
         place = f"{where} run on {run.rung}, seed {run.seed}"
         if stored is None:
             tally.differs(place, _facts(run), f"{NOTHING}: no such measurement is stored")
-        elif _measured(run) != _measured(stored) and self._at_the_same_time(branch, trial, run, stored, candidate):
+        elif _measured(run) != _measured(stored) and self._at_the_same_time(branch, trial, run, stored, candidate.id):
             tally.note(f"{place}: measured twice at the same time, and the other measurement is the stored one")
         else:
             tally.equal(place, _measured(run), _measured(stored))
+        if self.again.measures:
+            self._check_text(tally, place, run, candidate)
+
+    def _check_text(self, tally: Tally, place: str, run: Run, candidate: Candidate) -> None:
+        """A measurement of texts, made again from its rules or from what the judge is recorded to have said."""
+        if (candidate.id, run.seed) in self._texts:
+            return
+        self._texts.add((candidate.id, run.seed))
+        try:
+            found = self.again.run(candidate, run.rung, run.seed)
+        except NotRecorded as error:
+            tally.differs(place, _facts(run), str(error))
+            return
+        tally.equal(f"{place} of the texts", _measured(run)["metrics"], _measured(found)["metrics"])
 
     def _at_the_same_time(self, branch: Branch, trial: Trial, run: Run, stored: Run, candidate: str) -> bool:
         """Whether another trial that was in flight with this one holds the stored measurement of a candidate, be it as
