@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -104,16 +104,33 @@ def best(
 
 @app.command
 def export(
-    folder: Path, *, git: Path | None = None, tag: str = "", tsv: Path | None = None, json: Json = False
+    folder: Path,
+    *,
+    to: Literal["git", "csv", "results.tsv", "mlflow"] = "git",
+    out: Annotated[str, Parameter(allow_leading_hyphen=True)] = "",
+    experiment: str = "",
+    git: Path | None = None,
+    tag: str = "",
+    tsv: Path | None = None,
+    json: Json = False,
 ) -> None:
-    """Write a run as a git repository: a branch with what was kept, a reference for each try, and results.tsv.
+    """Write a run for other programs: as a git repository, as a table, or into an MLflow store.
 
-    Exporting again adds what is new. The task's own folder is only read.
+    Exporting again adds what is new, also while the run goes on. The run and the task's own folder are only read.
 
     Parameters
     ----------
     folder
         The run folder.
+    to
+        git: a branch with what was kept, a reference for each try, and results.tsv. csv: a row per trial of all levels
+        and arms. results.tsv: the five columns of Karpathy's autoresearch. mlflow: a run with the trials below it,
+        those of inner levels below the trials of the outer ones.
+    out
+        Of csv and results.tsv the file (FOLDER/trials.csv, FOLDER/results.tsv if not given; - prints it); of mlflow the
+        SQLite file (FOLDER/mlflow.db), or a tracking URI.
+    experiment
+        Of mlflow the experiment (the task's name if not given).
     git
         The repository to make or to add to (FOLDER/git if not given); never one that is there already.
     tag
@@ -121,9 +138,22 @@ def export(
     tsv
         A file that gets the table of results too.
     """
-    from bilevel.cli.exporting import print_export
+    from bilevel.cli import exporting
+    from bilevel.errors import InputError
 
-    print_export(folder, git, tag, tsv, json)
+    given = {"git": (git, tag, tsv), "mlflow": (experiment,)}
+    for name, values in given.items():
+        if to != name and any(values):
+            options = "--git, --tag and --tsv belong" if name == "git" else "--experiment belongs"
+            raise InputError(f"{options} to an export to {name}, not to {to}")
+    if to == "git" and out:
+        raise InputError("--out names a table or an MLflow store; of an export to git it is --git")
+    if to == "git":
+        exporting.print_export(folder, git, tag, tsv, json)
+    elif to == "mlflow":
+        exporting.print_tracked(folder, out, experiment, json)
+    else:
+        exporting.print_table(folder, to, out, json)
 
 
 @app.command
