@@ -173,6 +173,7 @@ def _measured(folder: RunFolder[Any], spec: LoopSpec, lab: Lab, stage: Stage) ->
     for number, done in enumerate(stage.rounds):  # what is there is charged again; what a kill left out is measured
         _measure_round(lab, spec, done, who_may_be_asked(question, stage.rounds[:number], score))
     while True:
+        lab.hold("claim", len(stage.rounds))
         lab.check_limits()
         ask = stage.asked[-1]
         found = next_round(question, stage.rounds, ask.begun, score, ask.allowed)

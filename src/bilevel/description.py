@@ -1,8 +1,9 @@
 """The description of a loop, and what its guests may know of a trial by it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from bilevel.acts import UNSTEERED, Steering
 from bilevel.budget import Budget
 from bilevel.call import Ask
 from bilevel.codec import derive_seed
@@ -62,12 +63,21 @@ class LoopSpec:
         return self.rung or self.task.rungs[-1].name
 
 
-def host_space(spec: LoopSpec) -> Space:
-    """The task's space, what the settings freeze frozen."""
+def host_space(spec: LoopSpec, steering: Steering = UNSTEERED) -> Space:
+    """The task's space, with what the settings freeze frozen, and what a person does."""
     space = spec.task.space
     for name, reason in spec.settings.frozen.items():
-        space = space.freeze([name], f"settings ({reason})")
+        if name not in steering.freed:
+            space = space.freeze([name], f"settings ({reason})")
+    for name, reason in steering.frozen.items():
+        if name in space.domains:
+            space = space.freeze([name], f"steering ({reason})")
     return space
+
+
+def budget_of(spec: LoopSpec, steering: Steering) -> Budget:
+    """The loop's budget, or what a person put in its place."""
+    return replace(spec.budget, **steering.budget)
 
 
 def view_for(
@@ -75,7 +85,7 @@ def view_for(
     asks: Ask | None,
 ) -> View:  # fmt: skip
     """What guests of a loop may know of trial `number` after `trace`."""
-    limit, words = spec.budget.trials, {**trace.told, **told}
+    limit, words = budget_of(spec, trace.steering).trials, {**trace.told, **told}
     rungs = tuple(rung.name for rung in spec.task.rungs)
     return View(
         number=number,
@@ -87,7 +97,7 @@ def view_for(
         trace=trace,
         trials_left=None if limit is None else max(limit - number + 1, 0),
         below=below,
-        told=words.get("guidance", ""),
+        told="\n".join(text for text in (words.get("guidance", ""), *trace.steering.guidance) if text),
         lessons=trace.lessons,
         asks=asks,
         rungs=rungs[: rungs.index(spec.top) + 1],

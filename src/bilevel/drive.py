@@ -322,6 +322,7 @@ def _lab_with(session: RunSession, caller: Caller) -> Lab:
     inner, lab = leaf(session.spec), session.lab
     asked: dict[str, LanguageModel] = {inner.name: caller} if isinstance(inner.researcher, Outside) else {}
     made = replace(lab, models={**lab.models, **asked}, meter=Meter("run"), elapsed=lab.seconds)
+    session.hearing.lab = made
     for branch in lab.store.branches():
         if branch.level == inner.name:
             for trial in lab.store.trials(branch.id):

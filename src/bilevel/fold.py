@@ -23,6 +23,7 @@ from bilevel.bounds import (
     check_small,
 )
 from bilevel.call import Ask, Reply, Request
+from bilevel.codec import content_hash
 from bilevel.errors import BilevelError, GuestError, HarnessError, Stopped
 from bilevel.mechanism import Guest, Mechanism, overridden
 from bilevel.space import Candidate, Space
@@ -89,6 +90,7 @@ class Fold:
         self.members = tuple(Member(guest.name, made, overridden(made)) for guest, made in guests)
         self.max_faults = max_faults
         self.since = since  # older faults are not counted: another mechanism of that name may have been in force
+        self._sources = {guest.name: content_hash(guest.source) for guest, _ in guests}
         self._memories: dict[str, dict[int, Any]] = {member.name: {0: None} for member in self.members}
         self._faults: dict[int, dict[str, int]] = {}  # length of a trace -> faults per mechanism
 
@@ -104,7 +106,7 @@ class Fold:
         ]
 
     def retired(self, trace: Trace) -> frozenset[str]:
-        """Names of the mechanisms with too many faults among this trace's trials."""
+        """Names of the mechanisms with too many faults in this trace, and of those that a person retired."""
         length = len(trace)
         if length not in self._faults:
             start = _longest(self._faults, length)
@@ -113,7 +115,8 @@ class Fold:
                 for fault in trace[number].faults:
                     counts[fault.guest] = counts.get(fault.guest, 0) + 1
             _put(self._faults, length, counts)
-        return frozenset(name for name, count in self._faults[length].items() if count >= self.max_faults)
+        faulty = frozenset(name for name, count in self._faults[length].items() if count >= self.max_faults)
+        return faulty | {name for name, source in trace.steering.retired if self._sources.get(name) == source}
 
     def remember(self, trace: Trace, new_from: int, record: Record) -> None:
         """Bring all memories up to a trace; trials from `new_from` on are counted in the ledger."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
 
+from bilevel.acts import Act
 from bilevel.budget import Limits, Meter
 from bilevel.call import Ask, Call, CallKey, Event, LanguageModel, Reply, Request
 from bilevel.calls import CallRecords, Calls, CallStore, CallSummary
@@ -81,6 +82,36 @@ class Store(Records, CallStore, Protocol):
     def put_meta(self, key: str, value: str) -> None:
         """Write a fact about the whole run; one of that key is replaced."""
         ...
+
+
+class Steers(Protocol):
+    """What a lab hears from persons while a run goes on."""
+
+    @property
+    def paused(self) -> bool: ...
+    def due(self, level: str, branch: str, number: int, known: frozenset[int]) -> tuple[Act, ...]:
+        """The acts that a loop takes up with trial `number` of a branch, beyond those that are known."""
+        ...
+
+    def attend(self, branch: str, number: int) -> None:
+        """Take up what concerns the run itself, before that trial is asked for."""
+        ...
+
+    def wait(self) -> None:
+        """Return after a moment, or when there may be news."""
+        ...
+
+
+class Nobody:
+    """Nobody steers."""
+
+    paused = False
+
+    def due(self, level: str, branch: str, number: int, known: frozenset[int]) -> tuple[Act, ...]:
+        return ()
+
+    def attend(self, branch: str, number: int) -> None: ...
+    def wait(self) -> None: ...
 
 
 def words_now(brief: str, guidance: str, branch: str, trial: int) -> Mapping[str, str]:
@@ -197,7 +228,8 @@ class Lab:
     end what is running too. `models` answer for the levels of their names. `elapsed` is the wall time of earlier
     sessions of the same run, in seconds. `isolation` says what stands between this process and guests and candidates.
     `words` gives what a person has written, `recorded` another run's calls: both
-    are for a replay. `kept_back`: seconds of the limit of time that are not for what goes on now.
+    are for a replay. `persons` says what persons told the run to do. `kept_back`: seconds of the limit of time that are
+    not for what goes on now.
     """
 
     store: Store = field(default_factory=MemoryStore)
@@ -213,6 +245,7 @@ class Lab:
     kept_back: float = 0.0
     recorded: CallRecords | None = None
     words: Words = words_now
+    persons: Steers = field(default_factory=Nobody)
     traces: Traces = field(init=False, repr=False)
     calls: Calls = field(init=False, repr=False)
 
@@ -239,6 +272,23 @@ class Lab:
     def without_secrets(self, run: Run) -> Run:
         """The run, no secret in what it printed and in its facts."""
         return replace(run, log=self.redact(run.log), data=_redacted(run.data, self.redact))
+
+    def set_limits(self, limits: Limits) -> None:
+        """Put other limits in force from now on; of what they are spent already nobody is warned."""
+        self.limits = limits
+        self.calls.priced = limits.money is not None
+        self._warned = self._spent_shares()
+
+    def hold(self, branch: str, number: int) -> None:
+        """Take up what persons told the run, and wait as long as it is paused; a stop ends the wait."""
+        self.persons.attend(branch, number)
+        while self.persons.paused and not self.stop.is_set():
+            self.persons.wait()
+            self.persons.attend(branch, number)
+
+    def leave_out(self, seconds: float) -> None:
+        """Count so much time as none: the run was paused."""
+        self._began += seconds
 
     @property
     def seconds(self) -> float:

@@ -161,8 +161,8 @@ def _replay_one(
     spec: LoopSpec, fold: Fold, trace: Trace, trial: Trial, below: Callable[[Trace], Below | None], record: Record
 ) -> None:
     """Every decision of one recorded trial, once more, with the mechanisms of `fold`."""
-    seen = trace.upto(trial.sees)
-    space = host_space(spec)
+    seen = trace.upto(trial.sees).steered(trial.acts)
+    space = host_space(spec, seen.steering)
     view = view_for(spec, space, trial.number, seen, trial.told, below(seen), _meaningless)
     fold.remember(seen, len(seen), Record())
     researcher: Researcher = spec.researcher if spec.researcher.free else Recorded((trial.proposal,))
@@ -173,7 +173,7 @@ def _replay_one(
         plan = partial(_planned, fold, view, trial.proposal, runs, left, rungs)
         fold.count_decisive("plan", asked, plan(asked), partial(plan, Record()))
         record.counts, record.faults = merge(record.counts, asked.counts), [*record.faults, *asked.faults]
-    before = trace.upto(trial.number)
+    before = trace.upto(trial.number).steered(trial.acts)
     fold.remember(before, len(before), record)
     told = replace(trial, decision=_decided(before, trial))
     view = view_for(spec, space, trial.number, before, trial.told, below(before), _meaningless)

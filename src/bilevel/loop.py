@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
+from bilevel.acts import UNSTEERED, Act
+from bilevel.budget import Budget
 from bilevel.climbing import Climber, rules_for
 from bilevel.codec import derive_seed
 from bilevel.description import LoopSpec as LoopSpec
-from bilevel.description import host_space, view_for
+from bilevel.description import budget_of, host_space, view_for
 from bilevel.draft import Drafting
 from bilevel.errors import GuestError, InputError, Stopped
 from bilevel.facts import checked, mean_score, must_go_on, status_of
@@ -43,7 +45,8 @@ class Loop:
         loaded = self._load()
         self.fold = Fold(loaded if spec.guards.mechanisms else (), spec.settings.max_faults, self.branch.at)
         self._uncalled = () if spec.guards.mechanisms else tuple(guest.name for guest, _ in loaded)
-        self._space = host_space(spec)
+        self._space = (UNSTEERED, host_space(spec))
+        self._due: dict[int, tuple[Act, ...]] = {}  # by trial that is not asked for yet
         spent = sum(trial.cost.evaluations for trial in self.trace[self.branch.at :])
         self._spent = Spending(spec, self.branch.at, spent)
         self.workers = 1 if spec.task.remembers else lab.workers
@@ -71,23 +74,36 @@ class Loop:
         Raises LimitReached where the run may spend no more.
         """
         self.lab.check_limits()
+        acts = self._acts(self._asked)
         number, self._asked = self._asked, self._asked + 1
         if number not in self._flight:
-            pending = self._ask_baseline() if number == 0 else self._ask_researcher(number)
+            pending = self._ask_baseline(acts) if number == 0 else self._ask_researcher(number, acts)
             self.lab.store.add_pending(self.branch.id, pending)
             self._flight[number] = pending
+            self._due.pop(number, None)
         return self._flight[number]
 
-    def _ask_baseline(self) -> Pending:
+    def _acts(self, number: int) -> tuple[Act, ...]:
+        """What persons told this loop since the trials that one sees: the same for all that is asked about it."""
+        if number in self._flight:
+            return self._flight[number].acts
+        if number not in self._due:
+            known = self.trace.upto(self._sees(number)).steering.taken
+            self._due[number] = self.lab.persons.due(self.spec.name, self.branch.id, number, known)
+        return self._due[number]
+
+    def _ask_baseline(self, acts: tuple[Act, ...]) -> Pending:
         start = self.spec.task.baseline()
         repeats = 1 if self.spec.task.remembers else self.spec.calibration
         steps = tuple(Step(self.spec.top, seed) for seed in range(repeats))
         proposal, told = Proposal(start, "the baseline", "baseline"), self._told(0, self.trace)
-        return Pending(0, 0, start, proposal, steps, state=self.trace.state, told=told, known=self.spec.noise)
+        return Pending(
+            0, 0, start, proposal, steps, state=self.trace.state, told=told, known=self.spec.noise, acts=acts
+        )
 
-    def _ask_researcher(self, number: int) -> Pending:
+    def _ask_researcher(self, number: int, acts: tuple[Act, ...]) -> Pending:
         sees, first = self._sees(number), number == max(self.branch.at, 1)
-        trace, record = self.trace.upto(sees), Record()
+        trace, record = self.trace.upto(sees).steered(acts), Record()
         told = self._told(number, trace)
         flying = tuple(map(self._in_flight, range(sees, number)))
         view = replace(self.view(number, trace, told), pending=flying)
@@ -126,6 +142,7 @@ class Loop:
             learned=learned,
             shadows=draft.shadows,
             climbs=tuple(rules.climbs) if isinstance(rules, Climber) else (),
+            acts=acts,
         )
 
     def _nothing(self, record: Record) -> str:
@@ -152,7 +169,10 @@ class Loop:
         """What guests may know of trial `number` after `trace`, apart from the trials in flight."""
         below = self.spec.task.below(self.lab.traces, trace.state)
         asks = self.lab.asks(self.spec.name, self.branch.id, number)
-        return view_for(self.spec, self._space, number, trace, told, below, asks)
+        steering, space = self._space
+        if steering != trace.steering:
+            steering, space = self._space = trace.steering, host_space(self.spec, trace.steering)
+        return view_for(self.spec, space, number, trace, told, below, asks)
 
     def _in_flight(self, number: int) -> Pending:
         """A trial that a view does not hold, as that view shows it: the same whether it is finished by now or not."""
@@ -167,7 +187,7 @@ class Loop:
         record, steps = Record(), pending.steps
         runs: tuple[Run, ...] = ()
         parent_runs: tuple[Run, ...] = ()
-        view = self.view(pending.number, self.trace.upto(pending.sees), pending.told)
+        view = self.view(pending.number, self.trace.upto(pending.sees).steered(pending.acts), pending.told)
         most = self._most(pending.number)
         while True:
             if pending.number > 0 and not pending.refused:
@@ -260,6 +280,7 @@ class Loop:
             isolation=self.lab.isolation,
             known=pending.known,
             parent_runs=parent_runs,
+            acts=pending.acts,
         )
         trial = with_rule(self.spec.rule, self.trace, trial)
         trial = replace(trial, decision=keep_by_default(self.trace, trial))
@@ -289,9 +310,10 @@ class Loop:
         return replace(trial, decision=Decision(False, BESIDE + reason), beside=reason) if reason else trial
 
     def _decide(self, trial: Trial, record: Record) -> Trial:
-        view = self.view(trial.number, self.trace, trial.told)
+        trace = self.trace.steered(trial.acts)
+        view = self.view(trial.number, trace, trial.told)
         with self._guests:
-            self.fold.remember(self.trace, len(self.trace), Record())
+            self.fold.remember(trace, len(trace), Record())
             decision = self.fold.decide(view, trial, record)
             self.fold.count_decisive(
                 "decide", record, decision.keep, lambda w: self.fold.decide(view, trial, Record(), w).keep
@@ -309,7 +331,7 @@ class Loop:
     @property
     def finished(self) -> bool:
         """Whether the loop's own budget is spent (asked-for trials counted), or somebody asked to stop."""
-        budget = self.spec.budget
+        budget = self.budget
         if self.lab.stop.is_set() or (budget.trials is not None and self._asked > budget.trials):
             return True
         if self.converged:
@@ -318,6 +340,12 @@ class Loop:
             return False  # what was asked for before a kill is finished
         need = self.spec.task.evaluations
         return self._spent_before(self._asked) + need > budget.evaluations
+
+    @property
+    def budget(self) -> Budget:
+        """What the loop may spend, as it stands for the next trial."""
+        known = self.trace.upto(self._sees(self._asked))
+        return budget_of(self.spec, known.steered(self._acts(self._asked)).steering)
 
     @property
     def converged(self) -> bool:
@@ -332,11 +360,16 @@ class Loop:
 
     def _most(self, number: int) -> int | None:
         """How many measurements a trial may take; None is no limit. Those to come in this cycle are put aside."""
-        most, until = self._allowed if self._allowed[0] is not None else (self.spec.budget.evaluations, None)
+        most, until = self._allowed if self._allowed[0] is not None else (self._evaluations(number), None)
         if most is None or self.spec.keep is None:
             return None
         with self._books:
             return most - self._spent_before(number) - put_aside(self.spec, number, until)
+
+    def _evaluations(self, number: int) -> int | None:
+        """The budget of measurements, as it stands for a trial that was asked for."""
+        known = self.trace.upto(self._sees(number))
+        return budget_of(self.spec, known.steered(self._flight[number].acts).steering).evaluations
 
     def step(self) -> Trial:
         """One iteration."""
@@ -349,13 +382,18 @@ class Loop:
         self._allowed = (most, until)
         if self.workers == 1:
             while not self._done(until):
-                self.step()
+                if self.lab.persons.paused:
+                    self.lab.persons.wait()
+                else:
+                    self.step()
         else:
             self._run_in_threads(until)
         return self.trace
 
     def _done(self, until: int | None) -> bool:
-        return self.finished or (until is not None and self._asked >= until)
+        self.lab.persons.attend(self.branch.id, self._asked)
+        self._due.clear()  # what came meanwhile counts
+        return (until is not None and self._asked >= until) or self.finished
 
     def _run_in_threads(self, until: int | None) -> None:
         """Up to W trials in flight; told in order, each asked as soon as the trials that it sees are told."""
@@ -372,10 +410,15 @@ class Loop:
                     flight.append((pending, pool.submit(self.measure, pending)))
                 if not flight and stopped is not None:
                     raise stopped
+                if not flight and self.lab.persons.paused and not self._done(until):
+                    self.lab.persons.wait()
+                    continue
                 if not flight:
                     return
                 pending, future = flight.pop(0)
                 self.tell(pending, *future.result())
 
     def _may_ask(self, in_flight: int) -> bool:
+        if self.lab.persons.paused:
+            return False
         return in_flight < self.workers and (self._asked == 0 or len(self.trace) > 0)

@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from bilevel.acts import Act
 from bilevel.budget import Cost
 from bilevel.call import Event, Reply, Request, Watch
 from bilevel.claiming import stage_of
 from bilevel.errors import Diverged, Stopped
 from bilevel.hosting import Hosting
-from bilevel.lab import Bench, Branch, Lab, MemoryStore
+from bilevel.lab import Bench, Branch, Lab, MemoryStore, Nobody
 from bilevel.levels import LoopTask, leaf
 from bilevel.loop import Loop, LoopSpec
 from bilevel.models import names_of
@@ -31,7 +32,7 @@ from bilevel.trial import Climb, Pending, Run, Status, Trial
 from bilevel.verifying.stage import check_stage
 from bilevel.verifying.tally import Tally
 
-ASKED_FOR = ("parent", "proposal", "turned_back", "told", "learned", "shadows")  # of a trial, before it runs
+ASKED_FOR = ("parent", "proposal", "turned_back", "told", "learned", "shadows", "acts")  # of a trial, before it runs
 PATIENCE = 10.0  # times the run's limits of time: what went beyond those is in the record
 CAME_OF_IT = ("status", "score", "decision", "runs", "parent_runs", "rule", "beside", "ledger", "faults")
 
@@ -89,7 +90,7 @@ def _again(folder: RunFolder[Reader], recipe: Recipe, spec: LoopSpec) -> Replaye
         )
     store = Verifying(record)
     models = {level: Silent(name, store) for level, name in names_of(recipe).items()}
-    lab = Lab(store, workers=recipe.workers, models=models, recorded=folder.store, words=record.words)
+    lab = Lab(store, workers=recipe.workers, models=models, recorded=folder.store, words=record.words, persons=record)
     store.lab = lab
     ended = ""
     try:
@@ -110,7 +111,7 @@ def _claims_again(folder: RunFolder[Reader], recipe: Recipe, spec: LoopSpec) -> 
     return 0 if stage is None else len(stage.rounds)
 
 
-class Record:
+class Record(Nobody):
     """The trials of a run by branch and number, finished or asked for."""
 
     def __init__(self, reader: Reader) -> None:
@@ -134,6 +135,11 @@ class Record:
         if known is None:
             raise Stopped(f"trial {number} of branch {branch!r} is not in the record")
         return known
+
+    def due(self, level: str, branch: str, number: int, known: frozenset[int]) -> tuple[Act, ...]:
+        """What the record says was taken up with a trial; nothing where the search ended before it."""
+        found = self._finished.get((branch, number)) or self._pending.get((branch, number))
+        return () if found is None else found.acts
 
     def words(self, brief: str, guidance: str, branch: str, number: int) -> Mapping[str, str]:
         """What a person had written for a trial; what is left unsaid stood as before. Raises Stopped as `asked`."""

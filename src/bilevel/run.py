@@ -26,6 +26,7 @@ from bilevel.noise import UNKNOWN
 from bilevel.recipe import Recipe, resolve
 from bilevel.researchers.library import Known
 from bilevel.sandbox.levels import AUTO, describe
+from bilevel.steering.hearing import Hearing
 from bilevel.store.folder import RunFolder
 from bilevel.store.sqlite import SqliteStore
 from bilevel.task import Task
@@ -57,6 +58,7 @@ class RunSession:
     spec: LoopSpec
     lab: Lab
     hosting: Hosting
+    hearing: Hearing
     ended: str = ""  # which limit ended it, and the way out
 
     @property
@@ -99,6 +101,7 @@ class RunSession:
             self.folder.set_meta("state", "stopped")
             raise Stopped("stopped; resume the run to go on")
         self.lab.kept_back = 0.0
+        self.hearing.settle(loop.branch.id, len(loop.trace))
         self.claim()
         self.folder.set_meta("state", "finished")
         self.state_claims()
@@ -179,10 +182,12 @@ def start(recipe: Recipe, path: Path) -> RunSession:
     folder.set_meta("harness", task.harness)
     _keep_verdicts(hosting, folder, verdicts)
     keep_mishaps(hosting, folder)
-    lab = Lab(
-        folder.store, workers=recipe.workers, models=models, redact=redact, limits=limits, isolation=in_short(walls)
-    )
-    return RunSession(folder, recipe, spec, lab, hosting)
+    hearing = Hearing(folder)
+    lab = hearing.lab = Lab(
+        folder.store, workers=recipe.workers, models=models, redact=redact, limits=limits, isolation=in_short(walls),
+        persons=hearing,
+    )  # fmt: skip
+    return RunSession(folder, recipe, spec, lab, hosting, hearing)
 
 
 def resume(
@@ -214,15 +219,16 @@ def resume(
         folder.close()
         raise
     elapsed = float(folder.store.get_meta("elapsed") or 0.0)
-    lab = Lab(
+    hearing = Hearing(folder)
+    lab = hearing.lab = Lab(
         folder.store, workers=recipe.workers, models=models, redact=redact, limits=Limits(**in_force), elapsed=elapsed,
-        isolation=in_short(walls),
+        isolation=in_short(walls), persons=hearing,
     )  # fmt: skip
     for branch in folder.store.branches():
         if branch.level == leaf(spec).name:
             for trial in folder.store.trials(branch.id):
                 lab.meter.charge(trial.cost)
-    return RunSession(folder, recipe, spec, lab, hosting)
+    return RunSession(folder, recipe, spec, lab, hosting, hearing)
 
 
 def recorded(config: Mapping[str, Any], hosting: Hosting | None = None) -> tuple[Recipe, LoopSpec]:
@@ -309,7 +315,7 @@ def _check_machine(folder: RunFolder[SqliteStore], spec: LoopSpec, go_on: bool) 
 
 
 def _spent(loop: Loop) -> bool:
-    budget = loop.spec.budget
+    budget = loop.budget
     return budget.trials is not None and len(loop.trace) > budget.trials
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple, overload
 
+from bilevel.acts import UNSTEERED, Act, Steering
 from bilevel.codec import content_hash
 from bilevel.noise import Noise, Repeats, of_baseline
 from bilevel.objective import Objective
@@ -24,6 +25,7 @@ class After(NamedTuple):
     scores: Mapping[int, float]  # of the trial's candidate so far, by seed of the top rung
     repeats: Repeats  # of all candidates so far
     part: Repeats  # what the trial's candidate has of these
+    steering: Steering = UNSTEERED
 
 
 NOTHING_TOLD: Mapping[str, str] = MappingProxyType({})
@@ -36,7 +38,7 @@ class Trace:
     is theirs. Adding to a trace that something was already added to makes a copy.
     """
 
-    __slots__ = ("_all", "_length", "_measured", "_scored", "objective")
+    __slots__ = ("_acts", "_all", "_length", "_measured", "_scored", "objective")
 
     def __init__(self, objective: Objective) -> None:
         self.objective = objective
@@ -44,6 +46,7 @@ class Trace:
         self._measured: dict[str, list[int]] = {}  # candidate id -> numbers of the trials that measured it
         self._scored: dict[str, list[int]] = {}  # candidate id -> numbers of the trials that hold scores of it
         self._length = 0
+        self._acts: tuple[Act, ...] = ()
 
     def __add__(self, trial: Trial) -> "Trace":
         if trial.number != self._length:
@@ -60,7 +63,9 @@ class Trace:
         lessons = (*self.lessons, *trial.learned) if trial.learned else self.lessons
         best = self._best_of(self.incumbent, trial) if trial.rule is None else self._best_by_seeds(trial)
         stands = self._stands_after(trial)
-        new._all.append(After(trial, best, stands, state, told, lessons, *self._repeated(trial)))
+        steering = self._all[self._length - 1].steering if self._length else UNSTEERED
+        steering = steering.after(trial.acts) if trial.acts else steering
+        new._all.append(After(trial, best, stands, state, told, lessons, *self._repeated(trial), steering))
         new._index(trial.number, trial)
         new._length = self._length + 1
         return new
@@ -70,6 +75,14 @@ class Trace:
         new = Trace(self.objective)
         new._all, new._measured, new._scored = self._all, self._measured, self._scored
         new._length = min(max(length, 0), self._length)
+        return new
+
+    def steered(self, acts: tuple[Act, ...]) -> "Trace":
+        """This trace with acts that no trial of it holds yet, in force for whoever looks at it; shares memory."""
+        if not acts:
+            return self
+        new = self.upto(self._length)
+        new._acts = acts
         return new
 
     def __len__(self) -> int:
@@ -126,6 +139,12 @@ class Trace:
     def told(self) -> Mapping[str, str]:
         """What a person wrote, as it stood at the last trial, by name ("brief", "guidance")."""
         return self._all[self._length - 1].told if self._length else NOTHING_TOLD
+
+    @property
+    def steering(self) -> Steering:
+        """What is in force of all that persons told the run."""
+        steering = self._all[self._length - 1].steering if self._length else UNSTEERED
+        return steering.after(self._acts) if self._acts else steering
 
     @property
     def lessons(self) -> tuple[Lesson, ...]:

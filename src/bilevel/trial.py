@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from bilevel.acts import Act
 from bilevel.budget import Cost
 from bilevel.codec import freeze
 from bilevel.noise import Noise
@@ -211,9 +212,9 @@ class Pending:
     `sees` is the number of finished trials that its view holds; `steps` is the plan before any mechanism was asked.
     `refused` is set where nothing could be proposed: then nothing runs. `moved`: a mechanism chose another parent than
     the place where the search stood. `state`: see `Run.state`. `told`: what a person wrote since the trials it sees, by
-    name ("brief", "guidance"). `learned`: the lessons drawn just before it was asked for. `climbs`: the rungs of the
-    ladder that mechanisms climbed, or failed to, before this trial could be asked for. `shadows`: what asking the
-    researcher on the side came to.
+    name ("brief", "guidance"); `acts`: what a person told the run since then. `learned`: the lessons drawn just before
+    it was asked for. `climbs`: the rungs of the ladder that mechanisms climbed, or failed to, before this trial could
+    be asked for. `shadows`: what asking the researcher on the side came to.
     """
 
     number: int
@@ -234,6 +235,7 @@ class Pending:
     climbs: tuple[Climb, ...] = ()
     shadows: tuple[Shadow, ...] = ()
     known: Noise | None = None
+    acts: tuple[Act, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -269,6 +271,7 @@ class Trial:
     parent_runs: tuple[Run, ...] = ()
     rule: Rule | None = None
     beside: str = ""
+    acts: tuple[Act, ...] = ()  # see Pending
 
     @property
     def contends(self) -> bool:

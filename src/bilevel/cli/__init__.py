@@ -6,7 +6,17 @@ goes on · 4 `check` or `doctor` found problems.
 
 import sys
 
-from bilevel.cli.commands import comparing, measuring, mechanisms, outside, preparing, reading, searching, watching  # noqa: F401 (each puts its commands into the program)
+from bilevel.cli.commands import (  # noqa: F401 (each puts its commands into the program)
+    comparing,
+    measuring,
+    mechanisms,
+    outside,
+    preparing,
+    reading,
+    searching,
+    steering,
+    watching,
+)
 from bilevel.cli.program import app
 from bilevel.errors import BilevelError, DiskFull, InputError, Stopped
 

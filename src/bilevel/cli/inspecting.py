@@ -28,6 +28,7 @@ from bilevel.cli.printing import (
     print_summary,
     visible,
 )
+from bilevel.cli.steering import acts_of, show_acts
 from bilevel.cli.weighing import print_front
 from bilevel.codec import derive_seed
 from bilevel.errors import InputError
@@ -83,14 +84,17 @@ def print_status(path: Path, as_json: bool) -> None:
     """The state of a run, its summary without sources, and its branches."""
     with opened(path) as run:
         summary = run.summary()
+        acts = acts_of(run.folder.store)
         if as_json:
             facts = {name: run.folder.meta(name) for name in ("environment", "machines", "harness", "prompts")}
-            print_json({**jsonable(summary), **facts})
+            print_json({**jsonable(summary), **facts, "acts": acts})
             return
         out = console()
         out.print(f"{run.state} · {escape(str(path))}", highlight=False)
         _show_machines(run)
         print_summary(out, summary, sources=False)
+        if acts:
+            show_acts(out, acts)
         table = Table(box=None, pad_edge=False, padding=(0, 2), title="branches", title_justify="left")
         for name in ("branch", "level", "own trials", "forked from"):
             table.add_column(name)
@@ -286,6 +290,8 @@ def _show_trial(trial: Trial, as_json: bool) -> None:
         out.print(f"{place}: {run.status.value} {metrics}", highlight=False, markup=False)
         if run.log.strip() and run.metrics is None:
             out.print(run.log.strip(), highlight=False, markup=False)
+    for act in trial.acts:
+        out.print(f"taken up before it: {act.said} ({act.author})", highlight=False, markup=False)
     if trial.isolation:
         out.print(f"isolation in force: {trial.isolation}", highlight=False, markup=False)
     for climb in trial.climbs:

@@ -30,4 +30,14 @@ MIGRATIONS: tuple[str, ...] = (
         position INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, level TEXT NOT NULL, text TEXT NOT NULL
     );
     """,
+    """
+    CREATE TABLE acts (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, what TEXT NOT NULL, text TEXT NOT NULL,
+        value REAL, source TEXT NOT NULL, levels TEXT NOT NULL, author TEXT NOT NULL, at REAL NOT NULL
+    );
+    CREATE TABLE effects (
+        act INTEGER NOT NULL, branch TEXT NOT NULL, number INTEGER NOT NULL, outcome TEXT NOT NULL, said TEXT NOT NULL,
+        at REAL NOT NULL, PRIMARY KEY (act, branch)
+    ) WITHOUT ROWID;
+    """,
 )

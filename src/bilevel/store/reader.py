@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+from bilevel.acts import Act, Effect
 from bilevel.call import Call, CallKey, Event
 from bilevel.calls import CallSummary
 from bilevel.errors import StoreError
@@ -19,6 +20,7 @@ from bilevel.trial import Pending, Run, Trial
 
 FILE = "run.sqlite3"
 SUMMARY = "number, level, branch, trial, purpose, asked, model, finish, tokens_in, tokens_out, money, at, seconds"
+ACT = "number, kind, what, text, value, source, levels, author, at"
 T = TypeVar("T")
 
 
@@ -55,7 +57,7 @@ class Reader:
                 f"run folder {str(self.folder)!r} was written by a newer version of bilevel (format {version}, this "
                 f"one knows {len(MIGRATIONS)}); upgrade bilevel, or use another --folder"
             )
-        self._has_calls = version >= 2
+        self._has_calls, self._has_acts = version >= 2, version >= 3
 
     def branches(self) -> list[Branch]:
         """All branches, in the order in which they were opened."""
@@ -116,6 +118,29 @@ class Reader:
             "SELECT position, at, kind, level, text FROM events WHERE position > ? ORDER BY position", after
         )
         return [(row[0], Event(*row[1:])) for row in rows]
+
+    def acts(self, after: int = 0) -> list[Act]:
+        """What persons told the run, with a number above `after`, in order."""
+        if not self._has_acts:
+            return []
+        rows = self._all(f"SELECT {ACT} FROM acts WHERE number > ? ORDER BY number", after)
+        return [Act(*row[:6], levels=tuple(row[6].split()), author=row[7], at=row[8]) for row in rows]
+
+    def taken_with(self, branch: str, number: int) -> set[int]:
+        """The numbers of the acts that were taken up with a trial."""
+        rows = self._all("SELECT act FROM effects WHERE branch = ? AND number = ?", branch, number)
+        return {row[0] for row in rows}
+
+    def written_by_others(self) -> int:
+        """A number that is another one as soon as another connection has written here."""
+        return int(self._one("PRAGMA data_version")[0])
+
+    def effects(self) -> list[Effect]:
+        """What became of the acts, by act and time."""
+        if not self._has_acts:
+            return []
+        rows = self._all("SELECT act, branch, number, outcome, said, at FROM effects ORDER BY act, at, branch")
+        return [Effect(*row) for row in rows]
 
     def misnamed(self) -> list[str]:
         """The candidates and texts whose content is not what their name, a hash of it, says."""

@@ -7,10 +7,14 @@ serves all threads of the one writing process, one transaction at a time.
 import errno
 import shutil
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
+from bilevel.acts import TAKEN, Act, Effect
 from bilevel.call import Call, Event
 from bilevel.errors import DiskFull, Diverged, StoreError
 from bilevel.lab import Branch, RunKey
@@ -50,7 +54,7 @@ class SqliteStore(Reader):
                 for statement in MIGRATIONS[number].split(";"):
                     self._connection.execute(statement)
                 self._connection.execute(f"PRAGMA user_version = {number + 1}")
-        self._has_calls = True
+        self._has_calls = self._has_acts = True
 
     def open_branch(self, branch: Branch) -> None:
         with self._transaction():
@@ -66,6 +70,20 @@ class SqliteStore(Reader):
             self._connection.execute(
                 "INSERT OR REPLACE INTO pendings VALUES (?, ?, ?)", (branch_id, pending.number, dump_record(pending))
             )
+            self._took_up(pending.acts, branch_id, pending.number)
+
+    def _took_up(self, acts: Sequence[Act], branch: str, number: int) -> None:
+        now = time.time()
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO effects VALUES (?, ?, ?, ?, '', ?)",
+            [(act.number, branch, number, TAKEN, now) for act in acts],
+        )
+
+    def add_effect(self, effect: Effect) -> None:
+        """Write what became of an act; the first word on it stands."""
+        row = (effect.act, effect.branch, effect.number, effect.outcome, effect.said, effect.at)
+        with self._transaction():
+            self._connection.execute("INSERT OR IGNORE INTO effects VALUES (?, ?, ?, ?, ?, ?)", row)
 
     def add_trial(self, branch_id: str, trial: Trial) -> None:
         """Write a trial and remove its pending record. Raises Diverged where another trial has its number."""
@@ -147,6 +165,40 @@ class SqliteStore(Reader):
         self._fresh = set()
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
+
+
+def append_act(folder: Path, act: Act) -> Act:
+    """Write down what a person tells the run, whoever is writing there; returns it with its number.
+
+    Raises StoreError for a folder of an older version, which the process that writes there would not look at.
+    """
+    try:
+        connection = sqlite3.connect(f"{_address(folder)}?mode=rw", uri=True, timeout=30, isolation_level=None)
+        try:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version != len(MIGRATIONS):
+                raise StoreError(
+                    f"run folder {str(folder)!r} has format {version}, and runs can be steered from format "
+                    f"{len(MIGRATIONS)} on; stop it and go on with it in this version: `bilevel resume {folder}`"
+                )
+            connection.execute("PRAGMA synchronous = FULL")
+            row = (
+                act.kind, act.what, act.text, act.value, act.source, " ".join(act.levels), act.author, act.at,
+            )  # fmt: skip
+            done = connection.execute(
+                "INSERT INTO acts (kind, what, text, value, source, levels, author, at) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                row,
+            )
+            return replace(act, number=int(done.lastrowid or 0))
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise mended(error, folder) from error
+
+
+def _address(folder: Path) -> str:
+    return f"file:{quote(str((folder / FILE).absolute()))}"
 
 
 def mended(error: Exception, folder: Path) -> StoreError:

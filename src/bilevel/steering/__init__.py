@@ -1,0 +1,1 @@
+"""Steering a run that goes on: persons give acts, the run takes them up between two trials."""

@@ -1,0 +1,157 @@
+"""Giving a run an act from another process: checked against what the folder holds, then refused or written down."""
+
+import getpass
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bilevel.acts import BUDGETS, LIMITS, REFUSED, Act, Steering
+from bilevel.errors import InputError
+from bilevel.lab import Traces, limit_text
+from bilevel.levels import LoopTask, leaf
+from bilevel.run import recorded
+from bilevel.store.folder import RunFolder
+from bilevel.store.sqlite import append_act
+
+MOST_TEXT = 4000  # characters of guidance
+AMOUNTS = ("trials", "cycles", "evaluations", *LIMITS)  # the budgets by the names that people give them
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a person asks for, in the person's words. `value`: of a budget. `level`: the loop that is meant."""
+
+    kind: str
+    what: str = ""
+    text: str = ""
+    value: float | None = None
+    level: str = ""
+    author: str = ""
+
+
+def give(path: Path, asked: Asked) -> Act:
+    """Write an act into a run folder, whether or not a process goes on with it. Raises InputError for what cannot be
+    applied: nothing is written then."""
+    folder = RunFolder.read(path)
+    try:
+        act = _Situation(folder).act(asked)
+    finally:
+        folder.close()
+    return append_act(path, replace(act, author=asked.author or _somebody(), at=time.time()))
+
+
+def _somebody() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # no such user, and no variable that names one
+        return "somebody"
+
+
+class _Situation:
+    """How a run stands when an act is given."""
+
+    def __init__(self, folder: RunFolder[Any]) -> None:
+        self.folder, self.store = folder, folder.store
+        self.recipe, self.spec = recorded(folder.config)
+        self.state = str(folder.meta("state") or "created")
+        self.alive = folder.has_writer() and self.state not in ("finished", "stopped", "limit", "interrupted")
+        refused = {effect.act for effect in self.store.effects() if effect.outcome == REFUSED}
+        self.acts = [act for act in self.store.acts() if act.number not in refused]
+
+    def act(self, asked: Asked) -> Act:
+        make = getattr(self, f"_{asked.kind}")
+        if self.state == "finished" and asked.kind != "budget":
+            raise InputError(
+                f"{self._here} is finished, so {asked.kind!r} would change nothing; a higher budget (`bilevel steer "
+                f"budget {self.folder.path}`) and `bilevel resume` let it go on"
+            )
+        made: Act = make(asked)
+        return made
+
+    @property
+    def _here(self) -> str:
+        return f"run {str(self.folder.path)!r}"
+
+    def steering(self, level: str) -> Steering:
+        """What is in force on a loop once it has taken up all that was given."""
+        return Steering().after(act for act in self.acts if level in act.levels)
+
+    # ---- the run itself ----
+
+    @property
+    def paused(self) -> bool:
+        """Whether it is, or will be once it has taken up what was given."""
+        said = [act.kind for act in self.acts if act.kind in ("pause", "resume")]
+        return bool(said) and said[-1] == "pause"
+
+    def _pause(self, asked: Asked) -> Act:
+        self._must_live(asked)
+        if self.paused:
+            raise InputError(f"{self._here} is paused already; `bilevel steer resume {self.folder.path}` ends that")
+        return Act(0, "pause", text=asked.text)
+
+    def _resume(self, asked: Asked) -> Act:
+        if not self.paused:
+            raise InputError(
+                f"{self._here} is not paused; a run that was stopped goes on with `bilevel resume {self.folder.path}`"
+            )
+        return Act(0, "resume", text=asked.text)
+
+    def _stop(self, asked: Asked) -> Act:
+        self._must_live(asked)
+        return Act(0, "stop", text=asked.text)
+
+    def _must_live(self, asked: Asked) -> None:
+        if not self.alive:
+            state = "no process goes on with it" if self.state == "running" else f"its state is {self.state}"
+            raise InputError(f"there is nothing to {asked.kind} in {self._here}: {state}")
+
+    # ---- what it may spend ----
+
+    def _budget(self, asked: Asked) -> Act:
+        what, value = asked.what, asked.value
+        if what not in AMOUNTS:
+            raise InputError(f"there is no budget {what!r}; a run has: {', '.join(AMOUNTS)}")
+        if value is None or not value > 0 or (what not in ("seconds", "money") and value != int(value)):
+            raise InputError(f"budget {what}: {value!r} is no amount; give a number above 0")
+        if what in LIMITS:
+            spent = self._spent(what)
+            if value < spent:
+                raise self._less(what, limit_text(what, value), limit_text(what, round(spent, 2)))
+            return Act(0, "budget", what, asked.text, value)
+        nested = isinstance(self.spec.task, LoopTask)
+        if what == ("trials" if nested else "cycles"):
+            other = "cycles" if nested else "trials"
+            raise InputError(
+                f"budget {what}: recipe {self.recipe.name!r} has {'outer levels' if nested else 'one level'}, so its "
+                f"budget is one of {other}, or of evaluations"
+            )
+        trials = Traces(self.store).trace("root", self.spec.task.objective) if self.store.branches() else None
+        if what == "evaluations":
+            beside = leaf(self.spec).calibration
+            spent = sum(trial.cost.evaluations for trial in trials or ()) - beside
+            value, name = int(value) + beside, "evaluations"
+            if value < spent + beside:
+                raise self._less(what, f"{value - beside:,}", f"{spent:,}")
+            return Act(0, "budget", name, f"{value - beside:,} evaluations", value, levels=(self.spec.name,))
+        done = max(len(trials or ()) - (0 if nested else 1), 0)
+        if value < done:
+            raise self._less(what, f"{int(value):,}", f"{done:,}")
+        raw = int(value) - (1 if nested else 0)
+        return Act(0, "budget", "trials", f"{int(value):,} {what}", raw, levels=(self.spec.name,))
+
+    def _less(self, what: str, wanted: str, spent: str) -> InputError:
+        return InputError(
+            f"budget {what}: {wanted} is less than the {spent} that {self._here} has spent; `bilevel steer "
+            f"stop {self.folder.path}` ends it after what is running"
+        )
+
+    def _spent(self, what: str) -> float:
+        if what == "seconds":
+            return float(self.store.get_meta("elapsed") or 0.0)
+        costs = [call.cost for call in self.store.calls()]
+        return float(sum(cost.tokens for cost in costs) if what == "tokens" else sum(cost.money for cost in costs))
+
+
+assert set(BUDGETS) <= set(AMOUNTS)
