@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1] / "src" / "bilevel"
 FLOORS = {
     0: "objective space acts trial trace budget settings noise codec errors evidence eprocess imports guardrails "
     "pareto guards quantiles rules surrogate prose steps",
-    1: "call calls task researcher view mechanism lab named",
+    1: "call calls task researcher view mechanism carrying lab named",
     2: "bounds fold draft shadow facts keep learning description planning loop surfaces arms levels climbing ladder "
     "probation situations conformance port_suites admission reading shape outside questions saying rollout watch "
     "fresh claim helps rehearsal forking",

@@ -1,10 +1,12 @@
 """What each level of a recipe changes: the innermost loop, or, on level 3, the loop that searches mechanisms."""
 
+from collections.abc import Callable, Sequence
 from functools import partial
 
+from bilevel.carrying import CODE, Carrying, carrier_of, no_place_for
 from bilevel.errors import InputError
 from bilevel.hosting import Hosting
-from bilevel.levels import Inside, LoopTask, levels_of, unfit
+from bilevel.levels import Inside, LoopTask, leaf, levels_of, unfit
 from bilevel.loop import LoopSpec
 from bilevel.mechanism import Guest
 from bilevel.recipe import Outer, Recipe
@@ -27,13 +29,36 @@ def aim(recipe: Recipe, inner: LoopSpec, level: Outer, depth: int, hosting: Host
         lower = kinds.count(level.level)
         name = f"{level.level}-{lower + 2}" if lower else name
         door = hosting.door.door
+        if level.carriers != (CODE,):
+            door = partial(_door_of_texts, door, leaf(inner))
+            _check_places(recipe, leaf(inner), level.carriers, lower)
         if lower:
             depth = kinds[::-1].index(level.level)
             door = partial(_lifting_door, hosting, levels_of(inner)[-1 - depth])
-        surface = MechanismSurface(door, level.most_mechanisms, name)
+        surface = MechanismSurface(door, level.most_mechanisms, name, level.carriers)
     for _ in range(depth):
         surface = Inside(surface)
     return surface, name
+
+
+def _check_places(recipe: Recipe, inner: LoopSpec, carriers: Sequence[str], lower: int) -> None:
+    """Raises InputError where the loop that a level changes has no place for one of its carriers."""
+    for carrier in carriers:
+        problem = no_place_for(inner.researcher, f"{carrier}:any") if carrier != CODE else None
+        if lower and carrier != CODE:
+            problem = "level 3 changes the loop that searches mechanisms, whose researcher works with no text"
+        if problem:
+            raise InputError(f"recipe {recipe.name!r}, carriers: {problem}")
+
+
+def _door_of_texts(door: Callable[[Guest], str | None], inner: LoopSpec, guest: Guest) -> str | None:
+    """The door of mechanisms of every carrier: a text is read by the researcher that is to work with it."""
+    if carrier_of(guest.name) == CODE:
+        return door(guest)
+    problem = no_place_for(inner.researcher, guest.name)
+    if problem is None and isinstance(inner.researcher, Carrying):
+        problem = inner.researcher.refusal(guest, inner.task.space)
+    return problem
 
 
 def _lifting_door(hosting: Hosting, spec: LoopSpec, guest: Guest) -> str | None:

@@ -1,12 +1,14 @@
 """How one proposal comes about: select, constrain, advise, ask the researcher, let the mechanisms propose, check.
 
 The same function runs once in earnest and again with one hook left out, to see whether the outcome would have been
-another. A researcher that costs something is asked once more in some trials, to see whether advice matters to it.
+another. A researcher that costs something is asked once more in some trials, to see whether advice matters to it, and
+each of the texts that it works with.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from bilevel.carrying import Carrying
 from bilevel.errors import BilevelError, GuestError
 from bilevel.fold import EVERYTHING, Fold, Record, Without, check_proposals
 from bilevel.guards import ALL, Guards
@@ -69,6 +71,7 @@ class Drafting:
     def draft(self, record: Record) -> Draft:
         """The draft with all mechanisms, their effect counted in `record`."""
         final = self._run(record, EVERYTHING)
+        self._count_texts(record, final.asked)
         self.fold.count_decisive(
             "select",
             record,
@@ -84,6 +87,21 @@ class Drafting:
             return final
         return replace(final, shadows=tuple(self._shadows(record, final)))
 
+    def _count_texts(self, record: Record, asked: Asked) -> None:
+        """A text works through what the researcher is told: its ledger is that of advice."""
+        if isinstance(self.researcher, Carrying) and self._texts:
+            used = self.researcher.used(self._known(asked.view), asked.parent, asked.briefing)
+            for name in self._texts:
+                record.add(name, "advise", Count(calls=1, touched=int(name in used)))
+
+    def _known(self, view: View) -> View:
+        """The view as the researcher has it."""
+        return view if self.guards.history else replace(view, trace=view.trace.upto(0))
+
+    @property
+    def _texts(self) -> tuple[str, ...]:
+        return tuple(text.name for text in self.researcher.texts) if isinstance(self.researcher, Carrying) else ()
+
     def _shadows(self, record: Record, final: Draft) -> Iterator[Shadow]:
         """What the researcher says without each mechanism's advice and, if it was asked, once again to all of it."""
         every = self.view.rng("shadow").random() < self.shadow
@@ -94,7 +112,7 @@ class Drafting:
                 continue
             aside = Record()
             other = self._run(aside, Without(name, "advise"), Aside(name))
-            if other.asked.briefing == first.briefing:
+            if other.asked.briefing == first.briefing and name not in self._texts:
                 continue  # another mechanism undid it: the text was the same, and nothing was asked
             shadow = self._compared(name, WITHOUT, first, other.asked.drafts, [*record.faults, *aside.faults])
             if shadow.how != NO_ANSWER and other.projection != final.projection:
@@ -124,10 +142,8 @@ class Drafting:
         last: Proposal | None = None
         for attempt in range(view.settings.redrafts + 1):
             asked = replace(briefing, attempt=attempt, turned_back=tuple(turned_back))
-            earnest = without is EVERYTHING
-            answers = self._ask(
-                replace(view, space=space), parent, asked, record, earnest, earnest or aside is not None
-            )
+            may_cost = without is EVERYTHING or aside is not None
+            answers = self._ask(replace(view, space=space), parent, asked, record, without, may_cost)
             if attempt == 0:
                 first = Asked(replace(view, space=space), parent, asked, answers)
 
@@ -154,32 +170,38 @@ class Drafting:
         return Draft(parent, None, first, tuple(turned_back), last=last)
 
     def _ask(
-        self, view: View, parent: Candidate, briefing: Briefing, record: Record, earnest: bool, may_cost: bool
+        self, view: View, parent: Candidate, briefing: Briefing, record: Record, without: Without, may_cost: bool
     ) -> tuple[Proposal, ...]:
         """The researcher's drafts; none, and a fault, where it breaks its contract.
 
         A researcher that costs something is not asked for a leave-one-out, shadow asks apart: its recorded drafts of
         the same attempt stand in, so that a constraint counts where it bound one of them.
         """
-        key = (parent.id, _space_key(view.space), briefing)
+        text = without.name if without.hook == "advise" and without.name in self._texts else ""
+        key = (parent.id, _space_key(view.space), briefing, text)
         if key not in self._answers:
             if not may_cost and not self.researcher.free:
                 return self._earnest.get(briefing.attempt, ())
-            self._answers[key] = self._answer(view, parent, briefing)
+            self._answers[key] = self._answer(view, parent, briefing, text)
         answers, fault = self._answers[key]
         if fault is not None and fault not in record.faults:  # asked again, it may well say the same again
             record.faults.append(fault)
-        if earnest:
+        if without is EVERYTHING:
             self._earnest[briefing.attempt] = answers
         return answers
 
-    def _answer(self, view: View, parent: Candidate, briefing: Briefing) -> tuple[tuple[Proposal, ...], Fault | None]:
-        if not self.guards.history:
-            view = replace(view, trace=view.trace.upto(0))
+    def _answer(
+        self, view: View, parent: Candidate, briefing: Briefing, left_out: str = ""
+    ) -> tuple[tuple[Proposal, ...], Fault | None]:
+        """What the researcher proposes, with all its texts or all but one; or its fault."""
+        researcher = self.researcher
+        if left_out and isinstance(researcher, Carrying):
+            researcher = researcher.carrying([text for text in researcher.texts if text.name != left_out])
+        view = self._known(view)
         if not self.guards.reasons:
             briefing = replace(briefing, turned_back=())
         try:
-            return check_proposals(self.researcher.propose(view, parent, briefing), self.researcher.name), None
+            return check_proposals(researcher.propose(view, parent, briefing), researcher.name), None
         except BilevelError as error:
             if not isinstance(error, GuestError):
                 raise  # ours, or the user's: no model, no key, asked to stop

@@ -18,6 +18,7 @@ from typing import Any
 
 from bilevel.budget import Budget
 from bilevel.call import Reply, Request, Watch
+from bilevel.carrying import CODE, Carrying, carrier_of, code_of, with_texts
 from bilevel.codec import content_hash, plain
 from bilevel.description import host_space, view_for
 from bilevel.draft import Drafting
@@ -40,7 +41,8 @@ from bilevel.view import Below, Briefing, View
 BEFORE_THE_TRIAL = ("door", "replay", "rehearsal")
 MOST_REPLAYED = 60  # trials; the newest ones
 LEFT_OUT = "the recipe leaves this rung out"
-FEW = 8  # trials of a loop of loops, for which there is no landscape: a shorter record convicts nothing
+NO_MODEL = "a text works through the researcher, of which there is no model"
+FEW = 8  # trials of a loop of loops, or for a text: without a landscape, a shorter record convicts nothing
 SYNTHETIC = 40  # trials on the synthetic landscape
 
 
@@ -92,7 +94,9 @@ def climb(
     if climbs[-1].outcome == "refused":
         return climbs
     climbs.append(replay(guest) if "replay" in rungs else _off(guest, "replay", LEFT_OUT))
-    if climbs[-1].outcome in ("passed", "off"):
+    if climbs[-1].outcome in ("passed", "off") and carrier_of(guest.name) != CODE:
+        climbs.append(_off(guest, "rehearsal", NO_MODEL))
+    elif climbs[-1].outcome in ("passed", "off"):
         climbs.append(rehearse(guest) if "rehearsal" in rungs else _off(guest, "rehearsal", LEFT_OUT))
     return climbs
 
@@ -119,6 +123,10 @@ def climb_replay(spec: LoopSpec, guest: Guest, trace: Trace, below: Callable[[Tr
     may be made for what has not happened yet. Nothing is measured and no model is asked.
     """
     began = time.process_time()
+    if carrier_of(guest.name) != CODE:
+        outcome, reason, evidence = _text_on_the_record(spec, guest, trace, below)
+        seconds = round(time.process_time() - began, 4)
+        return Climb(guest.name, content_hash(guest.source), "replay", outcome, reason, evidence, seconds)
     runs = [_on_the_record(spec, guest, trace, below)]
     derived = all(isinstance(domain, Derived) for domain in spec.task.space.domains.values())
     if not runs[0].decisive and not runs[0].faults and not derived:
@@ -129,6 +137,29 @@ def climb_replay(spec: LoopSpec, guest: Guest, trace: Trace, below: Callable[[Tr
     evidence = {run.where: {hook: _numbers(count) for hook, count in run.counts.items()} for run in runs}
     seconds = time.process_time() - began
     return Climb(guest.name, content_hash(guest.source), "replay", outcome, reason, evidence, round(seconds, 4))
+
+
+def _text_on_the_record(
+    spec: LoopSpec, text: Guest, trace: Trace, below: Callable[[Trace], Below | None]
+) -> tuple[str, str, dict[str, Any]]:
+    """In how many recorded trials a text would have had a say in what the researcher was told. No model is asked, so
+    whether it changes a draft is measured live."""
+    researcher, first = with_texts(spec.researcher, spec.mechanisms), max(1, len(trace) - MOST_REPLAYED)
+    used = 0
+    for number in range(first, len(trace)):
+        trial = trace[number]
+        seen = trace.upto(trial.sees)
+        view = view_for(spec, host_space(spec), number, seen, trial.told, below(seen), _meaningless)
+        view = replace(view, lessons=(*view.lessons, *trial.learned))
+        briefing = Briefing(history_window=view.settings.history_window, guidance=view.settings.guidance)
+        if isinstance(researcher, Carrying) and text.name in researcher.used(view, trial.parent, briefing):
+            used += 1
+    trials = max(len(trace) - first, 0)
+    said = f"this run ({trials} trials): it would have had a say in {used}"
+    evidence = {"this run": {"advise": [trials, used, 0, 0]}}
+    if used or trials < FEW:
+        return "passed", f"{said}; whether that changes a draft is measured live", evidence
+    return "inert", f"{said}: its conditions never held, or all that it lets through was let through before", evidence
 
 
 def _judged(spec: LoopSpec, runs: list[Replayed]) -> tuple[str, str]:
@@ -223,7 +254,7 @@ def _on_a_landscape(spec: LoopSpec, guest: Guest) -> Replayed:
 
 def _loaded(spec: LoopSpec) -> list[tuple[Guest, Mechanism]]:
     loaded = []
-    for guest in spec.mechanisms:
+    for guest in code_of(spec.mechanisms):
         try:
             loaded.append((guest, spec.load(guest)))
         except GuestError:

@@ -13,6 +13,7 @@ from typing import Literal
 
 from bilevel.arms import Arm, Best, Control, ledger_of
 from bilevel.budget import Budget, Cost
+from bilevel.carrying import CODE, Carrying, carrier_of, no_place_for
 from bilevel.codec import content_hash
 from bilevel.errors import InputError, Stopped
 from bilevel.forking import Asked, report_of
@@ -318,7 +319,12 @@ def lift(guest: Guest, spec: LoopSpec) -> LoopSpec:
     """The loop with a mechanism found one level below put in force. Raises InputError where it cannot work there."""
     if guest.name in [other.name for other in spec.mechanisms]:
         raise InputError(f"a mechanism {guest.name!r} is in force on {spec.name!r} already; give this one another name")
-    problem = unfit(spec, spec.load(guest).needs, guest.name)
+    problem = no_place_for(spec.researcher, guest.name)
+    if carrier_of(guest.name) == CODE:
+        problem = unfit(spec, spec.load(guest).needs, guest.name)
+    elif problem is None and isinstance(spec.researcher, Carrying):
+        problem = spec.researcher.refusal(guest, spec.task.space)
+        problem = problem and f"mechanism {guest.name!r} cannot be put in force: {problem}"
     if problem is not None:
         raise InputError(problem)
     return replace(spec, mechanisms=(*spec.mechanisms, guest))

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from bilevel.acts import UNSTEERED, Act
 from bilevel.budget import Budget
+from bilevel.carrying import code_of, no_place_for, texts_of, with_texts
 from bilevel.climbing import Climber, rules_for
 from bilevel.codec import derive_seed
 from bilevel.description import LoopSpec as LoopSpec
@@ -43,8 +44,10 @@ class Loop:
             raise InputError(f"loop {spec.name!r}: task {spec.task.name!r} has no rung {spec.top!r}")
         self._unloaded: list[Fault] = []
         loaded = self._load()
+        self.researcher = with_texts(spec.researcher, spec.mechanisms if spec.guards.mechanisms else ())
         self.fold = Fold(loaded if spec.guards.mechanisms else (), spec.settings.max_faults, self.branch.at)
-        self._uncalled = () if spec.guards.mechanisms else tuple(guest.name for guest, _ in loaded)
+        named = (*(guest.name for guest, _ in loaded), *(text.name for text in texts_of(spec.mechanisms)))
+        self._uncalled = () if spec.guards.mechanisms else named
         self._space = (UNSTEERED, host_space(spec))
         self._due: dict[int, tuple[Act, ...]] = {}  # by trial that is not asked for yet
         spent = sum(trial.cost.evaluations for trial in self.trace[self.branch.at :])
@@ -57,9 +60,13 @@ class Loop:
         self._asked = len(self.trace)  # the number of the next trial to ask for
 
     def _load(self) -> list[tuple[Guest, Mechanism]]:
-        """The mechanisms that can be loaded; the others are faults of the first trial that is asked for."""
+        """The mechanisms that can be loaded; the others, and texts that the researcher has no place for, are faults of
+        the first trial that is asked for."""
         loaded: list[tuple[Guest, Mechanism]] = []
-        for guest in self.spec.mechanisms:
+        for text in texts_of(self.spec.mechanisms):
+            if problem := no_place_for(self.spec.researcher, text.name):
+                self._unloaded.append(Fault(text.name, "load", problem[:500]))
+        for guest in code_of(self.spec.mechanisms):
             try:
                 loaded.append((guest, self.spec.load(guest)))
             except GuestError as error:
@@ -114,7 +121,7 @@ class Loop:
             learned = learn(self.spec.researcher, view, self.spec.lessons_every, record)
             view = replace(view, lessons=(*view.lessons, *learned))
             drafting = Drafting(
-                rules, self.spec.researcher, self.fold, view, start, in_flight, self.spec.shadow, self.spec.watched,
+                rules, self.researcher, self.fold, view, start, in_flight, self.spec.shadow, self.spec.watched,
                 self.spec.guards,
             )  # fmt: skip
             self.fold.remember(trace, sees - 1 if first else self._sees(number - 1), record)

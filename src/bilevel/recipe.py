@@ -97,7 +97,9 @@ class Outer(Part):
     on growing; 0 is no probation. `wipe`: each cycle begins with the baseline and an empty trace; only with start
     "continue", right above the innermost loop. `stuck_after`: the first cycle goes on until the innermost loop has been
     without improvement for so many trials, within `evaluations` or what the cycles would take; only with start "fork",
-    right above it.
+    right above it. `carriers`: what this level's mechanisms may be: code; or texts that the inner researcher works
+    with, if it has a place for them: prompt, skill, memory, workflow. `offers`: further mechanisms, by name or file,
+    that researcher "library" tries before those that it selects by its diagnosis.
     """
 
     level: Literal["settings", "mechanisms"]
@@ -109,6 +111,8 @@ class Outer(Part):
     least_active: int = Field(2, ge=1)
     most_changed: int = Field(3, ge=1)
     most_mechanisms: int = Field(8, ge=1)
+    carriers: tuple[Literal["code", "prompt", "skill", "memory", "workflow"], ...] = Field(("code",), min_length=1)
+    offers: tuple[str, ...] = ()
     drafts: int = Field(1, ge=1, le=8)
     redrafts: int = Field(2, ge=0, le=16)
     repairs: int = Field(1, ge=0, le=8)
@@ -358,13 +362,15 @@ def unread(recipe: Recipe) -> list[str]:
     if recipe.nested and "trials" in recipe.inner.model_fields_set:
         found.append("inner.trials: nothing reads it; the level above says how many trials a cycle has")
     for depth, level in enumerate(recipe.outer):
-        of_mechanisms = {"most_mechanisms", "ladder", "proof_share"}
+        of_mechanisms = {"most_mechanisms", "ladder", "proof_share", "carriers", "offers"}
         others = of_mechanisms if level.level == "settings" else {"least_active", "most_changed"}
         found += [
             f"outer.{depth}.{key}: level {level.level!r} does not read it" for key in others & level.model_fields_set
         ]
         if "proof_share" in level.model_fields_set and level.level == "mechanisms" and level.start != "fork":
             found.append(f"outer.{depth}.proof_share: only a level with start = 'fork' reads it")
+        if level.offers and level.level == "mechanisms" and level.researcher not in ("library", "library:diagnose"):
+            found.append(f"outer.{depth}.offers: only researcher 'library' reads it")
         if level.controls and level.start != "fork":
             found.append(f"outer.{depth}.controls: only a level with start = 'fork' reads it")
         if "cycles" in level.model_fields_set and level is not recipe.outer[-1]:

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from bilevel.budget import Budget, Cost
+from bilevel.carrying import code_of
 from bilevel.codec import content_hash, derive_seed
 from bilevel.lab import Bench, Lab, MemoryStore, Traces
 from bilevel.ladder import Meaningless
@@ -145,12 +146,12 @@ def climb_rehearsal(spec: LoopSpec, trace: Trace, guest: Guest) -> Climb:
 
 def rehearse(spec: LoopSpec, trace: Trace, guest: Guest) -> list[Race]:
     """The races of a mechanism in force in `spec`: on the surrogate first, where there is one."""
-    loaded: dict[str, Mechanism] = {one.name: spec.load(one) for one in spec.mechanisms}
+    loaded: dict[str, Mechanism] = {one.name: spec.load(one) for one in code_of(spec.mechanisms)}
     model = fit(spec.task.space, trace)
     races = []
     if model is not None:
         where = f"{ON_RECORD}, off by {model.error:.2g} where scores spread by {model.spread:.2g}"
-        races.append(_race(where, _modelled(spec.task, model, trace), model, spec.mechanisms, guest, loaded))
+        races.append(_race(where, _modelled(spec.task, model, trace), model, code_of(spec.mechanisms), guest, loaded))
     races.append(_race(SYNTHETIC, Bowl(), _bowl, (guest,), guest, loaded))
     return races
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from bilevel.carrying import CARRIERS, CODE, carrier_of, no_place_for
 from bilevel.codec import content_hash
 from bilevel.errors import BilevelError
 from bilevel.loop import LoopSpec
@@ -123,7 +124,7 @@ class SettingsSurface:
         if changed > self.most_changed:
             found.append(f"at most {self.most_changed} parameters may be frozen or unfrozen per cycle, not {changed}")
         old = parent.files.get("guidance.md", "").splitlines()
-        return found + _values_in_guidance(spec.task.space, candidate.files.get("guidance.md", ""), known=old)
+        return found + values_in(spec.task.space, candidate.files.get("guidance.md", ""), known=old)
 
     def credited(self, candidate: Candidate, parent: Candidate) -> tuple[str, ...]:
         return ()
@@ -172,7 +173,7 @@ _SWITCHED = re.compile(
 )
 
 
-def _values_in_guidance(space: Space, guidance: str, known: Iterable[str]) -> list[str]:
+def values_in(space: Space, guidance: str, known: Iterable[str], where: str = "guidance.md") -> list[str]:
     """Which new lines of a guidance give a value for a parameter of the space, in sentences for their author."""
     domains = {name: domain for name, domain in space.domains.items() if not isinstance(domain, Derived)}
     patterns = {name: _name_pattern(name) for name in domains}
@@ -185,7 +186,7 @@ def _values_in_guidance(space: Space, guidance: str, known: Iterable[str]) -> li
         given = [name for name in named if _gives_value(text, domains[name])]
         if given:
             found.append(
-                f"line {number} of guidance.md gives a value for {', '.join(given)}: {line.strip()[:120]!r}; say in "
+                f"line {number} of {where} gives a value for {', '.join(given)}: {line.strip()[:120]!r}; say in "
                 "which direction to look and leave the value to the researcher, or start the line with 'hint:'"
             )
     return found
@@ -248,6 +249,7 @@ def admit_loadable(guest: Guest) -> str | None:
 
 
 _NAME = re.compile(r"(?!researcher )\w[\w .-]{0,59}")  # it is printed, put into prompts, and no researcher's
+_TEXT_NAME = re.compile(rf"(?:{'|'.join(CARRIERS[1:])}):[a-z][a-z0-9_]{{1,39}}")
 
 
 @dataclass(frozen=True)
@@ -255,12 +257,14 @@ class MechanismSurface:
     """Level 2: the whole ordered set of mechanisms in force, {name: source}; a proposal adds, replaces or removes one.
 
     The parameters of a candidate are features that the host derives from the sources. `door` says why a source is
-    refused, or None.
+    refused, or None. `carriers`: what a mechanism may be carried by to be added, replaced or removed here (see
+    `carrying`); the others in force are read and written back, and stay.
     """
 
     door: Callable[[Guest], str | None]
     most: int = 8
     name: str = "mechanisms"
+    carriers: tuple[str, ...] = (CODE,)
     depth: int = field(default=0, init=False)
 
     def space(self, spec: LoopSpec) -> Space:
@@ -282,9 +286,17 @@ class MechanismSurface:
         if len(guests) > self.most:
             return [f"at most {self.most} mechanisms may be in force, not {len(guests)}"]
         changed = candidate.files_changed_from(parent)
-        odd = [name for name in changed if name in candidate.files and not _NAME.fullmatch(name)]
+        fixed = [name for name in changed if carrier_of(name) not in self.carriers]
+        if fixed:
+            return [f"this level changes {' and '.join(self.carriers)}, and {fixed[0]!r:.80} is {carrier_of(fixed[0])}"]
+        missing = [no_place_for(spec.researcher, name) for name in changed if name in candidate.files]
+        if found := [said for said in missing if said]:
+            return found
+        odd = [name for name in changed if name in candidate.files and not _named(name)]
         if odd:
-            return [f"{odd[0]!r:.80} is no name of a mechanism: 1 to 60 letters, digits, spaces and _ - . are"]
+            said = "1 to 60 letters, digits, spaces and _ - . are"
+            said = said if carrier_of(odd[0]) == CODE else "CARRIER:name in snake_case, of 2 to 40 characters, is"
+            return [f"{odd[0]!r:.80} is no name of a mechanism: {said}"]
         if len(changed) > 1:
             return [f"one mechanism may be added, replaced or removed at a time, not {len(changed)}"]
         if candidate.id == parent.id:
@@ -304,17 +316,50 @@ class MechanismSurface:
         )
 
 
+@dataclass(frozen=True)
+class PromptSurface(MechanismSurface):
+    """Level 2 on the inner researcher's prompts alone: texts added to its system message, or in place of a template."""
+
+    carriers: tuple[str, ...] = ("prompt",)
+
+
+@dataclass(frozen=True)
+class SkillSurface(MechanismSurface):
+    """Level 2 on the inner researcher's skills alone: texts with a line that says when to use them, and claims."""
+
+    carriers: tuple[str, ...] = ("skill",)
+
+
+@dataclass(frozen=True)
+class MemorySurface(MechanismSurface):
+    """Level 2 on the inner researcher's memory alone: which lessons are kept, and which of them are shown when."""
+
+    carriers: tuple[str, ...] = ("memory",)
+
+
+@dataclass(frozen=True)
+class WorkflowSurface(MechanismSurface):
+    """Level 2 on the steps of the inner researcher's workflow alone: inserted, replaced or removed."""
+
+    carriers: tuple[str, ...] = ("workflow",)
+
+
+def _named(name: str) -> bool:
+    return bool((_NAME if carrier_of(name) == CODE else _TEXT_NAME).fullmatch(name))
+
+
 def mechanism_set(guests: tuple[Guest, ...]) -> Candidate:
     """The mechanisms in force as a candidate of level 2: sources as files, and features derived from them."""
     order = tuple(guest.name for guest in guests)
     newest = guests[-1] if guests else None
-    domain, hooks = features(newest.source) if newest else ("", ())
+    carrier = carrier_of(newest.name) if newest else CODE
+    domain, hooks = features(newest.source) if newest and carrier == CODE else ("", ())
     params: dict[str, Value] = {
         "order": order,
         "newest": newest.name if newest else "",
         "domain": domain,
         "hooks": hooks,
-        "carrier": "code",
+        "carrier": carrier,
     }
     return Candidate(params, {guest.name: guest.source for guest in guests})
 

@@ -3,12 +3,14 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib import resources
 from typing import Any
 
 from bilevel.aiming import aim, lifting
 from bilevel.arms import Control
 from bilevel.budget import Budget
+from bilevel.carrying import CODE, carrier_of
 from bilevel.errors import GuestError, InputError
 from bilevel.guards import Guards
 from bilevel.hosting import Hosting
@@ -93,6 +95,8 @@ def sources(recipe: Recipe, spec: LoopSpec) -> dict[str, str]:
     for level, loop in zip(recipe.outer, levels_of(spec)[1:], strict=True):
         if level.researcher.startswith(ONLY):
             name = level.researcher.removeprefix(ONLY)
+            found[name] = _inmost(loop.researcher).sources(plain(name))
+        for name in level.offers:
             found[name] = _inmost(loop.researcher).sources(plain(name))
     return found
 
@@ -272,15 +276,21 @@ def _outer_researcher(recipe: Recipe, level: Outer, texts: Texts, hosting: Hosti
     if base != "library":
         return researchers.make(name, number)
     return researchers.make(
-        base, number, compose=mechanism_set, most=level.most_mechanisms, **_offers(name, texts, hosting)
+        base, number, compose=mechanism_set, most=level.most_mechanisms, **_offers(level, texts, hosting)
     )
 
 
-def _offers(name: str, texts: Texts, hosting: Hosting) -> dict[str, Any]:
-    """What researcher `library` has to choose from: what is shipped; and the one that it is told to propose always."""
+def _offers(level: Outer, texts: Texts, hosting: Hosting) -> dict[str, Any]:
+    """What researcher `library` has to choose from: what is shipped, of the level's carriers; what the recipe offers;
+    and the one that it is told to propose always."""
     from bilevel import mechanisms, shelf
 
-    entries, mode = mechanisms.library(), name.partition(":")[2]
+    name, mode = level.researcher, level.researcher.partition(":")[2]
+    shipped = mechanisms.library() if CODE in level.carriers else {}
+    offered = {one.name: one for one in (_offered(wanted, level, texts) for wanted in level.offers)}
+    given = {label: one for label, one in shelf.shipped_texts().items() if carrier_of(label) in level.carriers}
+    given |= offered
+    entries = {**shipped, **given}
     if not name.startswith(ONLY):
         if mode not in ("", "diagnose", "random"):
             raise InputError(
@@ -289,13 +299,11 @@ def _offers(name: str, texts: Texts, hosting: Hosting) -> dict[str, Any]:
             )
         found = {label: shelf.Found(label, "user", one.source, label) for label, one in texts.warm.items()}
         known = {"warm": texts.warm, "entries": {**entries, **found}} if texts.warm and not mode else {}
-
-        def text(asked: str, **parameters: Any) -> str:
-            if asked in entries or asked not in found:
-                return mechanisms.source(asked, **parameters)
-            return mechanisms.rewrite(found[asked].source, parameters, asked) if parameters else found[asked].source
-
-        return {"sources": text, "entries": entries, "mode": mode or "diagnose", **known}
+        own = {label: one.source for label, one in {**found, **given}.items() if label in given or label not in shipped}
+        return {
+            "sources": partial(_source, own), "entries": entries, "mode": mode or "diagnose", "first": tuple(offered),
+            **known,
+        }  # fmt: skip
     wanted = name.removeprefix(ONLY)
     try:
         guest = (
@@ -305,14 +313,36 @@ def _offers(name: str, texts: Texts, hosting: Hosting) -> dict[str, Any]:
         )
     except InputError as error:
         raise InputError(f"researcher {name!r}: {error}") from None
-
-    def source(asked: str, **parameters: Any) -> str:
-        if asked != guest.name:
-            return mechanisms.source(asked, **parameters)
-        return mechanisms.rewrite(guest.source, parameters, asked) if parameters else guest.source
-
+    _check_carrier(f"researcher {name!r}", guest.name, level)
     offer = shelf.Found(guest.name, "file", guest.source, wanted)
-    return {"sources": source, "entries": {**entries, guest.name: offer}, "mode": f"only:{guest.name}"}
+    own = {label: one.source for label, one in given.items()} | {guest.name: guest.source}
+    return {"sources": partial(_source, own), "entries": {**entries, guest.name: offer}, "mode": f"only:{guest.name}"}
+
+
+def _offered(wanted: str, level: Outer, texts: Texts) -> Any:
+    """A mechanism that a recipe offers to level 2. Whether it is sound is for the ladder to say."""
+    from bilevel import shelf
+
+    stored = texts.mechanisms.get(wanted)
+    source = shelf.find(wanted).source if stored is None else stored
+    _check_carrier("offers", shelf.plain(wanted), level)
+    return shelf.Found(shelf.plain(wanted), "file", source, wanted)
+
+
+def _check_carrier(what: str, name: str, level: Outer) -> None:
+    if carrier_of(name) not in level.carriers:
+        raise InputError(
+            f"{what}: {name!r} is {carrier_of(name)}, and the level's carriers are: " + ", ".join(level.carriers)
+        )
+
+
+def _source(own: Mapping[str, str], asked: str, **parameters: Any) -> str:
+    """The text of a mechanism, with some of its constants set: one of `own`, else a shipped one."""
+    from bilevel import mechanisms
+
+    if asked not in own:
+        return mechanisms.source(asked, **parameters)
+    return mechanisms.rewrite(own[asked], parameters, asked) if parameters else own[asked]
 
 
 def _model_options(recipe: Recipe, level: str) -> dict[str, Any]:
@@ -386,7 +416,8 @@ def _guest(name: str, hosting: Hosting) -> Guest:
 
     found = shelf.find(name)
     guest = Guest(found.name, found.source)
-    refusal = None if found.origin == "shipped" else hosting.door.door(guest)
+    known = found.origin == "shipped" or carrier_of(found.name) != CODE  # a text is read by who works with it
+    refusal = None if known else hosting.door.door(guest)
     if refusal is not None:
         raise InputError(f"mechanism {name!r} ({found.place}) was refused at the door: {refusal}")
     return guest

@@ -27,6 +27,14 @@ ANSWERS: Mapping[str, tuple[str, ...]] = {
 }
 SEVERAL = "several objectives"  # the domain of what does nothing without further ones
 LIKELY = 0.8  # probability that a mechanism helps, from which on it is tried before what the diagnosis says
+TEXTS: Mapping[str, tuple[str, ...]] = {  # answers that are texts, where the level may change them
+    "repetition": ("prompt:untried_first", "skill:wide_steps"),
+    "refusals": ("prompt:untried_first",),
+    "fixation": ("prompt:untried_first", "skill:wide_steps"),
+    "crashes": ("skill:after_failures",),
+    "plateau": ("skill:wide_steps", "memory:sure_ones"),
+    "noise": ("memory:sure_ones",),
+}
 INERT_CALLS = 8  # so many calls without one decision changed make a mechanism in force inert
 
 
@@ -63,9 +71,9 @@ class LibraryResearcher:
     `compose` makes the candidate of an ordered set of mechanisms, `sources(name, **parameters)` a source text, and
     `entries` says what there is. `mode`: "diagnose" takes the answer to the worst ailment that is neither in force nor
     was tried for it before; "random" draws one, the control for the diagnosis; "only:NAME" proposes that one always,
-    the control for the choice. `warm`: what is known of mechanisms from earlier runs; "diagnose" then tries first what
-    is likely to help, in the very text that was measured, and last what is not. When the set is full (`most`) one that
-    changed no decision is removed.
+    the control for the choice. `first`: what a recipe offers; "diagnose" tries that before its own answers. `warm`:
+    what is known of mechanisms from earlier runs; "diagnose" then tries first what is likely to help, in the very text
+    that was measured, and last what is not. When the set is full (`most`) one that changed no decision is removed.
     """
 
     compose: Callable[[tuple[Guest, ...]], Candidate]
@@ -74,6 +82,7 @@ class LibraryResearcher:
     mode: str = "diagnose"
     most: int = 8
     warm: Mapping[str, Known] = field(default_factory=dict)
+    first: tuple[str, ...] = ()
     name: str = field(default="library", init=False)
     reads_advice: bool = field(default=False, init=False)
     free: bool = field(default=True, init=False)
@@ -130,11 +139,12 @@ class LibraryResearcher:
             return [(name, "control", "drawn at random, whatever the diagnosis") for name in fresh]
         if self.mode != "diagnose":
             raise InputError(f"mode {self.mode!r} does not exist; the modes are: diagnose, random, only:NAME")
+        offered = [(name, "offered", "offered by the recipe") for name in self.first if name in able]
         tried = [(trial.proposal.notes.get("ailment"), trial.proposal.notes.get("mechanism")) for trial in view.trace]
-        choices = [
+        choices = offered + [
             (name, ailment, sentence)
             for ailment, sentence in diagnosis.ailments()
-            for name in ANSWERS[ailment]
+            for name in (*TEXTS.get(ailment, ()), *ANSWERS[ailment])
             if name in able
         ]
         choices += [(name, "none", "no answer to the diagnosis is left") for name in able]

@@ -8,7 +8,9 @@ from pydantic import BaseModel
 
 from bilevel.call import Request
 from bilevel.errors import ContextOverflow, UnusableReply
+from bilevel.mechanism import Guest
 from bilevel.researchers.answer import ask_until, parse
+from bilevel.researchers.carried import Texts
 from bilevel.researchers.constant_lines import shown
 from bilevel.researchers.drafts import Draft, Drafts, DraftsModel, Ground, read_edits, read_values
 from bilevel.researchers.history import Teller, patch, quoted
@@ -18,10 +20,11 @@ from bilevel.researchers.picking import by_novelty
 from bilevel.researchers.prompt import Section, fence, fill, shipped_prompts, tokens
 from bilevel.researchers.slips import slip_of
 from bilevel.researchers.space_schema import drafts_schema
-from bilevel.space import Candidate
+from bilevel.space import Candidate, Space
 from bilevel.trial import Lesson, Proposal, Trial
 from bilevel.view import Briefing, View
 
+TEMPLATES = ("inner_ask_files", "inner_ask_values", "inner_pick", "inner_repair", "inner_system")
 SHRINKS = 2  # how often a prompt that is too long for the model is halved
 T = TypeVar("T")
 
@@ -45,7 +48,8 @@ class Pick(BaseModel):
 class ModelResearcher:
     """Asks a language model for drafts and checks them; a pure function of its view and the recorded answers.
 
-    `files` are the texts of the task's editable files as it begins with them, `new_files` patterns of paths at which a
+    `texts` are the prompts, skills and memory rules that it works with (see `carried`). `files` are the texts of the
+    task's editable files as it begins with them, `new_files` patterns of paths at which a
     file may be made; without either only parameters are changed. `planned`: how many trials the whole search has at
     most, where its loop does not know because another level runs it. `prompt_tokens` bounds a prompt, about; it is
     halved up to twice where it is too long for the model. `prompts`: the templates by name. `reasks`: how often an
@@ -61,6 +65,8 @@ class ModelResearcher:
     new_files: Sequence[str] = ()
     planned: int | None = None
     prose: bool = False
+    texts: tuple[Guest, ...] = ()
+    carries: tuple[str, ...] = field(default=("prompt", "skill", "memory"), init=False)
     name: str = field(default="llm", init=False)
     reads_advice: bool = field(default=True, init=False)
     free: bool = field(default=False, init=False)
@@ -69,6 +75,9 @@ class ModelResearcher:
 
     def propose(self, view: View, parent: Candidate, briefing: Briefing) -> Sequence[Proposal]:
         """Up to `view.settings.drafts` proposals; one, where the last trial failed by a slip that is to be mended."""
+        if self.texts:
+            told = self._carried.told(view, briefing)
+            return replace(self, prompts=told.prompts, texts=()).propose(told.view, parent, told.briefing)
         desk = self._desk(view, parent, briefing, parent)
         if not view.space.active and not desk.files and not self.new_files:
             return []
@@ -224,6 +233,21 @@ class ModelResearcher:
         )
         known = desk.view.lessons
         return self._ask(desk, request, "lessons", lambda text: read_lessons(text, desk.view.trace, known))
+
+    # ---- texts ----
+
+    def carrying(self, texts: Sequence[Guest]) -> "ModelResearcher":
+        return replace(self, texts=tuple(texts))
+
+    def used(self, view: View, parent: Candidate, briefing: Briefing) -> frozenset[str]:
+        return self._carried.used(view)
+
+    def refusal(self, text: Guest, space: Space) -> str | None:
+        return self._carried.refusal(text, space)
+
+    @property
+    def _carried(self) -> Texts:
+        return Texts(self.texts, self.prompts, "inner_system", TEMPLATES)
 
     # ---- shared ----
 

@@ -13,9 +13,20 @@ from collections.abc import Mapping
 
 from bilevel.shelf.found import ORIGINS, Found, read
 from bilevel.shelf.record import Measurement, Record
-from bilevel.shelf.shelves import every, find, plain
+from bilevel.shelf.shelves import every, find, plain, shipped_texts
 
-__all__ = ["ORIGINS", "Found", "Measurement", "Record", "every", "evidence_for", "find", "plain", "read"]
+__all__ = [
+    "ORIGINS",
+    "Found",
+    "Measurement",
+    "Record",
+    "every",
+    "evidence_for",
+    "find",
+    "plain",
+    "read",
+    "shipped_texts",
+]
 
 
 def evidence_for(family: str, *, foreign: bool = False) -> Mapping[str, Measurement]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bilevel.carrying import CODE, carrier_of
 from bilevel.codec import content_hash
 from bilevel.mechanism import HOOKS
 from bilevel.shelf.record import Measurement, Record
@@ -86,7 +87,8 @@ class Found:
 
     @functools.cached_property
     def reading(self) -> Reading:
-        return read(self.source)
+        carrier = carrier_of(self.name)
+        return read(self.source) if carrier == CODE else Reading(_headline(self.source), carrier)
 
     @property
     def title(self) -> str:
@@ -107,6 +109,14 @@ class Found:
     @property
     def parameters(self) -> Mapping[str, Any]:
         return self.reading.parameters
+
+
+def _headline(text: str) -> str:
+    """The first line of a text below its head."""
+    lines = [line.strip() for line in text.strip().splitlines()]
+    ends = [n for n, line in enumerate(lines) if line == "---"]
+    below = lines[ends[1] + 1 :] if lines and lines[0] == "---" and len(ends) > 1 else lines
+    return next((line for line in below if line), "")[:100]
 
 
 @functools.lru_cache(maxsize=256)

@@ -5,15 +5,21 @@
     user:NAME       in the user library (`places.user_folder`)
     package:NAME    brought by an installed Python package (`packages`); package:DISTRIBUTION/NAME where two bring one
     ./FILE.py       a file
+    CARRIER:NAME    a text with the program: skill:wide_steps
+    ./NAME.CARRIER.md   a text in a file: ./mine.skill.md is in force as skill:mine
 
 A plain NAME is the shipped one where there is one: so what a shipped recipe names means the same everywhere. Else it is
 the one that has this name; where several have, a qualified name is needed. Nothing is imported or run to find it.
 """
 
+import functools
 from collections import Counter
+from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
 
 from bilevel import mechanisms
+from bilevel.carrying import CARRIERS, CODE, carrier_of
 from bilevel.errors import InputError
 from bilevel.shelf.found import ORIGINS, Found
 from bilevel.shelf.packages import brought
@@ -28,9 +34,9 @@ SEARCHED = {  # place -> what it is called in a sentence
 
 
 def find(name: str) -> Found:
-    """The mechanism of that name, qualified or plain, or the one in a .py file. Raises InputError where there is none,
+    """The mechanism of that name, qualified or plain, or the one in a file. Raises InputError where there is none,
     where several are meant, or where it cannot be read."""
-    found = _file(Path(name)) if name.endswith(".py") else _named(name)
+    found = _file(Path(name)) if name.endswith((".py", ".md")) else _named(name)
     if found.problem:
         raise InputError(f"mechanism {name!r} ({found.place}) cannot be used: {found.problem}")
     return found
@@ -85,12 +91,38 @@ def record_of(source: Path) -> Record | None:
 
 def plain(name: str) -> str:
     """The name under which a mechanism that a recipe names is in force: user:mine is mine, ./file.py is file."""
+    if name.endswith(".md"):
+        return _text_name(Path(name))
+    if carrier_of(name) != CODE:
+        return name
     return Path(name).stem if name.endswith(".py") else name.rpartition(":")[2].rpartition("/")[2]
+
+
+@functools.cache
+def shipped_texts() -> Mapping[str, Found]:
+    """The texts that come with the program, by the names that they have in force."""
+    folder = resources.files("bilevel.catalog") / "texts"
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".md")), key=lambda file: file.name)
+    named = [(_text_name(Path(file.name)), file.read_text("utf-8")) for file in files]
+    return {name: Found(name, "shipped", text, "bilevel.catalog", by="bilevel") for name, text in named}
+
+
+def _text_name(path: Path) -> str:
+    """The name in force of the text in a file NAME.CARRIER.md."""
+    name, _, carrier = path.name.removesuffix(".md").rpartition(".")
+    if carrier not in CARRIERS[1:] or not name:
+        raise InputError(
+            f"text {str(path)!r}: the name of its file says what carries it, as in ./{path.stem or 'mine'}.skill.md; "
+            f"the carriers are: {', '.join(CARRIERS[1:])}"
+        )
+    return f"{carrier}:{name}"
 
 
 def _file(path: Path) -> Found:
     if not path.is_file():
         raise InputError(f"there is no mechanism file {str(path)!r}")
+    if path.name.endswith(".md"):
+        return Found(_text_name(path), "file", text_of(path), str(path))
     return at(path, "file")
 
 
@@ -98,6 +130,11 @@ def _named(name: str) -> Found:
     origin, colon, rest = name.partition(":")
     if not colon:
         return _plain(name)
+    if origin in CARRIERS[1:]:
+        if name not in shipped_texts():
+            known = ", ".join(shipped_texts())
+            raise InputError(f"there is no text {name!r}; there are: {known}; a file is named ./{rest}.{origin}.md")
+        return shipped_texts()[name]
     if origin not in ORIGINS:
         raise InputError(f"mechanism {name!r}: there is no place {origin!r}; the places are: {', '.join(ORIGINS)}")
     if origin == "package":

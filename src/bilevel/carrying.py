@@ -1,0 +1,80 @@
+"""Port: what carries a mechanism: code that the loop asks, or a text that its researcher works with.
+
+A mechanism's name says what carries it: `skill:one_at_a_time` is a skill, `tabu`, without a prefix, is code.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol, runtime_checkable
+
+from bilevel.mechanism import Guest
+from bilevel.researcher import Researcher
+from bilevel.space import Candidate, Space
+from bilevel.view import Briefing, View
+
+CODE = "code"
+CARRIERS = (CODE, "prompt", "skill", "memory", "workflow")
+
+
+def carrier_of(name: str) -> str:
+    """What carries the mechanism of that name."""
+    prefix, colon, _ = name.partition(":")
+    return prefix if colon and prefix in CARRIERS else CODE
+
+
+def texts_of(guests: Iterable[Guest]) -> tuple[Guest, ...]:
+    """The mechanisms that are texts, in order."""
+    return tuple(guest for guest in guests if carrier_of(guest.name) != CODE)
+
+
+def code_of(guests: Iterable[Guest]) -> tuple[Guest, ...]:
+    """The mechanisms that are code, in order."""
+    return tuple(guest for guest in guests if carrier_of(guest.name) == CODE)
+
+
+@runtime_checkable
+class Carrying(Protocol):
+    """A researcher that works with texts which an outer loop may change. It knows no more of them than `texts` says.
+
+    `carries`: which carriers it has a place for.
+    """
+
+    @property
+    def carries(self) -> tuple[str, ...]: ...
+    @property
+    def texts(self) -> tuple[Guest, ...]: ...
+
+    def carrying(self, texts: Sequence[Guest]) -> Researcher:
+        """The same researcher with these texts and no others."""
+        ...
+
+    def used(self, view: View, parent: Candidate, briefing: Briefing) -> frozenset[str]:
+        """The names of the texts that have a say in what it does when it is asked for this trial. A text that is not
+        among them, taken away, changes nothing of what it asks a model."""
+        ...
+
+    def refusal(self, text: Guest, space: Space) -> str | None:
+        """Why it cannot work with a text, in sentences for the text's author, or None."""
+        ...
+
+
+def with_texts(researcher: Researcher, guests: Sequence[Guest]) -> Researcher:
+    """The researcher with the texts among some mechanisms; it itself where there are none.
+
+    A text for which it has no place is left out: who puts one in force asks `no_place_for` first.
+    """
+    texts = texts_of(guests)
+    if not texts or not isinstance(researcher, Carrying):
+        return researcher
+    return researcher.carrying([text for text in texts if carrier_of(text.name) in researcher.carries])
+
+
+def no_place_for(researcher: Researcher, name: str) -> str | None:
+    """Why a researcher cannot work with a mechanism of that name, whatever its text, or None."""
+    carrier = carrier_of(name)
+    if carrier == CODE:
+        return None
+    carries = researcher.carries if isinstance(researcher, Carrying) else ()
+    if carrier in carries:
+        return None
+    said = f"it works with: {', '.join(carries)}" if carries else "it works with no text at all"
+    return f"researcher {researcher.name!r} has no place for {name!r}, whose carrier is {carrier!r}; {said}"
