@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from bilevel import confirming
+from bilevel.carrying import CODE
 from bilevel.claiming import claimed
 from bilevel.cli.live import Live
 from bilevel.cli.printing import console, jsonable, print_comparison, print_json, print_summary
@@ -165,6 +166,7 @@ def _announce(out: Console, session: RunSession) -> None:
         f"{_beside(session.spec)} · "
         f"{session.lab.workers} at once\n"
         f"isolation: {isolation(inner.task, session.recipe, session.hosting)}\n"
+        f"{_carriers_line(session)}"
         f"{_models_line(session, planned)}"
         f"{_noise_line(session)}"
         f"run folder: {session.folder.path}",
@@ -185,6 +187,12 @@ def _beside(spec: LoopSpec) -> str:
     if rule is None or rule.name in ("greedy", "margin") or spec.budget.evaluations is not None:
         return ""
     return f" and repeats (keep rule {rule.name})"
+
+
+def _carriers_line(session: RunSession) -> str:
+    """What level 2 may change, where that is more than code."""
+    found = [level.carriers for level in session.recipe.outer if level.carriers != (CODE,)]
+    return "".join(f"level 2 changes: {', '.join(carriers)}\n" for carriers in found)
 
 
 def _models_line(session: RunSession, planned: int | None) -> str:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from bilevel.carrying import carrier_of
+from bilevel.hints import values_in
 from bilevel.mechanism import Guest
 from bilevel.researchers.headed import MOST_CHARACTERS
 from bilevel.researchers.remembering import read_memory
 from bilevel.researchers.skills import Skill, read_skill
 from bilevel.space import Space
-from bilevel.surfaces import values_in
 from bilevel.trial import Lesson
 from bilevel.view import Briefing, View
 
