@@ -45,7 +45,7 @@ class Bayesian:
     """
 
     first: int = 5
-    share: float = 0.5
+    share: float = 0.8
     name: str = field(default="bayesian", init=False)
     reads_advice: bool = field(default=False, init=False)
     free: bool = field(default=True, init=False)
