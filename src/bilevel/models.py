@@ -12,6 +12,7 @@ from bilevel.levels import LoopTask, leaf, levels_of
 from bilevel.loop import LoopSpec
 from bilevel.recipe import LEVEL_NAMES, Recipe
 from bilevel.space import Candidate
+from bilevel.task import Judged
 from bilevel.tasks.folder import FolderTask
 from bilevel.wiring import uses_models
 
@@ -136,31 +137,49 @@ ROUNDS = 4  # of a mechanism session
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the questions of a run come to where each trial is drafted once; re-asks, redrafts, repairs, shadow asks,
-    judges and mechanisms that ask come on top. `tokens` and `money`: with each prompt and answer at its bound; `money`,
-    in US dollars, is None where a price is not known."""
+    """What the questions of a run come to where each trial is drafted once, and compared where its task does so.
+
+    Re-asks, redrafts, repairs, shadow asks, mechanisms that ask and the claim stage come on top. `tokens` and `money`:
+    with each prompt and answer at its bound; `money`, in US dollars, is None where a price is not known.
+    """
 
     calls: int
     tokens: int
     money: float | None
 
 
-def estimate(recipe: Recipe, spec: LoopSpec, trials: int | None) -> Estimate | None:
-    """What a run's models are asked in `trials` measurements, the baseline's among them.
+def estimate(recipe: Recipe, spec: LoopSpec, trials: int | None, fresh: int = 0) -> Estimate | None:
+    """What a run's models are asked in `trials` measurements, the baseline's among them, and `fresh` further ones on
+    seeds of their own.
 
     None without models or without an end.
     """
-    if not uses_models(recipe) or trials is None or recipe.inner.researcher == "agent":
+    judged = isinstance(leaf(spec).task, Judged) and bool(recipe.models.of("judge"))
+    if not (uses_models(recipe) or judged) or trials is None or recipe.inner.researcher == "agent":
         return None  # what an agent takes, only the agent knows
-    total = Estimate(0, 0, 0.0)
+    total, later = Estimate(0, 0, 0.0), trials - leaf(spec).calibration
     for loop in levels_of(spec):
         prompt = int(getattr(loop.researcher, "prompt_tokens", 0))
         answer = int(getattr(loop.researcher, "most_tokens", 0))
-        calls = _questions(loop, trials - leaf(spec).calibration) if prompt + answer else 0
-        price = _price(recipe, loop.name, prompt, answer) if calls else 0.0
-        money = None if price is None or total.money is None else total.money + calls * price
-        total = Estimate(total.calls + calls, total.tokens + calls * (prompt + answer), money)
-    return total
+        calls = _questions(loop, later) if prompt + answer else 0
+        total = _added(recipe, total, loop.name, calls, prompt, answer)
+    return _added(recipe, total, "judge", *_judging(leaf(spec), later, fresh)) if judged else total
+
+
+def _added(recipe: Recipe, total: Estimate, level: str, calls: int, prompt: int, answer: int) -> Estimate:
+    price = _price(recipe, level, prompt, answer) if calls else 0.0
+    money = None if price is None or total.money is None else total.money + calls * price
+    return Estimate(total.calls + calls, total.tokens + calls * (prompt + answer), money)
+
+
+def _judging(inner: LoopSpec, later: int, fresh: int) -> tuple[int, int, int]:
+    """How often a judge is asked, with so many measurements after the baseline's; the tokens of a prompt, an answer."""
+    from bilevel.researchers.prompt import CHARACTERS_PER_TOKEN
+
+    assert isinstance(inner.task, Judged)
+    asks = inner.task.judging
+    calls = (inner.calibration + fresh) * asks.first + max(later, 0) * (asks.later + asks.beside)
+    return calls, int(asks.characters / CHARACTERS_PER_TOKEN) + 1, asks.tokens
 
 
 def _questions(loop: LoopSpec, trials: int) -> int:

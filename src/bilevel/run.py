@@ -29,8 +29,7 @@ from bilevel.sandbox.levels import AUTO, describe
 from bilevel.steering.hearing import Hearing
 from bilevel.store.folder import RunFolder
 from bilevel.store.sqlite import SqliteStore
-from bilevel.task import Task
-from bilevel.tasks.article import ArticleTask
+from bilevel.task import Judged, Task
 from bilevel.tasks.external import External, ExternalFolder
 from bilevel.tasks.folder import FolderTask
 from bilevel.tasks.karpathy import KarpathyTask
@@ -65,7 +64,7 @@ class RunSession:
     def asked(self) -> tuple[str, ...]:
         """The levels that a language model or a coding agent researches, or judges."""
         loops = [loop.name for loop in levels_of(self.spec) if loop.researcher.name.startswith(("llm", "agent"))]
-        judged = self.recipe.models.judge or isinstance(leaf(self.spec).task, ArticleTask)
+        judged = self.recipe.models.judge or isinstance(leaf(self.spec).task, Judged)
         return (*loops, "judge") if judged else tuple(loops)
 
     def execute(self) -> None:

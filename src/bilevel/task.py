@@ -119,6 +119,27 @@ class Comparing(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Judging:
+    """What a judge is asked: `first` questions for each measurement of the baseline, `later` for each of a candidate
+    whose other parts it knows, `beside` for each comparison; with prompts of so many characters at most and answers of
+    so many tokens."""
+
+    first: int
+    later: int
+    beside: int
+    characters: int
+    tokens: int
+
+
+@runtime_checkable
+class Judged(Protocol):
+    """A task that asks the level `judge` when it measures."""
+
+    @property
+    def judging(self) -> Judging: ...
+
+
 @runtime_checkable
 class Climbing(Protocol):
     """A task whose candidates hold mechanisms, which climb a ladder: a loop as a task."""

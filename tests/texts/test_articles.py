@@ -1,6 +1,7 @@
 """Articles: the judge sees an article and the rubric only, the assessment gates the edits, a run replays."""
 
 import json
+import re
 import sqlite3
 
 import pytest
@@ -75,6 +76,28 @@ def test_only_the_paragraphs_that_the_assessment_lets_through_are_asked_for_and_
     bilevel("best", "r", "--apply", "out")
     old, new = TEXT.split("\n\n"), (tmp_path / "out" / "mine.md").read_text().split("\n\n")
     assert [a == b for a, b in zip(old, new, strict=True)] == [True, False, True]
+
+
+def test_the_estimate_of_calls_counts_the_judge(bilevel, serve, file):
+    server = serve()
+    done = bilevel("once", "article", *MODEL, "--folder", "once")
+    calls, tokens = re.search(r"about (\d+) calls, at their bounds ([\d,]+) tokens", done.stdout).groups()
+    assert int(calls) == len(server.requests) == 3 + 5 + 1 + 2  # three articles, five steps, the new text, both orders
+    assert int(tokens.replace(",", "")) > 11 * 8192
+    server = serve()
+    done = bilevel("run", "article", "--article", file, *MODEL, "--trials", 4, "--folder", "run")
+    (calls,) = re.search(r"about (\d+) calls", done.stdout).groups()
+    assert int(calls) == len(server.requests) == 3 + 4 * 8  # the baseline on three seeds, one article
+
+
+def test_arms_on_articles_are_planned_with_what_the_judge_is_asked(bilevel, serve, file):
+    server = serve()
+    arms = ("--arms", "article,article-steps", "--task", f"article:{file}", *MODEL)
+    done = bilevel("compare", *arms, "--replicates", 2, "--budget", 8, "--plan", "--json", COLUMNS="400")
+    assert done.returncode == 0, done.stderr
+    planned = {arm["arm"]: arm for arm in json.loads(done.stdout)["arms"]}
+    assert planned["article"]["calls"] == 3 + 8 * (5 + 1 + 2) + 2 * 3 and planned["article"]["seconds"] is None
+    assert planned["article-steps"]["calls"] > planned["article"]["calls"] - 8 * 8 and not server.requests
 
 
 def test_the_ledger_follows_what_each_step_said_into_the_text(bilevel, serve, file):

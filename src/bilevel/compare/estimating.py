@@ -16,6 +16,7 @@ from bilevel.lab import Bench, Lab
 from bilevel.levels import leaf
 from bilevel.models import estimate
 from bilevel.recipe import Recipe
+from bilevel.task import Judged
 from bilevel.trial import Status
 from bilevel.wiring import build, uses_models
 
@@ -58,12 +59,13 @@ class Expected:
 
 def expect(plan: Plan, folder: Folder | None, workers: int) -> Expected:
     """The estimate: by finished runs of this very comparison where there are any, else by one timed baseline."""
-    known, arms, singles = _known(folder), list[ArmEstimate](), list[str]()
+    known, arms, singles, judged = _known(folder), list[ArmEstimate](), list[str](), list[str]()
     for task in plan.harnesses:
         left = any((task, arm) not in known for arm in plan.arms)
         single = time_baseline(plan, task) if left else None
         arms += [_arm(plan, arm, task, known.get((task, arm)), single) for arm in plan.arms]
         singles += [] if single is None else [f"{single:.3g} s{f' on {task}' if plan.tasks else ''}"]
+        judged += [task] if left and single is None else []
     count = len(plan.seeds)
     total = _sum([one.seconds for one in arms])
     parts = []
@@ -75,6 +77,8 @@ def expect(plan: Plan, folder: Folder | None, workers: int) -> Expected:
             f"one measurement of the baseline, timed now: {', '.join(singles)}; the time of researchers, language "
             "models and level 2 (whose door tries each mechanism) comes on top"
         )
+    if judged:
+        parts.append(f"no measurement of {', '.join(judged)}: a language model judges it")
     return Expected(
         plan=plan.hash,
         arms=tuple(arms),
@@ -90,9 +94,12 @@ def expect(plan: Plan, folder: Folder | None, workers: int) -> Expected:
     )
 
 
-def time_baseline(plan: Plan, task: str) -> float:
-    """The seconds that one measurement of the baseline takes here. Raises InputError where it fails."""
+def time_baseline(plan: Plan, task: str) -> float | None:
+    """The seconds that one measurement of the baseline takes here; None where it would be paid for, since a language
+    model judges. Raises InputError where it fails."""
     spec = leaf(build(plan.recipe(next(iter(plan.arms)), 1, task)))
+    if isinstance(spec.task, Judged):
+        return None
     options = next(rung.options for rung in spec.task.rungs if rung.name == spec.top)
     began = time.monotonic()
     bench = Bench(Lab(), spec.top, 0, derive_seed(spec.seed, "evaluation", 0), options)
@@ -121,7 +128,8 @@ def _arm(plan: Plan, arm: str, task: str, known: float | None, single: float | N
     rechecks = _rechecks(plan, trials)
     searched = None if trials is None else trials + leaf(spec).calibration + 2 * plan.fresh
     measurements = _sum([searched, rechecks])
-    calls = estimate(recipe, spec, None if trials is None else trials + leaf(spec).calibration)
+    whole = None if trials is None else trials + leaf(spec).calibration
+    calls = estimate(recipe, spec, whole, fresh=2 * plan.fresh + (rechecks or 0))
     seconds = known if known is not None else _times(measurements, single)
     return ArmEstimate(
         arm=arm,

@@ -16,6 +16,7 @@ from bilevel.tasks.catalog import find as find_task
 from bilevel.tasks.folder import FolderTask
 from bilevel.tasks.karpathy import KarpathyTask
 from bilevel.wiring import build as wire
+from bilevel.wiring import uses_models
 
 Recheck = int | Literal["all"]
 
@@ -215,7 +216,7 @@ def _arm(recipe: Recipe, wishes: Wishes, tasks: Sequence[str]) -> Recipe:
         inner_budget=wishes.inner_budget if recipe.nested else None,
         seed=0,
         rung=wishes.rung,
-        models=() if own and not recipe.nested else wishes.models,
+        models=() if own and not recipe.nested and not uses_models(recipe) else wishes.models,
         noise="own" if recipe.inner.noise == "stored" else None,  # what is stored may change between two runs
     )
     for task in tasks[1:]:

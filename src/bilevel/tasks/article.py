@@ -19,6 +19,7 @@ from bilevel.errors import ContextOverflow, GuestError, InputError
 from bilevel.lab import Bench
 from bilevel.objective import Objective
 from bilevel.space import Candidate
+from bilevel.task import Judging
 from bilevel.tasks import texts
 from bilevel.tasks.texts import TextTask, kept
 from bilevel.trial import Run, Status
@@ -28,6 +29,7 @@ DIMENSIONS = ("rigour", "clarity", "consistency", "insight", "actionability")
 RUBRIC, PAIRWISE = "rubric.md", "pairwise.md"
 FOLDER = "article"
 REASKS = 2  # how often an answer of the judge that cannot be used is asked for again
+LONGER = 1.6  # times as long as it was: what a guardrail lets an article become
 VERSION = 1  # of how replies become scores
 BRIEF = """Make these articles better: more rigorous, clearer in their notions, more consistent, with more insight,
 and easier to act on. Each article is judged for itself; the score is the mean. Keep every fact: numbers, code and links
@@ -49,6 +51,13 @@ class ArticleTask(TextTask):
         """Changes with the articles, the objective, the rubric, and how replies become scores."""
         told = [self.rubric, self.pairwise, _schema(), VERSION]
         return content_hash([self.name, dict(self.texts), self.objective, told])[:16]
+
+    @property
+    def judging(self) -> Judging:
+        """Each article for itself; later the one that was revised, and in a comparison both orders of it."""
+        longest = max(len(fenced(text)) for text in self.texts.values())
+        shown = max(len(self.rubric) + LONGER * longest, len(self.pairwise) + (1 + LONGER) * longest)
+        return Judging(len(self.texts), 1, 2, int(shown), Request(()).most_tokens)
 
     def run(self, candidate: Candidate, bench: Bench) -> Run:
         """Have each article judged once; the score is the mean over the articles, of the mean over the dimensions.
@@ -145,7 +154,7 @@ def article(files: str = "") -> ArticleTask:
     else:
         shipped = [entry for entry in folder.iterdir() if entry.name.endswith(".md") and entry.name not in told]
         found = {entry.name: entry.read_text("utf-8") for entry in sorted(shipped, key=lambda entry: entry.name)}
-    objective = Objective("score", "points of 10", minimize=False, guardrails=kept(longer=0.6, words=0.35))
+    objective = Objective("score", "points of 10", minimize=False, guardrails=kept(longer=LONGER - 1.0, words=0.35))
     return ArticleTask("article", found, objective, BRIEF, rubric=told[RUBRIC], pairwise=told[PAIRWISE])
 
 
