@@ -33,6 +33,7 @@ from bilevel.tasks.catalog import find as find_task
 from bilevel.tasks.delegating import Delegating
 from bilevel.tasks.external import External, ExternalFolder
 from bilevel.tasks.folder import FolderTask
+from bilevel.tasks.texts import text_task
 from bilevel.trial import Pending, Proposal, Run, Status, Trial
 from bilevel.view import Briefing, View
 
@@ -314,7 +315,10 @@ class Asking(Delegating):
         asked = (p for p in self.lab.store.pendings(bench.branch) if p.number == bench.number)
         place = (bench.branch, bench.number, candidate, bench.rung, bench.seed_index, bench.seed)
         key = RunKey(self.harness, candidate.id, bench.rung, bench.seed)
-        return self.caller.measure(ToMeasure(*place, next(asked, None)), key)
+        run, text = self.caller.measure(ToMeasure(*place, next(asked, None)), key), text_task(self)
+        if text is None or run.metrics is None:
+            return run
+        return replace(run, metrics={**text.losses(candidate), **run.metrics})
 
 
 def _lab_with(session: RunSession, caller: Caller) -> Lab:

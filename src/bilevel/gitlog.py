@@ -11,9 +11,12 @@ exporting again adds what is new and changes nothing else.
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from bilevel.errors import InputError
 from bilevel.gitrepository import SOURCE, Commit, Repository
@@ -23,7 +26,9 @@ from bilevel.loop import LoopSpec
 from bilevel.objective import Objective
 from bilevel.report import archive_best
 from bilevel.space import Candidate
+from bilevel.task import Task
 from bilevel.tasks.folder import FolderTask
+from bilevel.tasks.texts import text_task
 from bilevel.trial import Trial
 
 TABLE = "results.tsv"
@@ -68,15 +73,13 @@ def export(records: Records, spec: LoopSpec, folder: Path, tag: str) -> Exported
     with other things, for a tag that git does not take, and where git is missing or refuses.
     """
     task = leaf(spec).task
-    if not isinstance(task, FolderTask):
-        raise InputError(f"task {task.name!r} has no files, so its run has no log of commits")
-    if folder.resolve() in (task.folder, task.source.start.resolve()):
+    if isinstance(task, FolderTask) and folder.resolve() in (task.folder, task.source.start.resolve()):
         raise InputError(f"{str(folder)!r} is the task's own folder, which is only read; give another one")
-    with Repository.opened(folder) as repository:
+    with _start_of(task) as start, Repository.opened(folder) as repository:
         branch = f"refs/heads/autoresearch/{tag}"
         repository.check_name(branch)
-        base = repository.refs(BASE).get(BASE) or _base(repository, task)
-        stands, final = _Writing(repository, task, base), _final(records, spec)
+        base = repository.refs(BASE).get(BASE) or _base(repository, task, start)
+        stands, final = _Writing(repository, start, base), _final(records, spec)
         commits = stands.write(records, spec)
         current = Traces(records).trace(final, leaf(spec).task.objective).current if final else None
         tip = base if current is None else commits[final, current.id]
@@ -158,12 +161,56 @@ def _owned(records: Records, branch: str) -> list[Try]:
 # ---- commits ----
 
 
+class _Start(Protocol):
+    """The files that a run began with, in a folder, and what a candidate makes of them."""
+
+    @property
+    def start(self) -> Path: ...
+    def changed(self, candidate: Candidate) -> dict[str, str]:
+        """The text of each file that differs from the start, by path."""
+        ...
+
+    def text(self, path: str) -> str | None:
+        """A file as it is at the start; None if there is none, or no text."""
+        ...
+
+
+@dataclass
+class _Texts:
+    """The start of a task over texts, written out."""
+
+    start: Path
+    texts: Mapping[str, str]
+
+    def changed(self, candidate: Candidate) -> dict[str, str]:
+        return {name: text for name, text in candidate.files.items() if text != self.texts.get(name)}
+
+    def text(self, path: str) -> str | None:
+        return self.texts.get(path)
+
+
+@contextmanager
+def _start_of(task: Task) -> Iterator[_Start]:
+    """What a task's runs began with, as files. Raises InputError for a task without files."""
+    text = text_task(task)
+    if isinstance(task, FolderTask):
+        yield task.source
+    elif text is None:
+        raise InputError(
+            f"task {task.name!r} has no files, so its run has no log of commits; --tsv FILE alone writes its table"
+        )
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            text.write_out(text.baseline(), Path(folder))
+            yield _Texts(Path(folder), text.texts)
+
+
 @dataclass
 class _Writing:
     """Commits of the tries that have none yet, each on top of the commit that holds its parent."""
 
     repository: Repository
-    task: FolderTask
+    start: _Start
     base: str
     new: int = 0
     _changed: dict[str, dict[str, str]] = field(default_factory=dict)  # candidate -> its files that are not the start's
@@ -208,7 +255,7 @@ class _Writing:
 
     def _commit(self, ref: str, parent: str, trial: Trial, objective: Objective) -> Commit:
         old, new = self._files(trial.parent), self._files(trial.candidate)
-        start = self.task.source
+        start = self.start
         files = {path: new[path] if path in new else start.text(path) for path in sorted(old | new)}
         modes = {path: os.access(start.start / path, os.X_OK) for path in files}
         texts = {path: None if text is None else text.encode("utf-8") for path, text in files.items()}
@@ -216,7 +263,7 @@ class _Writing:
 
     def _files(self, candidate: Candidate) -> dict[str, str]:
         if candidate.id not in self._changed:
-            self._changed[candidate.id] = self.task.source.changed(candidate)
+            self._changed[candidate.id] = self.start.changed(candidate)
         return self._changed[candidate.id]
 
 
@@ -235,9 +282,9 @@ def message(trial: Trial, objective: Objective) -> str:
     return "\n\n".join(filter(None, paragraphs)) + "\n"
 
 
-def _base(repository: Repository, task: FolderTask) -> str:
+def _base(repository: Repository, task: Task, start: _Start) -> str:
     """The commit that tries are changes of: the source's own where its tree is the same, else one of the start's tree,
     on top of that where the source is a git repository."""
-    tree = task.measuring.tree
+    tree = task.measuring.tree if isinstance(task, FolderTask) else None
     commit = repository.copy_history(tree.origin, tree.commit) if tree is not None and tree.commit else ""
-    return repository.put_tree(task.source.start, commit, BASE)
+    return repository.put_tree(start.start, commit, BASE)

@@ -26,6 +26,7 @@ from bilevel.run import free_folder, stopping
 from bilevel.space import Bool, Candidate, Choice, Domain, Float, Int, Space, Value
 from bilevel.task import Task
 from bilevel.tasks.folder import FolderTask
+from bilevel.tasks.texts import text_task
 from bilevel.trace import Trace
 from bilevel.trial import Trial
 from bilevel.view import View
@@ -183,7 +184,8 @@ def _to_measure(run: Path, question: ToMeasure, task: Task) -> dict[str, Any]:
 def _to_propose(run: Path, question: ToPropose, task: Task) -> dict[str, Any]:
     view, parent, briefing = question.view, question.parent, question.briefing
     space = view.space
-    editable = list(task.model.candidate.editable) if isinstance(task, FolderTask) else []
+    text = text_task(task)
+    editable = list(task.model.candidate.editable) if isinstance(task, FolderTask) else [*text.texts] if text else []
     return {
         "brief": view.brief,
         "guidance": [text for text in (view.told, briefing.guidance) if text],
@@ -279,12 +281,13 @@ def _print_text(state: State) -> None:
 
 def _write_out(state: State, into: Path) -> None:
     task = leaf(state.session.spec).task
-    if not isinstance(task, FolderTask):
-        raise InputError(f"task {task.name!r} has no files to write into {str(into)!r}")
+    with_files = task if isinstance(task, FolderTask) else text_task(task)
+    if with_files is None:
+        raise InputError(f"task {task.name!r} has no files to write into {str(into)!r}; leave --into out")
     question = state.question
     if question is None:
         return
-    task.write_out(question.candidate if isinstance(question, ToMeasure) else question.parent, into)
+    with_files.write_out(question.candidate if isinstance(question, ToMeasure) else question.parent, into)
 
 
 # ---- answers, as they are given ----
@@ -323,11 +326,12 @@ def _value(space: Space, name: str, text: str) -> Value:
 
 
 def _from_files(task: Task, folder: Path) -> Candidate:
-    if not isinstance(task, FolderTask):
+    with_files = task if isinstance(task, FolderTask) else text_task(task)
+    if with_files is None:
         raise Refused([f"task {task.name!r} has no files, only parameters: use --set"])
     if not folder.is_dir():
         raise InputError(f"there is no folder {str(folder)!r}; `bilevel suggest RUN --into {folder}` makes one to edit")
     try:
-        return task.candidate(folder)
+        return with_files.candidate(folder)
     except (InputError, StoreError) as error:
         raise Refused([str(error)]) from None

@@ -14,7 +14,7 @@ from bilevel.gitlog import TABLE, export, results
 from bilevel.levels import leaf
 from bilevel.report import archive_best
 from bilevel.tasks.folder import FolderTask
-from bilevel.tasks.texts import TextTask
+from bilevel.tasks.texts import text_task
 
 CSV, STORE = "trials.csv", "mlflow.db"
 STDOUT = "-"
@@ -24,7 +24,8 @@ def print_export(path: Path, git: Path | None, tag: str, tsv: Path | None, as_js
     """Export a run and say what was written. A task without files has a table only."""
     with opened(path) as run:
         store = run.folder.store
-        if git is None and tsv is not None and not isinstance(leaf(run.spec).task, FolderTask):
+        task = leaf(run.spec).task
+        if git is None and tsv is not None and not isinstance(task, FolderTask) and text_task(task) is None:
             _written(tsv, results(store, run.spec))
             print_json({"table": str(tsv)}) if as_json else print(f"wrote {tsv}")
             return
@@ -90,8 +91,9 @@ def _about(run: Opened) -> tracking.About:
     if claims.is_file():
         texts["claims.json"] = claims.read_text("utf-8")
     best = archive_best(run.folder.store, run.spec)
-    if best is not None and isinstance(task, FolderTask | TextTask):
-        texts["best.patch"] = task.patch(best[1].candidate)
+    files = task if isinstance(task, FolderTask) else text_task(task)
+    if best is not None and files is not None:
+        texts["best.patch"] = files.patch(best[1].candidate)
     elif best is not None:
         texts["best.json"] = json.dumps(jsonable(best[1].candidate), indent=2) + "\n"
     return tracking.About(

@@ -42,9 +42,9 @@ from bilevel.run import recorded
 from bilevel.steps import steps_of
 from bilevel.store.folder import RunFolder
 from bilevel.store.reader import Reader
-from bilevel.task import Sealing
+from bilevel.task import Sealing, Task
 from bilevel.tasks.folder import FolderTask
-from bilevel.tasks.texts import TextTask
+from bilevel.tasks.texts import TextTask, text_task
 from bilevel.trial import Trial
 
 ENDED = ("finished", "stopped", "limit", "interrupted", "waiting")  # a run that says so is not going on
@@ -160,17 +160,14 @@ def print_best(path: Path, apply: Path | None, export: Path | None, sealed: bool
     with opened(path) as run:
         trial = _best(run)
         task = leaf(run.spec).task
+        files = _with_files(task)
         if apply is not None:
-            if not isinstance(task, FolderTask | TextTask):
+            if files is None:
                 raise InputError(f"task {task.name!r} has no files to apply; use --export to write its parameters")
-            _written(apply, lambda: task.write_out(trial.candidate, apply))
+            _written(apply, lambda: files.write_out(trial.candidate, apply))
             print(f"wrote the winning files into {apply}", file=sys.stderr)
         if export is not None:
-            text = (
-                _patch(run)
-                if isinstance(task, FolderTask | TextTask)
-                else json.dumps(jsonable(trial.candidate), indent=2) + "\n"
-            )
+            text = _patch(run) if files is not None else json.dumps(jsonable(trial.candidate), indent=2) + "\n"
             _written(export, lambda: export.write_text(text, "utf-8"))
             print(f"wrote {export}", file=sys.stderr)
         if sealed:
@@ -216,8 +213,12 @@ def _best(run: Opened) -> Trial:
 
 
 def _patch(run: Opened) -> str:
-    task = leaf(run.spec).task
-    return task.patch(_best(run).candidate) if isinstance(task, FolderTask | TextTask) else ""
+    files = _with_files(leaf(run.spec).task)
+    return files.patch(_best(run).candidate) if files is not None else ""
+
+
+def _with_files(task: Task) -> FolderTask | TextTask | None:
+    return task if isinstance(task, FolderTask) else text_task(task)
 
 
 def _trace(run: Opened, branch: str | None) -> list[Trial]:

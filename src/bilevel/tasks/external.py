@@ -48,7 +48,8 @@ class ExternalFolder(FolderTask):
 
 
 class External(Delegating):
-    """A task that somebody else measures. Its scores are never mixed with those of the task's own measuring."""
+    """A task that somebody else measures. Its scores are never mixed with those of the task's own measuring; nothing is
+    compared here, since who compares is who measures."""
 
     @property
     def harness(self) -> str:
@@ -61,3 +62,6 @@ class External(Delegating):
     def run(self, candidate: Candidate, bench: Bench) -> Run:
         """Raises InputError."""
         _outside(self.name)
+
+    def worse(self, candidate: Candidate, other: Candidate, bench: Bench) -> str:
+        return ""

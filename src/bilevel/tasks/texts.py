@@ -15,7 +15,8 @@ from bilevel.lab import Traces
 from bilevel.objective import Objective
 from bilevel.prose import lost
 from bilevel.space import Candidate, Space
-from bilevel.task import Rung
+from bilevel.task import Rung, Task
+from bilevel.tasks.delegating import Delegating
 from bilevel.tasks.function import ONE_RUNG, score
 from bilevel.trial import Run
 from bilevel.view import Below
@@ -76,6 +77,10 @@ class TextTask:
             for name in candidate.files_changed_from(self.baseline())
         )
 
+    def candidate(self, folder: Path) -> Candidate:
+        """The texts of a folder, by their names, as a candidate. Raises InputError for one that cannot be read."""
+        return Candidate(files=read([folder / name for name in self.texts], "file"))
+
     def write_out(self, candidate: Candidate, folder: Path) -> None:
         """Write the candidate's texts into a folder, under their names. Raises InputError for one that is another."""
         others = [
@@ -92,6 +97,13 @@ class TextTask:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in candidate.files.items():
             (folder / name).write_text(text, "utf-8")
+
+
+def text_task(task: Task) -> TextTask | None:
+    """The task over texts that a task is, or stands for; None where it is another one."""
+    while isinstance(task, Delegating):
+        task = task.task
+    return task if isinstance(task, TextTask) else None
 
 
 def kept(longer: float, words: float) -> tuple[Guardrail, ...]:

@@ -45,6 +45,7 @@ def suggest(
         How many of the last trials to tell.
     """
     from bilevel.cli.driving import suggest_in, suggest_new
+    from bilevel.cli.running import of_texts
     from bilevel.recipe import find, override
 
     described = dict(
@@ -52,7 +53,9 @@ def suggest(
         seed=seed, rung=rung, keep=keep, models=model,
     )  # fmt: skip
     if run is None:
-        suggest_new(override(find(recipe or "default"), **described), folder, measured_by, history, into, json)  # type: ignore[arg-type]
+        found = find(recipe or "default")
+        described["researcher"] = researcher or of_texts(found, task, model)
+        suggest_new(override(found, **described), folder, measured_by, history, into, json)  # type: ignore[arg-type]
     elif recipe or measured_by or folder or any(value not in (None, ()) for value in described.values()):
         raise InputError("a run keeps what it was begun with: give RUN alone, or the options of a new run without RUN")
     else:
