@@ -77,6 +77,7 @@ def _check_stored(recipe: Recipe, spec: LoopSpec, redact: Callable[[str], str]) 
     task = leaf(spec).task
     start = task.baseline()
     texts = {"inner.settings.guidance": recipe.inner.settings.guidance}
+    texts |= {f"events.{name}": command for name, command in recipe.events.commands.items()}
     texts |= {f"parameter {name}": value for name, value in start.params.items() if isinstance(value, str)}
     texts |= {f"file {path}": text for path, text in start.files.items()}
     texts |= task.editable_texts if isinstance(task, FolderTask) else {}

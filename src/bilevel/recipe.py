@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -21,6 +21,7 @@ BEFORE_POOLED_NOISE = {"noise": "baseline"}
 BEFORE_CLAIMS = {"on": False}
 BEFORE_KEEP_RULES = {"keep": "unpooled"}
 BY_RULES = ("settings_rules", "library")  # researchers of outer levels that --model replaces; others are controls
+EVENTS = ("finished", "failed", "best", "budget", "stuck")  # what a person's commands can be told of
 INNER_BY_RULES = ("bayesian",)  # the same of the innermost loop, beside one that the recipe does not name
 
 
@@ -212,6 +213,30 @@ class ClaimTable(Part):
     reserve: float = Field(0.1, ge=0, lt=1)
 
 
+class EventsTable(Part):
+    """Commands of a person's own on what happens to a run, for `sh -c`; an empty one is none.
+
+    `finished`: it ended, by itself or by a limit; `failed`: by an error; `best`: a new best; `budget`: one of `shares`
+    of the measurements or of a limit is spent; `stuck`: `stuck_after` innermost trials in a row without a new best. A
+    command may take `seconds`. `env_pass`: variables that it is given beside the usual ones.
+    """
+
+    finished: str = ""
+    failed: str = ""
+    best: str = ""
+    budget: str = ""
+    stuck: str = ""
+    shares: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.8,)
+    stuck_after: int = Field(20, ge=1)
+    seconds: float = Field(30.0, gt=0, le=600)
+    env_pass: tuple[str, ...] = ()
+
+    @property
+    def commands(self) -> dict[str, str]:
+        """The commands that there are, by event."""
+        return {name: getattr(self, name) for name in EVENTS if getattr(self, name)}
+
+
 class Recipe(Part):
     """Everything that decides a run. `evaluations` bounds the measurements of the whole tree without calibration.
     `warm`: level 2 chooses by what earlier runs on the same family of tasks left in the library."""
@@ -231,6 +256,7 @@ class Recipe(Part):
     sandbox: SandboxTable = SandboxTable()
     limits: LimitsTable = LimitsTable()
     claim: ClaimTable = ClaimTable()
+    events: EventsTable = EventsTable()
 
     @property
     def nested(self) -> bool:
@@ -384,6 +410,12 @@ def unread(recipe: Recipe) -> list[str]:
             found.append(f"models.{name}: the recipe has no level {name!r}")
     if recipe.agent.model_fields_set and recipe.inner.researcher != "agent":
         found.append("agent: only the researcher 'agent' reads it; it is inner.researcher")
+    events = recipe.events
+    for key, reader in (("shares", "budget"), ("stuck_after", "stuck")):
+        if key in events.model_fields_set and not getattr(events, reader):
+            found.append(f"events.{key}: only the command events.{reader} reads it, and there is none")
+    for key in {"seconds", "env_pass"} & events.model_fields_set if not events.commands else ():
+        found.append(f"events.{key}: there is no command")
     given = {key for level in recipe.outer for key in level.model_fields_set}
     if "domains" in given and levels.get("mechanisms") != "llm":
         found.append("outer.domains: only a language model reads it")

@@ -4,7 +4,7 @@ import os
 import shlex
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from bilevel import __version__, calibration, claiming, codec, machine, statemen
 from bilevel.admission import Admission
 from bilevel.budget import Limits
 from bilevel.errors import BilevelError, LimitReached, Stopped, StoreError
+from bilevel.events import Telling, variables_for, with_commands
 from bilevel.execution.process import CONTAINMENT
 from bilevel.hosting import Hosting, takes_mechanisms
 from bilevel.lab import Lab
@@ -45,6 +46,7 @@ OWN_PROCESSES = (
 FORMAT = 2  # of the records: 2 holds what a mechanism climbed, and which forks tested it
 VERDICTS = "door"  # the fact of a run folder that keeps what the door said of each source
 MACHINES = "machines"  # the one that lists further machines on which it went on, and after how many trials
+ON = "on"  # the one that keeps the commands on events that a resume was given
 MISHAPS = "mishaps"  # the one that keeps what mechanisms could not answer, by question
 
 
@@ -68,11 +70,15 @@ class RunSession:
         return (*loops, "judge") if judged else tuple(loops)
 
     def execute(self) -> None:
-        """Search until the budget is spent, or a limit is reached (`ended` says so).
+        """Search until the budget is spent, or a limit is reached (`ended` says so); tell a person's commands.
 
         Where the search took its part of a limit of time, what was kept back is left for the claim stage.
         Raises Stopped after a stop; everything finished is stored by then.
         """
+        with Telling(self.folder, self.spec, self.lab, self.recipe.events, planned_evaluations(self.spec)):
+            self._search()
+
+    def _search(self) -> None:
         self.folder.set_meta("state", "running")
         self.unsay_claims()
         loop = Loop(self.spec, self.lab)
@@ -166,6 +172,7 @@ def start(recipe: Recipe, path: Path) -> RunSession:
     limits = Limits(**recipe.limits.model_dump())
     check_prices(recipe, limits)
     models, redact = connected(recipe, spec)
+    variables_for(recipe.events)
     facts = {
         "recipe": recipe.model_dump(mode="json"),
         "sources": sources(recipe, spec),
@@ -190,9 +197,14 @@ def start(recipe: Recipe, path: Path) -> RunSession:
 
 
 def resume(
-    path: Path, limits: Mapping[str, float | None] = MappingProxyType({}), *, other_machine: bool = False
+    path: Path,
+    limits: Mapping[str, float | None] = MappingProxyType({}),
+    *,
+    other_machine: bool = False,
+    on: Sequence[str] = (),
 ) -> RunSession:
-    """A run that was stopped or killed, ready to go on as if nothing had happened; `limits` replace those it had.
+    """A run that was stopped or killed, ready to go on as if nothing had happened; `limits` replace those it had, and
+    `on` the commands on events (EVENT=COMMAND).
 
     Raises Diverged where the task's harness is no longer the one that measured the run so far, and where the machine is
     another one; with `other_machine` the run goes on there, and its folder says so from then on.
@@ -200,6 +212,9 @@ def resume(
     folder = RunFolder.open(path)
     try:
         recipe = resolve(folder.config["recipe"])
+        commands = [*(folder.meta(ON) or ()), *on]
+        recipe = with_commands(recipe, commands)
+        variables_for(recipe.events)
         verdicts = verdicts_of(folder)
         hosting = Hosting(recipe.sandbox, verdicts)
         _, spec = recorded(folder.config, hosting)
@@ -214,6 +229,8 @@ def resume(
         check_prices(recipe, Limits(**in_force))
         if given:
             folder.set_meta("limits", in_force)
+        if on:
+            folder.set_meta(ON, commands)
     except BaseException:
         folder.close()
         raise

@@ -16,3 +16,10 @@ Json = Annotated[bool, Parameter(negative="", help="Print JSON instead of text."
 MaxSeconds = Annotated[float | None, Parameter(help="Wall time that the whole run may take.")]
 MaxTokens = Annotated[int | None, Parameter(help="Tokens that all models together may use.")]
 MaxMoney = Annotated[float | None, Parameter(help="US dollars that all models together may cost.")]
+On = Annotated[
+    tuple[str, ...],
+    Parameter(
+        help="EVENT=COMMAND: a command of yours on what happens, with the facts as JSON on its input; EVENT is "
+        "finished, failed, best, budget or stuck. May be given several times."
+    ),
+]

@@ -72,9 +72,15 @@ def once(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"inner": inner, "claim": recipe.claim.model_copy(update={"on": False})})
 
 
-def resume_run(folder: Path, limits: Mapping[str, float | None], as_json: bool, other_machine: bool = False) -> None:
-    """Go on with a run, with other limits where they are given, and print what it came to."""
-    with resume(folder, limits, other_machine=other_machine) as session:
+def resume_run(
+    folder: Path,
+    limits: Mapping[str, float | None],
+    as_json: bool,
+    other_machine: bool = False,
+    on: Sequence[str] = (),
+) -> None:
+    """Go on with a run, with other limits and commands where they are given, and print what it came to."""
+    with resume(folder, limits, other_machine=other_machine, on=on) as session:
         summary = _execute(session, as_json)
     _print(summary, as_json)
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from bilevel.cli.program import Json, MaxMoney, MaxSeconds, MaxTokens, app
+from bilevel.cli.program import Json, MaxMoney, MaxSeconds, MaxTokens, On, app
 
 
 @app.command
@@ -30,6 +30,7 @@ def run(
     max_seconds: MaxSeconds = None,
     max_tokens: MaxTokens = None,
     max_money: MaxMoney = None,
+    on: On = (),
     folder: Path | None = None,
     json: Json = False,
 ) -> None:
@@ -83,6 +84,7 @@ def run(
         Where to store the run (runs/RECIPE-TASK-NUMBER if not given).
     """
     from bilevel.cli.running import of_files, of_texts, run_recipe
+    from bilevel.events import with_commands
     from bilevel.recipe import find, override
     from bilevel.tasks.karpathy import with_time_budget
 
@@ -107,7 +109,7 @@ def run(
         models=model,
         limits={"seconds": max_seconds, "tokens": max_tokens, "money": max_money},
     )
-    run_recipe(chosen, folder, json)
+    run_recipe(with_commands(chosen, on), folder, json)
 
 
 @app.command
@@ -159,6 +161,7 @@ def resume(
     max_seconds: MaxSeconds = None,
     max_tokens: MaxTokens = None,
     max_money: MaxMoney = None,
+    on: On = (),
     other_machine: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
 ) -> None:
@@ -175,7 +178,7 @@ def resume(
     """
     from bilevel.cli.running import resume_run
 
-    resume_run(folder, {"seconds": max_seconds, "tokens": max_tokens, "money": max_money}, json, other_machine)
+    resume_run(folder, {"seconds": max_seconds, "tokens": max_tokens, "money": max_money}, json, other_machine, on)
 
 
 @app.command
