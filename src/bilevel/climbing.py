@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass, field
 
+from bilevel.acts import UNSTEERED, Steering
 from bilevel.lab import Traces
 from bilevel.space import Candidate
-from bilevel.task import Climbing, Rules, Task
+from bilevel.task import Climbing, Rules, Steerable, Task
+from bilevel.trace import Trace
 from bilevel.trial import Climb
 
 FAILED = frozenset(("refused", "inert"))
@@ -18,6 +20,7 @@ class Climber:
     task: Task
     traces: Traces
     state: str | None
+    steering: Steering = UNSTEERED
     climbs: list[Climb] = field(default_factory=list)
     _problems: dict[tuple[str, str], list[str]] = field(default_factory=dict)
 
@@ -29,7 +32,9 @@ class Climber:
         """What the task's rules say against a candidate; where they say nothing, on which rung it failed, and why."""
         key = (candidate.id, parent.id)
         if key not in self._problems:
-            self._problems[key] = self.task.problems(candidate, parent) or self._climb(candidate, parent)
+            barred = self.task.barred(candidate, parent, self.steering) if isinstance(self.task, Steerable) else []
+            problems = self.task.problems(candidate, parent) or barred
+            self._problems[key] = problems or self._climb(candidate, parent)
         return self._problems[key]
 
     def _climb(self, candidate: Candidate, parent: Candidate) -> list[str]:
@@ -43,9 +48,9 @@ class Climber:
         ]
 
 
-def rules_for(task: Task, traces: Traces, state: str | None) -> Rules:
+def rules_for(task: Task, traces: Traces, trace: Trace) -> Rules:
     """The task itself, or a Climber in front of it where its candidates hold mechanisms."""
-    return Climber(task, traces, state) if isinstance(task, Climbing) else task
+    return Climber(task, traces, trace.state, trace.steering) if isinstance(task, Climbing) else task
 
 
 def _failed(outcome: str) -> str:

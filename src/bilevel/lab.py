@@ -93,6 +93,10 @@ class Steers(Protocol):
         """The acts that a loop takes up with trial `number` of a branch, beyond those that are known."""
         ...
 
+    def late(self, level: str, branch: str, number: int, known: frozenset[int]) -> tuple[Act, ...]:
+        """The acts beyond those that are known which bear on whether that trial is kept, once it was measured."""
+        ...
+
     def attend(self, branch: str, number: int) -> None:
         """Take up what concerns the run itself, before that trial is asked for."""
         ...
@@ -108,6 +112,9 @@ class Nobody:
     paused = False
 
     def due(self, level: str, branch: str, number: int, known: frozenset[int]) -> tuple[Act, ...]:
+        return ()
+
+    def late(self, level: str, branch: str, number: int, known: frozenset[int]) -> tuple[Act, ...]:
         return ()
 
     def attend(self, branch: str, number: int) -> None: ...

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
+from bilevel.acts import Steering
 from bilevel.arms import Arm, Best, Control, ledger_of
 from bilevel.budget import Budget, Cost
 from bilevel.carrying import CODE, Carrying, carrier_of, no_place_for
@@ -26,6 +27,7 @@ from bilevel.rehearsal import climb_rehearsal
 from bilevel.researcher import Researcher
 from bilevel.rules import mean
 from bilevel.space import Candidate, Derived, Space
+from bilevel.steered import barred_by, searches_mechanisms, without_retired
 from bilevel.surfaces import Surface, Test
 from bilevel.task import Rung
 from bilevel.trace import Trace
@@ -133,6 +135,14 @@ class LoopTask:
 
     def problems(self, candidate: Candidate, parent: Candidate) -> list[str]:
         return self.surface.problems(self.inner, candidate, parent)
+
+    def as_steered(self, candidate: Candidate, steering: Steering) -> Candidate:
+        """A set of mechanisms without those that a person retired; anything else as it is."""
+        return without_retired(candidate, steering) if searches_mechanisms(self.surface) else candidate
+
+    def barred(self, candidate: Candidate, parent: Candidate, steering: Steering) -> list[str]:
+        """Why a person's word is against a set of mechanisms."""
+        return barred_by(candidate, parent, steering) if searches_mechanisms(self.surface) else []
 
     def climb(self, candidate: Candidate, parent: Candidate, traces: Traces, state: str | None) -> tuple[Climb, ...]:
         """The rungs before the live trial, for each mechanism that the candidate adds or changes."""

@@ -25,7 +25,7 @@ from bilevel.lab import Bench, Branch, Lab, RunKey
 from bilevel.learning import learn
 from bilevel.mechanism import Guest, Mechanism
 from bilevel.planning import HELD, Spending, converged, default_steps, put_aside, steps_after
-from bilevel.task import BESIDE, Climbing, Comparing, with_built_in
+from bilevel.task import BESIDE, Climbing, Comparing, Steerable, as_steered, steered, with_built_in
 from bilevel.trace import NOTHING_TOLD, Trace
 from bilevel.trial import Decision, Fault, Pending, Proposal, Run, Status, Step, Trial, merge
 from bilevel.view import View
@@ -115,8 +115,8 @@ class Loop:
         flying = tuple(map(self._in_flight, range(sees, number)))
         view = replace(self.view(number, trace, told), pending=flying)
         in_flight = [pending.proposal.candidate for pending in view.pending]
-        start = trace.current or self.spec.task.baseline()
-        rules = rules_for(self.spec.task, self.lab.traces, trace.state)
+        start = as_steered(self.spec.task, trace.current or self.spec.task.baseline(), trace.steering)
+        rules = rules_for(self.spec.task, self.lab.traces, trace)
         with self._guests:
             learned = learn(self.spec.researcher, view, self.spec.lessons_every, record)
             view = replace(view, lessons=(*view.lessons, *learned))
@@ -294,7 +294,7 @@ class Loop:
         trial = self._beside(trial)
         record = Record()
         if pending.number > 0 and not pending.refused:
-            trial = self._decide(trial, record)
+            trial = self._steered(self._decide(trial, record))
         if isinstance(self.spec.task, Climbing):
             trial = replace(trial, climbs=(*pending.climbs, *self.spec.task.climbed(trial, self.trace)))
         ledger = merge(pending.ledger, planned.counts, record.counts)
@@ -315,6 +315,15 @@ class Loop:
         bench = Bench(self.lab, self.spec.top, 0, seed, branch=self.branch.id, number=trial.number)
         reason = task.worse(trial.candidate, trial.parent, bench)
         return replace(trial, decision=Decision(False, BESIDE + reason), beside=reason) if reason else trial
+
+    def _steered(self, trial: Trial) -> Trial:
+        """A trial with what persons said while it ran of the mechanisms that it is about: they may be against it."""
+        task, known = self.spec.task, self.trace.steered(trial.acts)
+        if not isinstance(task, Steerable):
+            return trial
+        late = self.lab.persons.late(self.spec.name, self.branch.id, trial.number, known.steering.taken)
+        trial = replace(trial, late=late)
+        return replace(trial, decision=steered(task, trial, known.steering.after(late)))
 
     def _decide(self, trial: Trial, record: Record) -> Trial:
         trace = self.trace.steered(trial.acts)

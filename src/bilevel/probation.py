@@ -8,6 +8,7 @@ from bilevel.evidence import Fork, Verdict, forks_of, verdict
 from bilevel.mechanism import Guest
 from bilevel.researcher import Researcher
 from bilevel.space import Candidate
+from bilevel.steered import key_of
 from bilevel.surfaces import guests_of, mechanism_set
 from bilevel.trial import Proposal
 from bilevel.view import Briefing, View
@@ -55,7 +56,8 @@ class OnProbation:
 
     def _due(self, view: View, parent: Candidate) -> tuple[Guest, Verdict] | None:
         judged = [(guest, verdict(self._forks(view, guest))) for guest in guests_of(parent)]
-        open_cases = [(guest, found) for guest, found in judged if not found.confirmed]
+        pinned = view.trace.steering.pinned
+        open_cases = [(one, found) for one, found in judged if not found.confirmed and key_of(one) not in pinned]
         return min(open_cases, key=lambda case: (case[1].word != "hurt", case[1].forks), default=None)
 
     def _forks(self, view: View, guest: Guest) -> list[Fork]:

@@ -34,7 +34,7 @@ from bilevel.verifying.tally import Tally
 
 ASKED_FOR = ("parent", "proposal", "turned_back", "told", "learned", "shadows", "acts")  # of a trial, before it runs
 PATIENCE = 10.0  # times the run's limits of time: what went beyond those is in the record
-CAME_OF_IT = ("status", "score", "decision", "runs", "parent_runs", "rule", "beside", "ledger", "faults")
+CAME_OF_IT = ("late", "status", "score", "decision", "runs", "parent_runs", "rule", "beside", "ledger", "faults")
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,10 @@ class Record(Nobody):
         """What the record says was taken up with a trial; nothing where the search ended before it."""
         found = self._finished.get((branch, number)) or self._pending.get((branch, number))
         return () if found is None else found.acts
+
+    def late(self, level: str, branch: str, number: int, known: frozenset[int]) -> tuple[Act, ...]:
+        """What the record says was said while a trial ran."""
+        return self.trial(branch, number).late
 
     def words(self, brief: str, guidance: str, branch: str, number: int) -> Mapping[str, str]:
         """What a person had written for a trial; what is left unsaid stood as before. Raises Stopped as `asked`."""

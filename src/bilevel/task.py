@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
+from bilevel.acts import Steering
 from bilevel.guardrails import BUILT_IN, DIFF, built_in, diff_size
 from bilevel.lab import Bench, Traces
 from bilevel.objective import Objective
 from bilevel.space import Candidate, Space
 from bilevel.trace import Trace
-from bilevel.trial import Climb, Run, Trial
+from bilevel.trial import Climb, Decision, Run, Trial
 from bilevel.view import Below
 
 
@@ -140,6 +141,22 @@ class Judged(Protocol):
     def judging(self) -> Judging: ...
 
 
+STEERED = "steered: "  # how the reason of a decision begins that a person's word made
+
+
+@runtime_checkable
+class Steerable(Protocol):
+    """A task whose candidates persons can have a word on: a loop as a task, whose candidates hold mechanisms."""
+
+    def as_steered(self, candidate: Candidate, steering: Steering) -> Candidate:
+        """The candidate without what a person took out of it."""
+        ...
+
+    def barred(self, candidate: Candidate, parent: Candidate, steering: Steering) -> list[str]:
+        """Why a person's word is against a candidate in the place of its parent, in sentences for its author."""
+        ...
+
+
 @runtime_checkable
 class Climbing(Protocol):
     """A task whose candidates hold mechanisms, which climb a ladder: a loop as a task."""
@@ -152,6 +169,17 @@ class Climbing(Protocol):
     def climbed(self, trial: Trial, trace: Trace) -> tuple[Climb, ...]:
         """What a trial, told after `trace`, says of the mechanisms that it tested."""
         ...
+
+
+def as_steered(task: "Task", candidate: Candidate, steering: Steering) -> Candidate:
+    """A candidate without what a person took out of it."""
+    return task.as_steered(candidate, steering) if isinstance(task, Steerable) and steering.retired else candidate
+
+
+def steered(task: Steerable, trial: Trial, steering: Steering) -> Decision:
+    """The decision on a trial, which a person's word may be against: then it is not kept."""
+    reasons = task.barred(trial.candidate, trial.parent, steering) if trial.number and trial.decision.keep else []
+    return Decision(False, STEERED + "; ".join(reasons)) if reasons else trial.decision
 
 
 def with_built_in(task: Task, candidate: Candidate, run: Run) -> Run:

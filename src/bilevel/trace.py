@@ -64,7 +64,7 @@ class Trace:
         best = self._best_of(self.incumbent, trial) if trial.rule is None else self._best_by_seeds(trial)
         stands = self._stands_after(trial)
         steering = self._all[self._length - 1].steering if self._length else UNSTEERED
-        steering = steering.after(trial.acts) if trial.acts else steering
+        steering = steering.after((*trial.acts, *trial.late)) if trial.acts or trial.late else steering
         new._all.append(After(trial, best, stands, state, told, lessons, *self._repeated(trial), steering))
         new._index(trial.number, trial)
         new._length = self._length + 1

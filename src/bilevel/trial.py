@@ -272,6 +272,7 @@ class Trial:
     rule: Rule | None = None
     beside: str = ""
     acts: tuple[Act, ...] = ()  # see Pending
+    late: tuple[Act, ...] = ()  # what a person told the run while it was measured, and had to be known to decide it
 
     @property
     def contends(self) -> bool:

@@ -18,6 +18,7 @@ from bilevel.recipe import Inner, Outer, Recipe
 from bilevel.replay import replay
 from bilevel.run import resume, start
 from bilevel.space import Bool, Candidate, Float, Space
+from bilevel.surfaces import guests_of, mechanism_set
 from bilevel.task import Rung
 from bilevel.trial import Proposal, Run, Status
 
@@ -162,3 +163,15 @@ def search(path: Path, made: Recipe | None, at: Callable[[str, int], None], bran
 def replayed(path: Path) -> int:
     """How many trials a replay of the run reproduced."""
     return replay(path).trials
+
+
+@dataclass(frozen=True)
+class Without:
+    """A researcher of mechanisms that always wants the first one out."""
+
+    name: str = "without"
+    reads_advice: bool = False
+    free: bool = True
+
+    def propose(self, view, parent, briefing):
+        return [Proposal(mechanism_set(guests_of(parent)[1:]), "one less")]

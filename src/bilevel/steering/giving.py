@@ -6,13 +6,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bilevel.acts import BUDGETS, LIMITS, REFUSED, Act, Steering
+from bilevel.acts import LIMITS, REFUSED, Act, Steering
+from bilevel.description import host_space
 from bilevel.errors import InputError
 from bilevel.lab import Traces, limit_text
-from bilevel.levels import LoopTask, leaf
+from bilevel.levels import LoopTask, aimed_at, leaf, level_named, levels_of, standing
+from bilevel.loop import LoopSpec
+from bilevel.mechanism import Guest
 from bilevel.run import recorded
+from bilevel.steered import key_of, searches_mechanisms
 from bilevel.store.folder import RunFolder
 from bilevel.store.sqlite import append_act
+from bilevel.surfaces import guests_of
 
 MOST_TEXT = 4000  # characters of guidance
 AMOUNTS = ("trials", "cycles", "evaluations", *LIMITS)  # the budgets by the names that people give them
@@ -153,5 +158,114 @@ class _Situation:
         costs = [call.cost for call in self.store.calls()]
         return float(sum(cost.tokens for cost in costs) if what == "tokens" else sum(cost.money for cost in costs))
 
+    # ---- how the loops search ----
 
-assert set(BUDGETS) <= set(AMOUNTS)
+    def _guide(self, asked: Asked) -> Act:
+        level = self._level(asked, self._inner)
+        if not asked.text.strip() or len(asked.text) > MOST_TEXT:
+            raise InputError(f"guidance is a text of 1 to {MOST_TEXT:,} characters, not of {len(asked.text):,}")
+        researcher = level_named(self.spec, level).researcher
+        if not researcher.reads_advice:
+            raise InputError(
+                f"level {level!r} of {self._here} is researched by {researcher.name!r}, which reads no text: guidance "
+                "would change nothing; freeze parameters, or put a mechanism in force"
+            )
+        return Act(0, "guide", text=asked.text.strip(), levels=(level,))
+
+    def _freeze(self, asked: Asked) -> Act:
+        name = self._parameter(asked)
+        steering, loop = self.steering(self._inner), self.loop(self._inner)
+        if name in steering.frozen:
+            raise InputError(f"parameter {name!r} is frozen already ({steering.frozen[name]})")
+        act = Act(0, "freeze", name, asked.text, levels=(self._inner,))
+        if not host_space(loop, steering.after([replace(act, number=-1)])).active:
+            raise InputError(f"parameter {name!r} is the last one that is free: without it nothing could be proposed")
+        return act
+
+    def _unfreeze(self, asked: Asked) -> Act:
+        name = self._parameter(asked)
+        steering, loop = self.steering(self._inner), self.loop(self._inner)
+        if name not in host_space(loop, steering).frozen:
+            raise InputError(f"parameter {name!r} is not frozen")
+        return Act(0, "unfreeze", name, asked.text, levels=(self._inner,))
+
+    def _parameter(self, asked: Asked) -> str:
+        """A parameter of the task that is not locked."""
+        if asked.level not in ("", self._inner):
+            raise InputError(f"parameters are those of level {self._inner!r}, not of {asked.level!r}")
+        task = leaf(self.spec).task
+        if asked.what not in task.space.domains:
+            raise InputError(
+                f"task {task.name!r} has no parameter {asked.what!r}; it has: {', '.join(task.space.domains)}"
+            )
+        if asked.what not in task.space.unlocked:
+            raise InputError(f"parameter {asked.what!r} is locked by task {task.name!r}: it never changes")
+        return asked.what
+
+    # ---- mechanisms ----
+
+    def _pin(self, asked: Asked) -> Act:
+        level, guest = self._mechanism(asked)
+        above = self._above(level)
+        if not above:
+            raise InputError(
+                f"mechanism {guest.name!r} need not be pinned: no level of {self._here} changes what is in force on "
+                f"level {level!r}"
+            )
+        if key_of(guest) in self.steering(level).pinned:
+            raise InputError(f"mechanism {guest.name!r} is pinned already")
+        return Act(0, "pin", guest.name, asked.text, source=key_of(guest)[1], levels=(level, *above))
+
+    def _retire(self, asked: Asked) -> Act:
+        level, guest = self._mechanism(asked)
+        source = key_of(guest)[1]
+        return Act(0, "retire", guest.name, asked.text, source=source, levels=(level, *self._above(level)))
+
+    def _mechanism(self, asked: Asked) -> tuple[str, Guest]:
+        """The mechanism that is meant, in force or on trial, and the level on which it is."""
+        names = [loop.name for loop in levels_of(self.spec)]
+        levels = [self._level(asked, "")] if asked.level else names
+        there = {level: self.mechanisms(level) for level in levels}
+        found = [(level, guests[asked.what]) for level, guests in there.items() if asked.what in guests]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            on = ", ".join(level for level, _ in found)
+            raise InputError(f"mechanism {asked.what!r} is in force on the levels {on}; say which with --level")
+        known = "; ".join(f"{level}: {', '.join(guests)}" for level, guests in there.items() if guests)
+        raise InputError(f"no mechanism {asked.what!r} is in force or on trial in {self._here}; {known or 'none is'}")
+
+    def mechanisms(self, level: str) -> dict[str, Guest]:
+        """The mechanisms of a loop that are in force, and those that a fork tries at this moment, but for those that a
+        person retired."""
+        guests = list(self.loop(level).mechanisms)
+        for name in self._above(level):
+            for branch in self.store.branches():
+                if branch.level == name:
+                    for pending in self.store.pendings(branch.id):
+                        guests += guests_of(pending.proposal.candidate)
+        retired = self.steering(level).retired
+        return {guest.name: guest for guest in guests if key_of(guest) not in retired}
+
+    def _above(self, level: str) -> tuple[str, ...]:
+        """The loops that search the mechanisms of a level."""
+        return tuple(
+            loop.name
+            for loop in levels_of(self.spec)
+            if isinstance(loop.task, LoopTask)
+            and searches_mechanisms(loop.task.surface)
+            and aimed_at(loop.task).name == level
+        )
+
+    def loop(self, level: str) -> LoopSpec:
+        """A loop of the run as the levels above it have set it by now."""
+        names = [loop.name for loop in reversed(levels_of(self.spec))]
+        branch = "root" if self.store.branches() else None
+        return standing(Traces(self.store), self.spec, branch, names.index(level))[0]
+
+    def _level(self, asked: Asked, default: str) -> str:
+        return level_named(self.spec, asked.level).name if asked.level else default
+
+    @property
+    def _inner(self) -> str:
+        return leaf(self.spec).name

@@ -44,6 +44,10 @@ class Hearing:
             acts = [act for act in acts if act.number in led]
         return tuple(acts)
 
+    def late(self, level: str, branch: str, number: int, known: frozenset[int]) -> tuple[Act, ...]:
+        """Of what came while a trial ran: what was said of mechanisms."""
+        return tuple(act for act in self.due(level, branch, number, known) if act.kind in ("pin", "retire"))
+
     def attend(self, branch: str, number: int) -> None:
         """Take up what concerns the run itself: a pause, its end, a stop, and what all models may spend."""
         assert self.lab is not None

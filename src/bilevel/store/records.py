@@ -52,8 +52,8 @@ def dump_record(record: Trial | Pending) -> str:
     data = plain(record)
     data["parent"] = record.parent.id
     data["proposal"]["candidate"] = record.proposal.candidate.id
-    for name in ("acts",):
-        if not data[name]:
+    for name in ("acts", "late"):
+        if name in data and not data[name]:
             del data[name]  # as it was before there were any: equal records have equal text
     return _text(data)
 

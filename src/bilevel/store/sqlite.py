@@ -95,6 +95,7 @@ class SqliteStore(Reader):
                 raise Diverged(f"trial {trial.number} of branch {branch_id!r} is stored already, and is another one")
             self._add_candidates(trial.parent, trial.candidate)
             self._connection.execute("INSERT OR IGNORE INTO trials VALUES (?, ?, ?)", (branch_id, trial.number, record))
+            self._took_up(trial.late, branch_id, trial.number)
             self._connection.execute("DELETE FROM pendings WHERE branch = ? AND number = ?", (branch_id, trial.number))
 
     def add_run(self, key: RunKey, run: Run) -> None:

@@ -13,7 +13,7 @@ from bilevel.levels import LoopTask, leaf, level_named
 from bilevel.loop import LoopSpec
 from bilevel.space import Candidate
 from bilevel.store.folder import RunFolder
-from bilevel.task import BESIDE
+from bilevel.task import BESIDE, Steerable, Task, steered
 from bilevel.tasks.external import External, ExternalFolder
 from bilevel.trace import Trace
 from bilevel.trial import Count, Decision, Run, Status, Trial
@@ -73,7 +73,7 @@ def _check_trial(
     tally.equal(f"{where} score", trial.score, score)
     rule = with_rule(spec.rule, before, replace(trial, rule=None)).rule
     tally.equal(f"{where} keep rule", plain(trial.rule), plain(rule))
-    _check_decision(tally, where, before, trial, None if isinstance(spec.task, LoopTask) else own.again)
+    _check_decision(tally, where, before, trial, spec.task, None if isinstance(spec.task, LoopTask) else own.again)
     for name, hooks in trial.ledger.items():
         for hook, count in hooks.items():
             if not count.decisive <= count.touched <= count.calls + count.faults:
@@ -95,7 +95,7 @@ def _who_decided(trial: Trial) -> list[str]:
     return [name for name, hooks in trial.ledger.items() if hooks.get("decide", Count()).touched]
 
 
-def _check_decision(tally: Tally, where: str, before: Trace, trial: Trial, again: Again | None) -> None:
+def _check_decision(tally: Tally, where: str, before: Trace, trial: Trial, task: Task, again: Again | None) -> None:
     found, worse = keep_by_default(before, replace(trial, decision=Decision(False, ""), climbs=(), ledger={})), ""
     if found.keep and trial.number > 0 and again is not None:
         try:
@@ -109,6 +109,8 @@ def _check_decision(tally: Tally, where: str, before: Trace, trial: Trial, again
             tally.differs(f"{where} decision", "kept", "no score, and what has none cannot be kept")
         return
     found = Decision(False, BESIDE + worse) if worse else found
+    if isinstance(task, Steerable):
+        found = steered(task, replace(trial, decision=found), before.steering.after((*trial.acts, *trial.late)))
     tally.equal(f"{where} decision", trial.decision.keep, found.keep)
     tally.said(f"{where} decision's reason", trial.decision.reason, found.reason)
 

@@ -1,4 +1,4 @@
-"""Commands that steer a run while it goes on: `steer pause`, `resume`, `stop`, `budget`, `list`."""
+"""Commands that steer a run while it goes on: `steer pause`, `resume`, `stop`, `budget`, `guide`, and so on."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +15,7 @@ steer = App(
 )
 app.command(steer)
 Author = Annotated[str, Parameter(help="Who says so (the user of this machine if not given).")]
+Level = Annotated[str, Parameter(help="Which level is meant, where it is not the innermost one (inner).")]
 Why = Annotated[str, Parameter(help="The reason, stored with the act.")]
 
 
@@ -105,6 +106,80 @@ def budget(
         )
     what, value = given.popitem()
     _give(run, "budget", json, what=what, value=value, author=author)
+
+
+@steer.command
+def guide(run: Path, text: str, *, level: Level = "", author: Author = "", json: Json = False) -> None:
+    """Tell whoever researches something more, from the next proposal on; refused where nobody there reads text.
+
+    Parameters
+    ----------
+    run
+        The run folder.
+    text
+        What to say, beside the task's guidance.md.
+    """
+    _give(run, "guide", json, text=text, level=level, author=author)
+
+
+@steer.command
+def freeze(run: Path, parameter: str, *, why: Why = "", author: Author = "", json: Json = False) -> None:
+    """Let a parameter keep the value that the search has found for it, until `steer unfreeze`.
+
+    Parameters
+    ----------
+    run
+        The run folder.
+    parameter
+        Its name.
+    """
+    _give(run, "freeze", json, what=parameter, text=why, author=author)
+
+
+@steer.command
+def unfreeze(run: Path, parameter: str, *, why: Why = "", author: Author = "", json: Json = False) -> None:
+    """Let a parameter be searched again that a person, the recipe or level 1.5 froze; level 1.5 cannot freeze it then.
+
+    Parameters
+    ----------
+    run
+        The run folder.
+    parameter
+        Its name.
+    """
+    _give(run, "unfreeze", json, what=parameter, text=why, author=author)
+
+
+@steer.command
+def pin(
+    run: Path, mechanism: str, *, level: Level = "", why: Why = "", author: Author = "", json: Json = False
+) -> None:
+    """Let a mechanism that is in force, or on trial, stay as it is: no level removes, replaces or tests it any more.
+
+    Parameters
+    ----------
+    run
+        The run folder.
+    mechanism
+        Its name in the run.
+    """
+    _give(run, "pin", json, what=mechanism, level=level, text=why, author=author)
+
+
+@steer.command
+def retire(
+    run: Path, mechanism: str, *, level: Level = "", why: Why = "", author: Author = "", json: Json = False
+) -> None:
+    """Take a mechanism out of force from the next trial on; the same one does not come back.
+
+    Parameters
+    ----------
+    run
+        The run folder.
+    mechanism
+        Its name in the run.
+    """
+    _give(run, "retire", json, what=mechanism, level=level, text=why, author=author)
 
 
 @steer.command(name="list")
