@@ -20,7 +20,8 @@ BEFORE_THE_LADDER = {"ladder": ("door",), "controls": (), "proof_share": 0.0}
 BEFORE_POOLED_NOISE = {"noise": "baseline"}
 BEFORE_CLAIMS = {"on": False}
 BEFORE_KEEP_RULES = {"keep": "unpooled"}
-BY_RULES = ("settings_rules", "library")  # researchers of outer levels that --model replaces; others are controls
+# Researchers of outer levels that --model replaces, unless a recipe offers them something; others are controls.
+BY_RULES = ("settings_rules", "library")
 EVENTS = ("finished", "failed", "best", "budget", "stuck")  # what a person's commands can be told of
 INNER_BY_RULES = ("bayesian",)  # the same of the innermost loop, beside one that the recipe does not name
 
@@ -371,7 +372,7 @@ def _override_models(data: dict[str, Any], recipe: Recipe, models: Sequence[str]
         data["inner"]["researcher"] = "llm"
     outer = [dict(table) for table in data["outer"]]
     for table in outer:
-        if chosen & {"default", table["level"]} and table["researcher"] in BY_RULES:
+        if chosen & {"default", table["level"]} and table["researcher"] in BY_RULES and not table["offers"]:
             table["researcher"] = "llm"
     data["outer"] = outer
     asking = {data["inner"]["researcher"], *(table["researcher"] for table in outer)}

@@ -96,7 +96,7 @@ def sources(recipe: Recipe, spec: LoopSpec) -> dict[str, str]:
         if level.researcher.startswith(ONLY):
             name = level.researcher.removeprefix(ONLY)
             found[name] = _inmost(loop.researcher).sources(plain(name))
-        for name in level.offers:
+        for name in level.offers if level.researcher.partition(":")[0] == "library" else ():
             found[name] = _inmost(loop.researcher).sources(plain(name))
     return found
 

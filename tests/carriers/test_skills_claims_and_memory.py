@@ -14,11 +14,12 @@ from bilevel.researchers.llm_inner import ModelResearcher
 from bilevel.researchers.remembering import read_memory
 from bilevel.researchers.scripted import Scripted
 from bilevel.researchers.skills import read_skill
+from bilevel.researchers.workflow import Workflow
 from bilevel.shelf.shelves import find, shipped_texts
 from bilevel.trial import Lesson
 
 SPACE = TinyTask().space
-SPEC_OF = dict.fromkeys(("prompt", "skill", "memory"), ModelResearcher())
+SPEC_OF = {**dict.fromkeys(("prompt", "skill", "memory"), ModelResearcher()), "workflow": Workflow()}
 
 
 def searched(*changes):

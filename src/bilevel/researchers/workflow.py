@@ -1,26 +1,32 @@
 """The level-1 researcher of articles: a workflow of five steps, each with a prompt, a schema and a gate.
 
-Analysis, hypotheses, edit plan, impact assessment, revised text. A gate (`gates.py`) judges each answer against the
+Analysis, hypotheses, edit plan, impact assessment, revised text; texts can insert, replace and remove steps
+(`arranging.py`). A gate (`gates.py`) judges each answer against the
 article and the steps before; what it objects to goes back to the model. The assessment decides which edits are made:
 the last step is asked for their paragraphs alone, and every other paragraph stays as it is, byte for byte.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 from bilevel import prose
 from bilevel.call import Message, Request
+from bilevel.carrying import CARRIERS, carrier_of
 from bilevel.errors import ContextOverflow, UnusableReply
+from bilevel.hints import values_in
+from bilevel.mechanism import Guest
 from bilevel.prose import Block
 from bilevel.researchers import gates
 from bilevel.researchers.answer import ask_until
-from bilevel.researchers.gates import Edit, Plan
+from bilevel.researchers.arranging import START, Arrangement, Step, arranged
+from bilevel.researchers.carried import Texts
+from bilevel.researchers.gates import DIMENSIONS, Edit, Hypothesis, Plan
 from bilevel.researchers.history import quoted
 from bilevel.researchers.llm_inner import ModelResearcher
 from bilevel.researchers.prompt import fence, fill, shipped_prompts, tokens
-from bilevel.space import Candidate
+from bilevel.space import Candidate, Space
 from bilevel.steps import NOTE, STEPS, StepCount, noted
 from bilevel.trial import Lesson, Proposal, Trial
 from bilevel.view import Briefing, View
@@ -46,7 +52,7 @@ class Workflow:
     `reasks`: how often a gate sends an answer back. Where the assessment lets no edit through, the plan is asked for
     once more with its reasons; after that there is nothing to propose. `prompt_tokens` bounds a prompt, about: long
     paragraphs are shown cut where it must be, but whole in the last step, section by section. Raises UnusableReply and
-    ContextOverflow where nothing helps.
+    ContextOverflow where nothing helps. `texts`: prompts, skills, memory rules, and changes of its steps.
     """
 
     prompts: Mapping[str, str] = field(default_factory=shipped_prompts)
@@ -54,6 +60,8 @@ class Workflow:
     most_tokens: int = 4096
     temperature: float | None = None
     reasks: int = 2
+    texts: tuple[Guest, ...] = ()
+    carries: tuple[str, ...] = field(default=CARRIERS[1:], init=False)
     name: str = field(default="llm workflow", init=False)
     reads_advice: bool = field(default=True, init=False)
     free: bool = field(default=False, init=False)
@@ -63,32 +71,27 @@ class Workflow:
         """One proposal: the parent with one article revised; withdrawn where no edit was let through."""
         if not parent.files:
             return []
+        if self._carried.guests:
+            told = self._carried.told(view, briefing)
+            flow = replace(self, prompts=told.prompts, texts=self._changes)
+            return flow.propose(told.view, parent, told.briefing)
         names = sorted(parent.files)
         name = names[(view.number - 1 + briefing.attempt) % len(names)]
         desk = Desk(self, view, parent, briefing, name, prose.blocks(parent.files[name]))
-        analysis = desk.ask(
-            "analysis", gates.analysis_schema(len(desk.parts)), partial(gates.analysis, parts=desk.parts)
-        )
-        found = [f"{n}. [{w.paragraph}] {w.dimension}: {w.problem}" for n, w in enumerate(analysis.weaknesses, 1)]
-        before = tried([*view.trace], name)
-        hypotheses = desk.ask(
-            "hypotheses",
-            gates.hypotheses_schema(len(found)),
-            partial(gates.hypotheses, count=len(found), tried=before),
-            analysis="\n".join(found),
-            tried=_lines("These were tried for this article and not kept:", before),
-        )
-        ideas = [f"{n}. for weakness {h.weakness}: {h.change}" for n, h in enumerate(hypotheses.hypotheses, 1)]
+        desk.take_inserted(START)
+        found = self._weaknesses(desk)
+        hypotheses = self._hypotheses(desk, found)
+        ideas = [f"{n}. for weakness {h.weakness}: {h.change}" for n, h in enumerate(hypotheses, 1)]
         plan, approved = self._planned(desk, ideas)
         new = desk.revised(approved)
         made = [edit for edit in approved if edit.paragraph in new]
         behind = {edit.hypothesis for edit in made}
-        desk.told("analysis", len(found), len({hypotheses.hypotheses[n - 1].weakness for n in behind}))
+        desk.told("analysis", len(found), len({hypotheses[n - 1].weakness for n in behind}))
         desk.told("hypotheses", len(ideas), len(behind))
         desk.told("plan", len(plan.edits), len(made))
         notes = {
             "article": name,
-            "hypotheses": [h.change for h in hypotheses.hypotheses],
+            "hypotheses": [h.change for h in hypotheses],
             "edits": len(plan.edits),
             "approved": [edit.paragraph for edit in approved],
             NOTE: noted(desk.counts),
@@ -106,6 +109,73 @@ class Workflow:
         author = ModelResearcher(self.prompts, self.prompt_tokens, self.most_tokens, self.temperature, self.reasks)
         return author.learn(view)
 
+    def _weaknesses(self, desk: "Desk") -> list[str]:
+        """The weaknesses that the analysis finds, as later steps read them; without one, the dimensions."""
+        if "analysis" in desk.arrangement.removed:
+            desk.take_inserted("analysis")
+            return [
+                f"{n}. {dimension}: whatever is weakest in the article" for n, dimension in enumerate(DIMENSIONS, 1)
+            ]
+        analysis = desk.ask(
+            "analysis", gates.analysis_schema(len(desk.parts)), partial(gates.analysis, parts=desk.parts)
+        )
+        found = [f"{n}. [{w.paragraph}] {w.dimension}: {w.problem}" for n, w in enumerate(analysis.weaknesses, 1)]
+        desk.take_inserted("analysis", "\n".join(found))
+        return found
+
+    def _hypotheses(self, desk: "Desk", found: Sequence[str]) -> list[Hypothesis]:
+        """What would mend which weakness; without that step, each weakness is to be mended."""
+        if "hypotheses" in desk.arrangement.removed:
+            desk.take_inserted("hypotheses")
+            mended = [one.partition(". ")[2] for one in found]
+            return [Hypothesis(weakness=n, change=f"mend it: {one}", why="") for n, one in enumerate(mended, 1)]
+        before = tried([*desk.view.trace], desk.name)
+        hypotheses = desk.ask(
+            "hypotheses",
+            gates.hypotheses_schema(len(found)),
+            partial(gates.hypotheses, count=len(found), tried=before),
+            analysis="\n".join(found),
+            tried=_lines("These were tried for this article and not kept:", before),
+        ).hypotheses
+        desk.take_inserted("hypotheses", "\n".join(f"{h.weakness}: {h.change}" for h in hypotheses))
+        return hypotheses
+
+    # ---- texts ----
+
+    def carrying(self, texts: Sequence[Guest]) -> "Workflow":
+        return replace(self, texts=tuple(texts))
+
+    def used(self, view: View, parent: Candidate, briefing: Briefing) -> frozenset[str]:
+        """Prompts, skills and memory rules that have a say, and each change of the steps."""
+        if not parent.files:
+            return frozenset()
+        return self._carried.used(view) | {text.name for text in self._changes}
+
+    def refusal(self, text: Guest, space: Space) -> str | None:
+        if carrier_of(text.name) != "workflow":
+            return self._carried.refusal(text, space)
+        try:
+            arranged(self.prompts, [text])
+        except ValueError as error:
+            return str(error)
+        return "; ".join(values_in(space, text.source, known=(), where="the step")) or None
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps in their order, as the texts in force arrange them."""
+        return arranged(self.prompts, self._changes).steps
+
+    @property
+    def _changes(self) -> tuple[Guest, ...]:
+        return tuple(text for text in self.texts if carrier_of(text.name) == "workflow")
+
+    @property
+    def _carried(self) -> Texts:
+        others = tuple(text for text in self.texts if carrier_of(text.name) != "workflow")
+        return Texts(others, self.prompts, "article_system")
+
+    # ---- the plan ----
+
     def _planned(self, desk: "Desk", ideas: Sequence[str]) -> tuple[Plan, list[Edit]]:
         """The plan and the edits that the assessment lets through; a second plan where those are none."""
         dropped: list[str] = []
@@ -120,6 +190,10 @@ class Workflow:
                 editable=", ".join(map(str, gates.editable(desk.parts))),
             )
             listed = [f"{n}. [{e.paragraph}] {e.instruction}" for n, e in enumerate(plan.edits, 1)]
+            desk.take_inserted("plan", "\n".join(listed), again)
+            if "assessment" in desk.arrangement.removed:
+                approved = list(plan.edits)
+                break
             verdicts = desk.ask(
                 "assessment",
                 gates.assessment_schema(len(listed)),
@@ -134,6 +208,7 @@ class Workflow:
             if not again:
                 desk.told("plan", len(listed), 0)
             dropped = [f"- {listed[v.edit - 1]}: gain {v.gain}, risk {v.risk}: {v.reason}" for v in verdicts.verdicts]
+        desk.take_inserted("assessment", "\n".join(f"[{edit.paragraph}] {edit.instruction}" for edit in approved))
         return plan, approved
 
 
@@ -148,12 +223,36 @@ class Desk:
     name: str
     parts: tuple[Block, ...]
     counts: dict[str, StepCount] = field(default_factory=dict)
+    said: dict[str, str] = field(default_factory=dict)  # by inserted step, and what the step before it said
+
+    @cached_property
+    def arrangement(self) -> Arrangement:
+        return arranged(self.flow.prompts, self.flow.texts)
+
+    def take_inserted(self, behind: str, said: str = "", again: str = "") -> None:
+        """Take the steps that are inserted behind a step of the workflow, which `said` so much."""
+        for step in self.arrangement.behind(behind):
+            before = f"What the step {behind} says:\n{said}\n\n" if said else ""
+            asked = f"{before}{step.prompt}\n\nAnswer with one JSON object: {', '.join(n for n, _ in step.fields)}.\n"
+            schema, gate = step.schema(len(self.parts)), partial(step.read, parts=self.parts)
+            self.said[step.name] = self._asked(step.name, asked, schema, gate, again)
+
+    def _before(self, step: str) -> str:
+        """What inserted steps said that a step is shown."""
+        told = [one for one in self.arrangement.steps if one.name in self.said and step in one.shown]
+        return "".join(f"What the step {one.name} says:\n{self.said[one.name]}\n\n" for one in told)
 
     def ask(
         self, step: str, schema: Mapping[str, Any], gate: Callable[[str], T], again: str = "", **values: object
     ) -> T:
         """What a step's gate lets through. Raises UnusableReply, with the gate's last objection, and
         ContextOverflow where the model takes no shorter prompt."""
+        prompt = next(one.prompt for one in self.arrangement.steps if one.name == step)
+        asked = fill({step: prompt}, step, **values)
+        return self._asked(step, self._before(step) + asked, schema, gate, again)
+
+    def _asked(self, step: str, asked: str, schema: Mapping[str, Any], gate: Callable[[str], T], again: str = "") -> T:
+        """The same for a prompt that is filled in."""
         flow, budget = self.flow, self.flow.prompt_tokens
         self._count(step, StepCount(asked=1))
 
@@ -165,7 +264,6 @@ class Desk:
                 raise
 
         attempt = f"/attempt {self.briefing.attempt}" if self.briefing.attempt else ""
-        asked = fill(flow.prompts, f"article_{step}", **values)
         system = Message("system", self._system(step))
         for left in range(MOST_HALVINGS, -1, -1):
             room = budget - tokens(asked) - tokens(system.text)
@@ -181,6 +279,8 @@ class Desk:
 
     def told(self, step: str, said: int, reached: int) -> None:
         """Count what a step said, and how much of it reached the text; see `StepCount`."""
+        if step in self.arrangement.removed:
+            return
         decisive = int(reached > 0 and not self.counts.get(step, StepCount()).decisive)
         self._count(step, StepCount(said=said, reached=reached, decisive=decisive))
 

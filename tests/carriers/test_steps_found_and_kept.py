@@ -1,0 +1,207 @@
+"""Steps of the article workflow end to end: the right insertion, replacement and removal is found and kept.
+
+The judge counts "therefore". Left alone the workflow never writes it: the analysis finds other things, and the editor
+lets the only edit that would bring it not through. All answers are functions of the prompt.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("pydantic_ai")
+
+from article_server import ArticleServer
+
+from bilevel.mechanism import Guest
+from bilevel.researchers.arranging import arranged, read_step
+from bilevel.researchers.prompt import shipped_prompts
+from bilevel.researchers.workflow import Workflow
+from bilevel.space import Space
+
+TEXT = """# Title
+
+The first claim stands here alone, with 12 numbers and [a link](a.md).
+
+The second paragraph says what follows from it for the reader.
+
+The third one stays as it is, whatever happens to the other two, and is here so that a sentence more in each of
+those is no great part of the whole; it says the same of itself as of them, and nothing else at all besides.
+"""
+WARRANT = "---\nafter: plan\nshown: revision\nfields:\n- claim: text\n- paragraph: paragraph\ngate:\n- own words\n---\n"
+RIGHT = {
+    "warrant": WARRANT + "Inserted step: say what warrants the claim.",
+    "sharper": "---\nreplace: analysis\n---\nStep 1, analysis. Name every claim that has no warrant.",
+    "lenient": "---\nremove: assessment\n---\nIt lets the wrong edits through.",
+}
+USELESS = "---\nafter: analysis\nshown: hypotheses\n---\nInserted step: say something kind about the author."
+
+
+WAYS = ["plain", "short", "calm", "brisk", "dry", "warm", "sober", "grave", "light", "broad", "narrow", "direct"]
+
+
+def hypotheses(prompt, body):
+    way = next(way for way in WAYS if f"in a {way} way" not in prompt)
+    what = "the warrant" if "no warrant" in prompt else "it"
+    return {
+        "hypotheses": [{"weakness": 1, "change": f"Mend {what} in a {way} way.", "why": "Readers ask for it first."}]
+    }
+
+
+def analysis(prompt, body):
+    problem = "There is no warrant for the claim." if "has no warrant" in prompt else "Nothing holds it up very well."
+    other = "The main notion stays without any definition."
+    return {
+        "weaknesses": [
+            {"paragraph": 2, "dimension": "rigour", "problem": problem},
+            {"paragraph": 3, "dimension": "clarity", "problem": other},
+        ]
+    }
+
+
+def plan(prompt, body):
+    what, way = re.findall(r"Mend (the warrant|it) in a (\w+) way", prompt)[-1]
+    return {
+        "edits": [
+            {"paragraph": 2, "hypothesis": 1, "instruction": f"After the claim say {what} once more in a {way} way."},
+            {"paragraph": 3, "hypothesis": 1, "instruction": f"Bring out the conclusion in a {way} way."},
+        ]
+    }
+
+
+def assessment(prompt, body):
+    first, second = {"edit": 1, "gain": 6, "risk": 2}, {"edit": 2, "gain": 2, "risk": 5}
+    return {"verdicts": [{**one, "reason": "It is what a reader needs here."} for one in (first, second)]}
+
+
+def revision(prompt, body):
+    wanted = re.search(r"Write each of the paragraphs ([\d, ]+) anew", prompt)[1].split(", ")
+    shown = dict(re.findall(r"^\[(\d+)\] (.*?)(?=\n\n\[\d+\] |\n`{3,}$)", prompt, re.DOTALL | re.MULTILINE))
+    way = re.findall(r"in a (\w+) way", prompt)[-1]
+    told = "What the step warrant says" in prompt or "say the warrant" in prompt
+    added = {n: "It is therefore so" if told or n == "3" else "It goes on" for n in wanted}
+    return {"paragraphs": [{"paragraph": int(n), "text": f"{shown[n]} {added[n]} in a {way} way."} for n in wanted]}
+
+
+class StepServer(ArticleServer):
+    """Answers inserted steps too."""
+
+    def _reply(self, prompt, body):
+        if "Inserted step" not in prompt:
+            return super()._reply(prompt, body)
+        self.steps.append("inserted")
+        if "warrants" in prompt:
+            return json.dumps({"claim": "That nothing else was ever seen to happen.", "paragraph": 2})
+        return json.dumps({"answer": "The author has written this with a kind heart."})
+
+
+SAYS = {
+    "analysis": analysis, "hypotheses": hypotheses, "plan": plan, "assessment": assessment, "revision": revision,
+}  # fmt: skip
+RECIPE = """
+name = "steps"
+title = "a test"
+task = "article"
+[inner]
+researcher = "workflow"
+lessons = false
+[[outer]]
+level = "mechanisms"
+researcher = "library"
+carriers = ["workflow"]
+offers = ["./kind.workflow.md", "./{right}.workflow.md"]
+trials = 3
+cycles = 3
+start = "fork"
+proof_share = 0.0
+[claim]
+on = false
+"""
+
+
+@pytest.mark.parametrize("right", RIGHT)
+def test_the_right_change_of_the_steps_is_kept_and_a_useless_one_is_inert(bilevel, bilevel_json, monkeypatch, right):
+    server = StepServer(SAYS)
+    monkeypatch.setenv("OPENAI_COMPATIBLE_BASE_URL", server.url)
+    monkeypatch.setenv("OPENAI_COMPATIBLE_API_KEY", "sk-test-0123456789-abcdefghij")
+    Path("kind.workflow.md").write_text(USELESS)
+    Path(f"{right}.workflow.md").write_text(RIGHT[right])
+    Path("mine.md").write_text(TEXT)
+    Path("steps.toml").write_text(RECIPE.format(right=right))
+    done = bilevel("run", "steps.toml", "--article", "mine.md", "--model", "compatible:test", "--folder", "r")
+    assert done.code == 0, done.err
+    found = {one["name"]: one for one in bilevel_json("status", "r")["mechanisms"]}
+    kind, mine = found["workflow:kind"], found[f"workflow:{right}"]
+    assert not kind["kept"] and kind["reason"].startswith("inert"), kind
+    assert kind["ledger"]["advise"]["touched"] > 0 and kind["ledger"]["advise"]["decisive"] == 0
+    assert mine["kept"] and mine["ledger"]["advise"]["decisive"] >= 3, mine
+    asked = len(server.requests)
+    server.close()
+    replayed = bilevel("replay", "r")
+    assert replayed.code == 0 and "byte for byte" in replayed.out and len(server.requests) == asked
+
+
+def flow(**texts):
+    return Workflow().carrying([Guest(f"workflow:{name}", text) for name, text in texts.items()])
+
+
+def test_the_steps_stand_in_their_order_and_as_they_come_where_nothing_changes_them():
+    prompts = shipped_prompts()
+    own = [(step.name, step.prompt) for step in Workflow().steps]
+    assert own == [
+        (name, prompts[f"article_{name}"]) for name in ("analysis", "hypotheses", "plan", "assessment", "revision")
+    ]
+    changed = flow(**RIGHT, first="---\nafter: start\n---\nLook at it.", kind=USELESS).steps
+    assert [step.name for step in changed] == ["first", "analysis", "kind", "hypotheses", "plan", "warrant", "revision"]
+    assert changed[1].prompt.startswith("Step 1, analysis. Name every claim")
+    assert arranged(prompts, flow(lenient=RIGHT["lenient"]).texts).removed == {"assessment"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Say it.", "one of these in its head"),
+        ("---\nafter: lunch\n---\nSay it.", "after: start or one of"),
+        ("---\nafter: plan\nshown: analysis\n---\nSay it.", "'analysis' does not come after 'plan'"),
+        ("---\nafter: plan\nfields:\n- Mood: text\n---\nSay it.", "the field 'Mood: text' cannot be read"),
+        ("---\nafter: plan\nfields:\n- mark: number from 5 to 1\n---\nSay it.", "cannot be read"),
+        ("---\nafter: plan\ngate:\n- well said\n---\nSay it.", "the gate 'well said' cannot be read"),
+        ("---\nafter: plan\n---\nSay {{it}}.", "has no places"),
+        ("---\nafter: plan\n---\n", "has a prompt below its head"),
+        ("---\nreplace: plan\n---\nSay it.", "needs exactly the places {{dropped}}, {{editable}}, {{hypotheses}}"),
+        ("---\nreplace: dinner\n---\nSay it.", "there is no step 'dinner'"),
+        ("---\nremove: plan\n---\n", "'plan' cannot be removed; these can: analysis, hypotheses, assessment"),
+        ("---\nremove: analysis\nreplace: plan\n---\nx", "one of these in its head"),
+    ],
+)
+def test_a_step_that_cannot_be_taken_is_refused_with_the_reason(text, said):
+    assert said in Workflow().refusal(Guest("workflow:mine", text), Space({}))
+
+
+@pytest.mark.parametrize(
+    ("fields", "answer", "said"),
+    [
+        ("- a: text", {"a": "This is said in a whole sentence."}, None),
+        ("- a: text", {"b": "This is said in a whole sentence."}, "exactly: a"),
+        ("- a: text", {"a": "No."}, "must say something"),
+        ("- a: texts", {"a": []}, "must be a list"),
+        ("- a: paragraphs", {"a": [1, 9]}, "from 1 to 4"),
+        ("- a: number from 0 to 5", {"a": 6}, "from 0 to 5"),
+        ("- a: one of yes, no", {"a": "maybe"}, "one of yes, no"),
+        ("- a: one of yes, no", {"a": "no"}, None),
+        ("- a: text\ngate:\n- at least 9 words", {"a": "This is said in a whole sentence."}, "at least 9 words, not 7"),
+        ("- a: text\ngate:\n- own words", {"a": "The second paragraph says what follows from it for the reader."},
+         "repeats the article"),
+    ],
+)  # fmt: skip
+def test_the_gate_of_an_inserted_step_judges_its_answer(fields, answer, said):
+    from bilevel import prose
+
+    step = read_step(Guest("workflow:mine", f"---\nafter: plan\nfields:\n{fields}\n---\nSay it."), shipped_prompts())
+    assert set(step.schema(3)["properties"]) == {"a"}
+    if said is None:
+        assert step.read(json.dumps(answer), prose.blocks(TEXT)).startswith("- a: ")
+    else:
+        with pytest.raises(ValueError, match=said):
+            step.read(json.dumps(answer), prose.blocks(TEXT))
