@@ -161,8 +161,9 @@ def test_the_commands_that_it_names_make_the_same_plan_again(compare, bilevel, t
     commands = re.search(r"<pre[^>]*>(.*?)</pre>", source, re.S)[1].splitlines()
     monkeypatch.chdir(tmp_path / "it")
     assert commands[0] == "bilevel compare --folder ." and bilevel(*commands[0].split()[1:]).code == 0
-    subprocess.run(commands[1], shell=True, check=True)
-    assert bilevel(*commands[2].split()[1:]).code == 0
+    assert commands[1] == "bilevel verify ." and bilevel(*commands[1].split()[1:]).code == 0
+    subprocess.run(commands[2], shell=True, check=True)
+    assert bilevel(*commands[3].split()[1:]).code == 0
     plans = [json.loads((tmp_path / name / "result.json").read_text())["plan"] for name in ("it", "again")]
     gains = [
         [arm["gains"] for arm in json.loads((tmp_path / name / "result.json").read_text())["arms"]]

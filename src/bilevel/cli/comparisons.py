@@ -1,6 +1,5 @@
 """`compare`: arms side by side, from the plan to the printed result."""
 
-import json
 import re
 import shlex
 from collections.abc import Mapping
@@ -19,13 +18,12 @@ from bilevel.compare.plan import Plan, Wishes, make
 from bilevel.compare.results import Result
 from bilevel.compare.running import check_models
 from bilevel.compare.scheduling import Finished, run_all
-from bilevel.compare.stating import statements_of
 from bilevel.compare.tables import Table, expected_table, heading, markdown, number, sections, tables_of
 from bilevel.errors import InputError, Stopped
 from bilevel.named import PREFIX
-from bilevel.statements import write as state_claims
-
-RESULT, REPORT, PAGE = "result.json", "report.md", "report.html"
+from bilevel.reporting.comparison import RESULT, write_result
+from bilevel.reporting.writing import PAGE
+from bilevel.reporting.writing import TEXT as REPORT
 
 
 def run_compare(wishes: Mapping[str, Any], folder: Path | None, workers: int, plan_only: bool, as_json: bool) -> int:
@@ -45,10 +43,9 @@ def run_compare(wishes: Mapping[str, Any], folder: Path | None, workers: int, pl
     except Stopped as error:
         raise Stopped(f"{error}; go on with: bilevel compare --folder {shlex.quote(str(found.path))}") from None
     result = analyse(found)
-    write_text(found.path / RESULT, json.dumps(jsonable(result), indent=2) + "\n")
+    write_result(found, result)
     write_text(found.path / REPORT, markdown(result))
     write_text(found.path / PAGE, page(result))
-    state_claims(found.path, statements_of(found, result))
     if as_json:
         print_json(jsonable(result))
     else:

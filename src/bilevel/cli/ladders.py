@@ -111,9 +111,16 @@ def _by_control(mechanism: MechanismTrial) -> str:
 
 def decided(mechanism: MechanismTrial) -> str:
     """What became of a mechanism in its trial, as markup."""
+    good = mechanism.kept != (mechanism.change == "leave out")
+    word, _, more = decided_plainly(mechanism).partition(",")
+    return f"[{'green' if good else 'yellow'}]{word}[/]{',' if more else ''}{more}"
+
+
+def decided_plainly(mechanism: MechanismTrial) -> str:
+    """The same in words."""
     if mechanism.change == "leave out":
-        return "[yellow]left out for good[/]" if mechanism.kept else "[green]back in force[/]"
-    return "[green]kept[/], provisional" if mechanism.kept else "[yellow]discarded[/]"
+        return "left out for good" if mechanism.kept else "back in force"
+    return "kept, provisional" if mechanism.kept else "discarded"
 
 
 def heading(mechanism: MechanismTrial) -> str:

@@ -8,9 +8,9 @@ from bilevel.verifying.verify import verify
 MOST_SHOWN = 40
 
 
-def print_verified(path: Path, as_json: bool) -> int:
+def print_verified(path: Path, run: Path | None, as_json: bool) -> int:
     """Say how many numbers were checked, or which differ; the exit code."""
-    found = verify(path)
+    found = verify(path, run)
     code = 1 if found.differences else 0
     if as_json:
         print_json(jsonable(found))

@@ -3,7 +3,8 @@
 With several tasks the same is said of scores (`scoring.py`) over all of them, and of each task in its own unit.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 
 from bilevel.codec import derive_seed
 from bilevel.compare.claims import claims_of
@@ -12,7 +13,7 @@ from bilevel.compare.notes import notes_of
 from bilevel.compare.outcome import Outcome, outcome_of
 from bilevel.compare.plan import MEANING, Plan
 from bilevel.compare.ranks import Ranks, ranked
-from bilevel.compare.results import ArmResult, Missing, Paired, Result, TaskResult
+from bilevel.compare.results import ArmResult, Best, Missing, Paired, Result, TaskResult
 from bilevel.compare.scoring import NAME, OF, Scores, scores_of
 from bilevel.compare.summary import Runs, arm_result, compared, corrected, runs_of
 from bilevel.errors import Diverged
@@ -59,7 +60,30 @@ def analyse(folder: Folder) -> Result:
         tasks=tuple(_task(plan, task, outcomes, scores) for task in plan.tasks) if scores else (),
         ranks=_ranks(plan, of) if scores else None,
         recheck=plan.recheck,
+        best=tuple(_best(plan, outcomes)),
+        environment=_environment(folder),
     )
+
+
+def _best(plan: Plan, outcomes: Sequence[Outcome]) -> Iterator[Best]:
+    """For each arm, on each task, its run with the largest improvement."""
+    for task in plan.harnesses:
+        for arm in plan.arms:
+            own = [one for one in outcomes if (one.job.arm, one.job.task) == (arm, task) and one.gain is not None]
+            if own:
+                found = max(own, key=lambda one: one.gain or 0.0)
+                failed = sum((Counter(one.failed) for one in own), Counter[str]())
+                several = task if plan.tasks else ""
+                yield Best(arm, several, found.job.replicate, found.gain or 0.0, found.changes, failed)
+
+
+def _environment(folder: Folder) -> dict[str, str]:
+    """The machine on which the comparison was started, as far as it was recorded; the program by its hash."""
+    started = folder.started
+    made = dict(started.get("machine") or {})
+    packages = ", ".join(f"{name} {version}" for name, version in dict(made.pop("packages", None) or {}).items())
+    found = {**made, "packages": packages, "program": started.get("program", "")}
+    return {name: str(value) for name, value in found.items() if value not in (None, "")}
 
 
 def check_baselines(outcomes: Sequence[Outcome]) -> None:

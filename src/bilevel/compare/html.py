@@ -23,12 +23,13 @@ from bilevel.compare.paired import LEVEL
 from bilevel.compare.resampling import Estimate
 from bilevel.compare.results import ArmResult, Result
 from bilevel.compare.style import STYLE, kind
-from bilevel.compare.tables import NOTHING, Table, heading, interval, number, p_value, sections, tables_of
+from bilevel.compare.tables import NOTHING, Table, appendix, heading, interval, number, p_value, sections, tables_of
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 LONG = 20  # rows of a table that is shown folded
 
 Kinds = Mapping[str, str]
+SAID = {"What may be said": "level 2", "What the best run": "best runs", "Trials without": "failures"}
 SHORT = {
     "improvement": "improvement",
     "against": "differences",
@@ -235,13 +236,14 @@ def _words(result: Result) -> list[Part]:
     """Claims, missing runs, notes and isolation; the claims with their state."""
     claims = {claim.text: claim.allowed for claim in result.claims}
     found = []
-    for title, lines in sections(result):
+    for title, lines in [*sections(result), *appendix(result)]:
         if any(line in claims for line in lines):
             marked = ((line, "claim yes" if claims.get(line) else "claim") for line in lines)
             body = "".join(f'<p class="{state}">{text(line)}</p>' for line, state in marked)
         else:
             body = f"<ul>{''.join(f'<li>{text(line)}</li>' for line in lines)}</ul>"
-        found.append(Part("level 2" if "level 2" in title else title.lower(), title, body))
+        short = next((short for begin, short in SAID.items() if title.startswith(begin)), title.lower())
+        found.append(Part(short, title, body))
     return found
 
 
@@ -260,9 +262,10 @@ def _again() -> Part:
         "how to reproduce it",
         "How to reproduce it",
         "<p>plan.json beside this page holds all that decides the comparison. In the folder of this page, the first "
-        "command prints it again from its records, the other two run the same plan anew, with the same hash. A task "
+        "command prints it again from its records, the second computes each number of it again, the other two run the "
+        "same plan anew, with the same hash. A task "
         "that is Python code must be importable there.</p>\n"
         '<pre tabindex="0">bilevel compare --folder .\n'
-        "mkdir ../again &amp;&amp; cp plan.json ../again/\nbilevel compare --folder ../again</pre>\n"
+        "bilevel verify .\nmkdir ../again &amp;&amp; cp plan.json ../again/\nbilevel compare --folder ../again</pre>\n"
         "<p>Each run is a run folder below it, which bilevel show and bilevel replay open.</p>",
     )

@@ -1,5 +1,6 @@
 """What one run of a comparison came to: read from its folder, nothing that is not recorded there."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
@@ -106,6 +107,8 @@ class Outcome:
     beyond: float = 0.0
     program: str = ""
     isolation: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()  # of the best candidate, in words
+    failed: Mapping[str, int] = field(default_factory=dict)  # innermost trials without a score, by status
 
 
 def outcome_of(folder: Folder, job: Job) -> Outcome:
@@ -180,6 +183,11 @@ def _read(
         beyond=sum(run.cost.seconds for run in beyond),
         program=program,
         isolation=tuple(sorted(summary.isolation)),
+        changes=(
+            *(f"{name} {old!r} -> {new!r}" for name, (old, new) in summary.changes.items()),
+            *(f"{name} edited" for name in summary.files),
+        ),
+        failed=Counter(trial.status.value for _, trial in trials if trial.score is None),
     )
 
 

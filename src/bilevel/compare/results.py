@@ -1,7 +1,7 @@
 """What a comparison says, as values: per arm, against the reference, per task, and over all tasks."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bilevel.compare.claims import Claim
 from bilevel.compare.ranks import Ranks
@@ -121,6 +121,21 @@ class TaskResult:
 
 
 @dataclass(frozen=True)
+class Best:
+    """The run of an arm with the largest improvement, which is its luckiest one, and what its best candidate changed.
+
+    `failed`: innermost trials without a score in all runs of the arm, by status.
+    """
+
+    arm: str
+    task: str
+    replicate: int
+    gain: float
+    changes: tuple[str, ...]
+    failed: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class Result:
     """What a comparison says. `notes` are sentences that a reader of the numbers must know.
 
@@ -147,3 +162,5 @@ class Result:
     tasks: tuple[TaskResult, ...] = ()
     ranks: Ranks | None = None
     recheck: int | str = 0  # keeps of each run that were measured again, or "all"
+    best: tuple[Best, ...] = ()  # by arm and task
+    environment: Mapping[str, str] = field(default_factory=dict)  # on what the comparison was started

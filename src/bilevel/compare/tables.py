@@ -299,7 +299,7 @@ def markdown(result: Result) -> str:
     ]
     for table in tables_of(result):
         parts += ["", f"## {table.title[:1].upper()}{table.title[1:]}", "", *_rows(table)]
-    for title, lines in sections(result):
+    for title, lines in [*sections(result), *appendix(result)]:
         parts += ["", f"## {title}", "", *(f"- {line}" for line in lines)]
     return "\n".join(parts) + "\n"
 
@@ -331,6 +331,30 @@ def sections(result: Result) -> list[tuple[str, list[str]]]:
         ("Isolation in force", list(result.isolation)),
     ]
     return [(title, lines) for title, lines in found if lines]
+
+
+def appendix(result: Result) -> list[tuple[str, list[str]]]:
+    """What a document says beside: what the best run of each arm changed, what failed, on what it was made."""
+    changed = [
+        f"{_of(one.task)}{one.arm}, replicate {one.replicate}, {number(one.gain, True)}: "
+        f"{', '.join(one.changes) or 'the baseline'}"
+        for one in result.best
+    ]
+    failed = [
+        f"{_of(one.task)}{one.arm}: {', '.join(f'{count} {status}' for status, count in one.failed.items()) or 'none'}"
+        for one in result.best
+    ]
+    made = [f"{name}: {value}" for name, value in result.environment.items()]
+    found = [
+        ("What the best run of each arm changed, which is its luckiest one", changed),
+        ("Trials without a score, over all runs of each arm", failed),
+        ("Environment", made),
+    ]
+    return [(title, lines) for title, lines in found if lines]
+
+
+def _of(task: str) -> str:
+    return f"{task}, " if task else ""
 
 
 def _rows(table: Table) -> list[str]:

@@ -75,7 +75,10 @@ def progress(
     hrefs: Sequence[str],
     said: str,
 ) -> Drawn:
-    """The scores of all trials, the best so far with a band of one standard deviation, arms, and mechanisms."""
+    """The scores of all trials, the best so far with a band of one standard deviation, arms, and mechanisms.
+
+    `hrefs`: where the points lead, one for each row; nowhere where there are none.
+    """
     across, up = Scale(0.0, max(len(rows), 1)), vertical(rows, objective, sd)
     parts = [_grid(up), _below(across)]
     main = lines[0] if lines else None
@@ -264,7 +267,7 @@ def _dots(rows: Sequence[Row], across: Scale, up: Scale, hrefs: Sequence[str]) -
             )
         score = row.status if row.score is None else f"{row.score:.6g}"
         title = f"trial {row.number}{f' ({row.arm})' if row.arm else ''}: {score}"
-        parts.append(f'<a href="{text(hrefs[place])}" tabindex="-1">{mark}<title>{text(title)}</title></a>')
+        parts.append(_linked(hrefs[place] if hrefs else "", f"{mark}<title>{text(title)}</title>"))
     return "".join(parts), len(rows) - len(shown), beyond
 
 
@@ -291,5 +294,10 @@ def _marks(marks: Sequence[Mark], across: Scale) -> str:
             anchor = "start" if begin == share else "end"
             place = f'x="{x}" y="{12 + 13 * row}" text-anchor="{anchor}"'
             inside += f'<text class="tick {mark.kind}" {place}>{text(mark.said)}</text>'
-        parts.append(f'<a href="{text(mark.href)}" tabindex="-1">{inside}{title}</a>')
+        parts.append(_linked(mark.href, inside + title))
     return "".join(parts)
+
+
+def _linked(href: str, inside: str) -> str:
+    """A mark that leads somewhere, or one that only stands there."""
+    return f'<a href="{text(href)}" tabindex="-1">{inside}</a>' if href else f"<g>{inside}</g>"

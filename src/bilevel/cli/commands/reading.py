@@ -1,4 +1,4 @@
-"""Commands that read a run: `status`, `show`, `diff`, `best`, `export`, `replay`, `verify`."""
+"""Commands that read a run: `status`, `show`, `diff`, `best`, `report`, `export`, `replay`, `verify`."""
 
 import sys
 from pathlib import Path
@@ -103,6 +103,27 @@ def best(
 
 
 @app.command
+def report(folder: Path, *, to: Path | None = None, plots: bool | None = None, json: Json = False) -> None:
+    """Write what a run or a comparison came to as one HTML page that loads nothing, and as Markdown, with plots.
+
+    What was improved and by how much, what changed, which mechanisms earned it, what failed, what it cost, on what it
+    was made, how to make it again. Each number is computed from the records; `bilevel verify REPORT` does it again.
+
+    Parameters
+    ----------
+    folder
+        A run folder, or a comparison's folder.
+    to
+        The folder that gets report.html, report.md and plots/ (the first if not given).
+    plots
+        Whether to write the plots as SVG and PNG too; they need matplotlib (where it is installed if not given).
+    """
+    from bilevel.cli.reports import print_report
+
+    print_report(folder, to, plots, json)
+
+
+@app.command
 def export(
     folder: Path,
     *,
@@ -171,7 +192,7 @@ def replay(folder: Path, *, json: Json = False) -> None:
 
 
 @app.command
-def verify(path: Path, *, json: Json = False) -> None:
+def verify(path: Path, *, run: Path | None = None, json: Json = False) -> None:
     """Compute again what a run, a comparison or one of their reports states; name each number the records do not give.
 
     Nothing is measured and no model is asked. The exit code is 1 where something differs.
@@ -179,8 +200,10 @@ def verify(path: Path, *, json: Json = False) -> None:
     Parameters
     ----------
     path
-        A run folder, a comparison's folder, or a claims.json, result.json or report.md in one.
+        A run folder, a comparison's folder, or a claims.json, result.json, report.html or report.md in one.
+    run
+        The run folder that a report rests on, where it was written elsewhere.
     """
     from bilevel.cli.verifying import print_verified
 
-    sys.exit(print_verified(path, json))
+    sys.exit(print_verified(path, run, json))

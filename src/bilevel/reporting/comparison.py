@@ -1,0 +1,37 @@
+"""The report of a comparison, made again from its runs as they are now."""
+
+import json
+from pathlib import Path
+
+from bilevel.codec import plain
+from bilevel.compare.analysis import analyse
+from bilevel.compare.folder import Folder, open_folder, write_text
+from bilevel.compare.html import page
+from bilevel.compare.results import Result
+from bilevel.compare.stating import statements_of
+from bilevel.compare.tables import markdown
+from bilevel.reporting import plots
+from bilevel.reporting.writing import PAGE, TEXT, written
+from bilevel.statements import lists
+from bilevel.statements import write as state_claims
+
+RESULT = "result.json"
+
+
+def write_comparison(folder: Path, to: Path, with_plots: bool) -> list[Path]:
+    """Write what a comparison's runs say by now into a folder, and say which files that are.
+
+    In the comparison's own folder its result and claims are written too. Raises BilevelError where it cannot be read.
+    """
+    found = open_folder(folder)
+    result = analyse(found)
+    files = plots.drawn(plots.of_comparison(result)) if with_plots else {}
+    if to.resolve() == folder.resolve():
+        write_result(found, result)
+    return written(to, {PAGE: page(result), TEXT: markdown(result)}, files)
+
+
+def write_result(folder: Folder, result: Result) -> None:
+    """The result and the claims, for other programs."""
+    write_text(folder.path / RESULT, json.dumps(lists(plain(result)), indent=2) + "\n")
+    state_claims(folder.path, statements_of(folder, result))
