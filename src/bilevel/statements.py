@@ -22,7 +22,8 @@ from bilevel.helps import PLAIN, WITH
 from bilevel.lab import Records
 from bilevel.levels import leaf
 from bilevel.loop import LoopSpec
-from bilevel.report import MechanismTrial, Summary, own_trials, summarise
+from bilevel.mechanism_trials import MechanismTrial
+from bilevel.report import Summary, own_trials, summarise
 from bilevel.store.folder import RunFolder
 from bilevel.store.sqlite import mended
 from bilevel.trial import Trial

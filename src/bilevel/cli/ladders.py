@@ -6,7 +6,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from bilevel.climbing import FAILED
-from bilevel.report import MechanismTrial, Summary
+from bilevel.mechanism_trials import MechanismTrial
+from bilevel.report import Summary
 from bilevel.standings import LIVE, Retired
 from bilevel.trial import Climb
 

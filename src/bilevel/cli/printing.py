@@ -25,7 +25,8 @@ from bilevel.cli.ladders import (
 )
 from bilevel.cli.weighing import print_front, print_guarded
 from bilevel.codec import plain
-from bilevel.report import AdviceLedger, AsideCost, LevelCost, MechanismTrial, Summary, sparkline
+from bilevel.mechanism_trials import AdviceLedger, AsideCost, MechanismTrial
+from bilevel.report import LevelCost, Summary, sparkline
 from bilevel.steps import Steps
 
 LEVEL_TITLES = {"inner": "level 1 (inner)", "settings": "level 1.5 (settings)", "mechanisms": "level 2 (mechanisms)",

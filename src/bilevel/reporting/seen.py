@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bilevel.claiming import claimed
 from bilevel.codec import content_hash
+from bilevel.compare.folder import program
 from bilevel.dashboard.watched import Watched
 from bilevel.levels import leaf
 from bilevel.report import Summary, archive_best
@@ -55,10 +56,17 @@ def _answer(run: Watched) -> Candidate | None:
 
 
 def _stamp(run: Watched, summary: Summary) -> str:
-    """A hash of how far the records go: what can be added to a run folder changes it."""
+    """A hash of how far the records go, and of this program: what can be added to a run folder changes it."""
     folder, store = run.opened.folder, run.store
     trials = {branch.id: len(store.trials(branch.id)) for branch in store.branches()}
     facts = {name: folder.meta(name) for name in ("claim", "sealed", "environment", "machines", "harness", "elapsed")}
     loops = None if summary.confirmed is None else summary.confirmed.cost.evaluations
-    said = {"state": run.state, "trials": trials, "calls": len(store.calls()), "facts": facts, "loops": loops}
+    said = {
+        "state": run.state,
+        "trials": trials,
+        "calls": len(store.calls()),
+        "facts": facts,
+        "loops": loops,
+        "program": program(),
+    }
     return content_hash({**said, "inner": leaf(run.spec).name})[:STAMP]

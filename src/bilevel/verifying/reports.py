@@ -34,8 +34,8 @@ def check_report(tally: Tally, run: Path, path: Path, older: bool = False) -> bo
     stated = path.read_text("utf-8", "replace")
     if report.stamp not in stated:
         tally.note(
-            f"{path.name} was made of other records than these, of a moment before or of another run; `bilevel report "
-            f"{run}` makes it anew"
+            f"{path.name} was made of other records than these (of a moment before, or of another run), or by another "
+            f"version of this program; `bilevel report {run}` makes it anew"
         )
         if older:
             return False

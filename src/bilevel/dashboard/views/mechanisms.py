@@ -19,7 +19,8 @@ from bilevel.dashboard.frame import (
 )
 from bilevel.dashboard.views.trials import ledger, outcome
 from bilevel.dashboard.watched import Watched
-from bilevel.report import MechanismTrial, Summary
+from bilevel.mechanism_trials import MechanismTrial
+from bilevel.report import Summary
 from bilevel.shelf.lives import Life, life
 from bilevel.standings import retirements
 
