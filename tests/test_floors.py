@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "src" / "bilevel"
 FLOORS = {
     0: "objective space acts trial trace budget settings noise codec errors evidence eprocess imports guardrails "
-    "pareto guards quantiles rules surrogate prose hints steps",
+    "pareto guards quantiles rules surrogate prose hints steps addenda",
     1: "call calls task researcher view mechanism carrying lab named",
     2: "bounds fold draft shadow facts keep learning description planning loop surfaces arms levels climbing ladder "
     "probation situations conformance port_suites admission reading shape outside questions saying rollout watch "

@@ -23,7 +23,8 @@ def aim(recipe: Recipe, inner: LoopSpec, level: Outer, depth: int, hosting: Host
     surface: Surface
     name: str = level.level
     if level.level == "settings":
-        surface = SettingsSurface(level.least_active, level.most_changed)
+        steps = tuple(getattr(leaf(inner).researcher, "addressed", ())) if level.start == "fork" else ()
+        surface = SettingsSurface(level.least_active, level.most_changed, steps)
     else:
         kinds = [one.level for one in recipe.outer[:depth]]
         lower = kinds.count(level.level)

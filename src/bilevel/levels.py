@@ -82,8 +82,9 @@ class LoopTask:
     score is the gain over the start of the run, which shrinks as a search converges whatever is changed. `ladder`: the
     rungs that stand before the live trial, of `BEFORE_THE_TRIAL`. `controls`: further arms of a fork; the score is then
     the gain over the best of the control and those that have a guest. `wipe`: each run begins with the baseline and
-    knows nothing of the runs before it; only with "continue", right above the innermost loop. `stuck_after`: the first
-    run, which has no control, goes on until the loop has been without improvement for so many trials.
+    knows nothing of the runs before it, in a fork both arms with the same seeds; only right above the innermost loop.
+    `stuck_after`: the first run, which has no control, goes on until the loop has been without improvement for so many
+    trials.
     """
 
     inner: LoopSpec
@@ -275,7 +276,7 @@ class LoopTask:
             cost=sum((trial.cost for trial in own), Cost()),
             ledger=merge(*(ledger_of(trial) if self.surface.depth else trial.ledger for trial in own)),
             trials=tuple(_leaf_trace(traces, spec, branch.id)[known:]),
-            shadows=_shadows(traces, spec, bench.state, branch.id),
+            shadows=_shadows(traces, spec, None if self.wipe else bench.state, branch.id, known if self.wipe else 0),
         )
 
     def _credited(self, candidate: Candidate, parent: Candidate | None) -> tuple[str, ...]:
@@ -306,8 +307,10 @@ def nest(
     below = [loop.task for loop in levels_of(inner)]
     if start == "fork" and any(isinstance(task, LoopTask) and task.start == "fork" for task in below):
         raise InputError("only the outermost level may fork; nest the inner one with start='continue'")
-    if wipe and (start == "fork" or below != [inner.task] or isinstance(inner.task, LoopTask)):
-        raise InputError("wipe: only a level with start='continue', right above the innermost loop, can begin anew")
+    if wipe and (below != [inner.task] or isinstance(inner.task, LoopTask)):
+        raise InputError("wipe: only a level right above the innermost loop can begin anew")
+    if wipe and stuck_after:
+        raise InputError("wipe and stuck_after: a cycle that begins anew waits for nothing; leave one of them out")
     if stuck_after and (start != "fork" or isinstance(inner.task, LoopTask)):
         raise InputError("stuck_after: only a level with start='fork', right above the innermost loop, can wait for it")
     task = LoopTask(
@@ -428,15 +431,18 @@ def _watching(spec: LoopSpec, names: frozenset[str]) -> LoopSpec:
     return replace(spec, task=task, watched=spec.watched | names) if names else spec
 
 
-def _shadows(traces: Traces, spec: LoopSpec, before: str | None, after: str | None) -> tuple[tuple[Shadow, ...], ...]:
-    """What was asked on the side in the trials of a loop, and of the loops within, between two states of its search."""
+def _shadows(
+    traces: Traces, spec: LoopSpec, before: str | None, after: str | None, known: int = 0
+) -> tuple[tuple[Shadow, ...], ...]:
+    """What was asked on the side in the trials of a loop, and of the loops within, between two states of its search;
+    the first `known` trials are older."""
     found: list[tuple[Shadow, ...]] = []
     while True:
         old, new = (
             Trace(spec.task.objective) if branch is None else traces.trace(branch, spec.task.objective)
             for branch in (before, after)
         )
-        found += [trial.shadows for trial in new[len(old) :] if trial.shadows]
+        found += [trial.shadows for trial in new[len(old) + known :] if trial.shadows]
         if not isinstance(spec.task, LoopTask):
             return tuple(found)
         spec, before, after = spec.task.inner, old.state, new.state

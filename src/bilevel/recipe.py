@@ -95,13 +95,13 @@ class Outer(Part):
     back to the model that wrote it. `domains`: fields of knowledge that a mechanism session is pointed at.
     `controls`: further arms of each fork, beside the unchanged loop: it with a restart, with a placebo, or again
     with other random numbers (A/A). `ladder`: the rungs that stand before a mechanism's live trial. `proof_share`: the
-    share of this level's trials that may go to forks without a mechanism that is in force, so that evidence on it goes
-    on growing; 0 is no probation. `wipe`: each cycle begins with the baseline and an empty trace; only with start
-    "continue", right above the innermost loop. `stuck_after`: the first cycle goes on until the innermost loop has been
-    without improvement for so many trials, within `evaluations` or what the cycles would take; only with start "fork",
-    right above it. `carriers`: what this level's mechanisms may be: code; or texts that the inner researcher works
-    with, if it has a place for them: prompt, skill, memory, workflow. `offers`: further mechanisms, by name or file,
-    that researcher "library" tries before those that it selects by its diagnosis.
+    share of this level's trials that may go to forks without a mechanism (or an addendum to a step) that is in force,
+    so that evidence on it goes on growing; 0 is no probation. `wipe`: each cycle begins with the baseline and an empty
+    trace, in a fork in both arms; only right above the innermost loop. `stuck_after`: the first cycle goes on until the
+    innermost loop has been without improvement for so many trials, within `evaluations` or what the cycles would take;
+    only with start "fork", right above it. `carriers`: what this level's mechanisms may be: code; or texts that the
+    inner researcher works with, if it has a place for them: prompt, skill, memory, workflow. `offers`: further
+    mechanisms, by name or file, that researcher "library" tries before those that it selects by its diagnosis.
     """
 
     level: Literal["settings", "mechanisms"]
@@ -389,12 +389,15 @@ def unread(recipe: Recipe) -> list[str]:
     if recipe.nested and "trials" in recipe.inner.model_fields_set:
         found.append("inner.trials: nothing reads it; the level above says how many trials a cycle has")
     for depth, level in enumerate(recipe.outer):
-        of_mechanisms = {"most_mechanisms", "ladder", "proof_share", "carriers", "offers"}
+        of_mechanisms = {"most_mechanisms", "ladder", "carriers", "offers"}
+        if recipe.inner.researcher != "workflow":  # else its steps have addenda, which are on probation too
+            of_mechanisms.add("proof_share")
         others = of_mechanisms if level.level == "settings" else {"least_active", "most_changed"}
         found += [
             f"outer.{depth}.{key}: level {level.level!r} does not read it" for key in others & level.model_fields_set
         ]
-        if "proof_share" in level.model_fields_set and level.level == "mechanisms" and level.start != "fork":
+        taken = level.level == "mechanisms" or "proof_share" not in of_mechanisms
+        if "proof_share" in level.model_fields_set and taken and level.start != "fork":
             found.append(f"outer.{depth}.proof_share: only a level with start = 'fork' reads it")
         if level.offers and level.level == "mechanisms" and level.researcher not in ("library", "library:diagnose"):
             found.append(f"outer.{depth}.offers: only researcher 'library' reads it")

@@ -10,6 +10,7 @@ from bilevel.budget import Cost
 from bilevel.calls import CallSummary
 from bilevel.claim import Claimed
 from bilevel.fronts import Front, Guarded, front_of, guarded
+from bilevel.guided import Guided, guided
 from bilevel.helps import Confirmed
 from bilevel.lab import Branch, Records, Traces
 from bilevel.levels import leaf, levels_of, standing
@@ -94,6 +95,7 @@ class Summary:
     mechanisms: tuple[MechanismTrial, ...]
     static: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
     steps: Mapping[str, StepCount] = field(default_factory=dict)  # of a researcher that is a workflow; all arms
+    guided: Guided | None = None  # of a run that measures addenda to such steps
     curve: tuple[float, ...] = ()
     advice: Mapping[str, AdviceLedger] = field(default_factory=dict)  # of mechanisms in force from the first trial
     asked_aside: AsideCost = AsideCost()
@@ -201,6 +203,7 @@ def summarise(
         ),
         static=_static(spec, inner),
         steps=steps_in(trial for _, trial in inner),
+        guided=guided(records, spec),
         curve=_curve(inner, objective.minimize),
         advice=_static_advice(spec, shadowed, calls),
         asked_aside=aside_cost([call for call in calls if aside_of(call.purpose)]),

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from bilevel import addenda
 from bilevel.carrying import CARRIERS, CODE, carrier_of, no_place_for
 from bilevel.codec import content_hash
 from bilevel.errors import BilevelError
@@ -18,6 +19,8 @@ from bilevel.loop import LoopSpec
 from bilevel.mechanism import HOOKS, Guest, load
 from bilevel.settings import PICKERS, STRATEGIES
 from bilevel.space import Bool, Candidate, Choice, Derived, Domain, Int, Space, Value
+
+GUIDANCE = "guidance.md"  # the text of level 1.5
 
 
 @dataclass(frozen=True)
@@ -67,10 +70,12 @@ class SettingsSurface:
 
     `least_active`: so many parameters stay free. `most_changed`: so many may be frozen or unfrozen per cycle. A new
     line of guidance may not give a parameter's value unless it starts with "hint:": the values are the researcher's.
+    `steps`: those of the researcher whose addenda (see `addenda`) are measured: then one is changed at a time, alone.
     """
 
     least_active: int = 2
     most_changed: int = 3
+    steps: tuple[str, ...] = ()
     name: str = "settings"
     depth: int = field(default=0, init=False)
 
@@ -93,7 +98,7 @@ class SettingsSurface:
             "history_window": settings.history_window,
             "picker": settings.picker,
         }
-        return Candidate(params, {"guidance.md": settings.guidance})
+        return Candidate(params, {GUIDANCE: settings.guidance})
 
     def write(self, spec: LoopSpec, candidate: Candidate) -> LoopSpec:
         params, old = candidate.params, spec.settings
@@ -109,7 +114,7 @@ class SettingsSurface:
             drafts=drafts,
             history_window=window,
             picker=str(params["picker"]),
-            guidance=candidate.files["guidance.md"],
+            guidance=candidate.files[GUIDANCE],
         )
         return replace(spec, settings=settings)
 
@@ -118,23 +123,43 @@ class SettingsSurface:
         active = sum(not candidate.params[name] for name in freezes)
         changed = sum(candidate.params[name] != parent.params.get(name) for name in freezes)
         found = []
-        if set(candidate.files) != {"guidance.md"}:
-            found.append("settings have one text, guidance.md")
+        if set(candidate.files) != {GUIDANCE}:
+            found.append(f"settings have one text, {GUIDANCE}")
         if active < min(self.least_active, len(freezes)):
             found.append(f"at least {self.least_active} parameters must stay active, not {active}")
         if changed > self.most_changed:
             found.append(f"at most {self.most_changed} parameters may be frozen or unfrozen per cycle, not {changed}")
-        old = parent.files.get("guidance.md", "").splitlines()
-        return found + values_in(spec.task.space, candidate.files.get("guidance.md", ""), known=old)
+        told = self._told(candidate, parent)
+        if len(told) > 1:
+            found.append(f"each addendum is measured alone: change the guidance of one step, not of {', '.join(told)}")
+        if told and candidate.params != parent.params:
+            found.append(f"the addendum of {told[0]} is measured alone: change no other setting with it")
+        old = parent.files.get(GUIDANCE, "").splitlines()
+        return found + values_in(spec.task.space, candidate.files.get(GUIDANCE, ""), known=old)
 
     def credited(self, candidate: Candidate, parent: Candidate) -> tuple[str, ...]:
         return ()
 
     def tests(self, candidate: Candidate, parent: Candidate) -> tuple[Test, ...]:
-        return ()
+        """The addendum that a candidate adds, changes or takes out."""
+        new, old = (addenda.parts(one.files.get(GUIDANCE, ""), self.steps) for one in (candidate, parent))
+        return tuple(
+            Test(addendum_name(step), content_hash(new[step] if step in new else old[step]), 1 if step in new else -1)
+            for step in self._told(candidate, parent)
+        )
 
     def door(self, guest: Guest) -> str | None:
         return None
+
+    def _told(self, candidate: Candidate, parent: Candidate) -> list[str]:
+        """The steps whose addenda a candidate changes, where they are measured."""
+        old, new = (one.files.get(GUIDANCE, "") for one in (parent, candidate))
+        return addenda.changed(old, new, self.steps) if self.steps else []
+
+
+def addendum_name(step: str) -> str:
+    """The name under which forks are evidence on a step's addendum; no mechanism has such a one."""
+    return f"guidance: {step}"
 
 
 def admit_loadable(guest: Guest) -> str | None:

@@ -19,13 +19,13 @@ from bilevel.loop import LoopSpec
 from bilevel.mechanism import Guest
 from bilevel.named import PREFIX
 from bilevel.noise import UNKNOWN, Noise
-from bilevel.probation import OnProbation
+from bilevel.probation import AddendaOnProbation, OnProbation
 from bilevel.recipe import Outer, Recipe
 from bilevel.researcher import Researcher
 from bilevel.researchers.library import Known
 from bilevel.rules import Rule
 from bilevel.settings import Settings
-from bilevel.surfaces import mechanism_set
+from bilevel.surfaces import SettingsSurface, mechanism_set
 from bilevel.task import Task
 from bilevel.warming import warm_for
 
@@ -198,6 +198,8 @@ def _outer(
         researcher = _outer_researcher(recipe, level, texts, hosting)
     if level.level == "mechanisms" and level.start == "fork" and level.proof_share > 0:
         researcher = OnProbation(researcher, level.proof_share)
+    if isinstance(surface, SettingsSurface) and surface.steps and level.proof_share > 0:
+        researcher = AddendaOnProbation(researcher, level.proof_share, steps=surface.steps)
     spec = nest(
         inner,
         surface,

@@ -94,8 +94,13 @@ def test_a_comparison_says_what_an_arm_does_without(name, said):
     assert all("credited to no mechanism" in text or "never called" in text for text in found)
 
 
-def test_only_a_level_right_above_the_innermost_loop_can_begin_anew():
-    fork = find("d").model_dump()
-    fork["outer"][0]["wipe"] = True
-    with pytest.raises(Exception, match="begin anew"):
-        build(type(find("d")).model_validate(fork))
+def test_only_a_level_right_above_the_innermost_loop_can_begin_anew_and_none_that_waits():
+    upper, waiting = find("c").model_dump(), find("default").model_dump()
+    upper["outer"][-1]["wipe"] = True
+    with pytest.raises(Exception, match="only a level right above the innermost loop can begin anew"):
+        build(type(find("c")).model_validate(upper))
+    waiting["outer"] = [
+        {**waiting["outer"][-1], "level": "mechanisms", "start": "fork", "stuck_after": 3, "wipe": True}
+    ]
+    with pytest.raises(Exception, match="wipe and stuck_after"):
+        build(type(find("c")).model_validate(waiting))

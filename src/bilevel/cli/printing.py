@@ -12,6 +12,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 
 from bilevel.cli.claims import print_answer, print_claims
+from bilevel.cli.guiding import print_guided
 from bilevel.cli.helping import print_helps
 from bilevel.cli.ladders import (
     decided,
@@ -93,6 +94,8 @@ def print_summary(console: Console, summary: Summary, *, sources: bool = True) -
         print_front(console, summary.front)
     _print_repetition(console, summary)
     print_steps(console, summary.steps)
+    if summary.guided is not None:
+        print_guided(console, summary.guided, summary.unit)
     _print_mechanisms(console, summary, sources)
     print_ladder(console, summary)
     if summary.confirmed is not None:

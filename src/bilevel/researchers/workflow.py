@@ -12,6 +12,7 @@ from functools import cached_property, partial
 from typing import Any, TypeVar
 
 from bilevel import prose
+from bilevel.addenda import for_step
 from bilevel.call import Message, Request
 from bilevel.carrying import CARRIERS, carrier_of
 from bilevel.errors import ContextOverflow, UnusableReply
@@ -65,6 +66,7 @@ class Workflow:
     name: str = field(default="llm workflow", init=False)
     reads_advice: bool = field(default=True, init=False)
     free: bool = field(default=False, init=False)
+    addressed: tuple[str, ...] = field(default=STEPS, init=False)  # steps that guidance can speak to alone
     questions: int = field(default=len(STEPS), init=False)  # to a model in each trial, at least
 
     def propose(self, view: View, parent: Candidate, briefing: Briefing) -> Sequence[Proposal]:
@@ -313,7 +315,7 @@ class Desk:
         return changed
 
     def _system(self, step: str) -> str:
-        guidance = for_step(self.briefing.guidance, step)
+        guidance = for_step(self.briefing.guidance, step, self.flow.addressed)
         manner = f"{guidance}\n\n" if guidance else ""
         return fill(self.flow.prompts, "article_system", brief=self.view.brief.strip(), manner=manner)
 
@@ -351,19 +353,6 @@ class Desk:
         lines += [f"- lesson: {lesson.rule}" for lesson in self.view.lessons[-5:]]
         lines += [f"- turned back: {back.reason[:300]}" for back in self.briefing.turned_back]
         return "\n".join(line for line in lines if line)
-
-
-def for_step(guidance: str, step: str) -> str:
-    """What a guidance says to one step: the lines that begin with its name and a colon, and those that name none."""
-    lines = list[str]()
-    for line in guidance.strip().splitlines():
-        name, colon, rest = line.strip().lstrip("-* ").partition(":")
-        named = name.strip().lower() if colon else ""
-        if named == step:
-            lines.append(rest.strip())
-        elif named not in STEPS:
-            lines.append(line)
-    return "\n".join(lines).strip()
 
 
 def sections(parts: Sequence[Block]) -> list[Section]:

@@ -36,7 +36,7 @@ and easier to act on. Each article is judged for itself; the score is the mean. 
 stay as they are, nothing is invented, the length stays between 0.7 and 1.6 of what it was.
 
 Guidance that is meant for one step begins its line with the step's name and a colon: analysis, hypotheses, plan,
-assessment, revision."""
+assessment, revision. Change it for one step at a time: each is measured alone."""
 
 
 @dataclass(frozen=True)
