@@ -3,14 +3,12 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from importlib import resources
 from typing import Any
 
 from bilevel.aiming import aim, lifting
 from bilevel.arms import Control
 from bilevel.budget import Budget
-from bilevel.carrying import CODE, carrier_of
 from bilevel.errors import GuestError, InputError
 from bilevel.guards import Guards
 from bilevel.hosting import Hosting
@@ -19,12 +17,14 @@ from bilevel.loop import LoopSpec
 from bilevel.mechanism import Guest
 from bilevel.named import PREFIX
 from bilevel.noise import UNKNOWN, Noise
+from bilevel.offering import ONLY, guest_of, offers
 from bilevel.probation import AddendaOnProbation, OnProbation
 from bilevel.recipe import Outer, Recipe
 from bilevel.researcher import Researcher
 from bilevel.researchers.library import Known
 from bilevel.rules import Rule
 from bilevel.settings import Settings
+from bilevel.steps import STEPS
 from bilevel.surfaces import SettingsSurface, mechanism_set
 from bilevel.task import Task
 from bilevel.warming import warm_for
@@ -41,7 +41,6 @@ LOOP_SOURCES = {  # what a mechanism session reads: the functions that decide, b
     "trace": ("Trace.gain_of",),
 }
 READERS = ("llm", "agent")  # researchers that can be told of earlier trials in prose
-ONLY = "library:only:"  # a researcher that always proposes the one mechanism whose name follows
 LOOP, IMPORTS = "loop-source", "imports"  # the names, under the prompts, of these and of what an author may import
 
 
@@ -270,6 +269,8 @@ def _outer_researcher(recipe: Recipe, level: Outer, texts: Texts, hosting: Hosti
             allowed=texts.prompts[IMPORTS],
             most=level.most_mechanisms,
             domains=level.domains,
+            carriers=level.carriers,
+            shown=_shown(recipe, level, texts),
             **_model_options(recipe, "mechanisms"),
         )
     if name == "settings_rules":
@@ -278,73 +279,20 @@ def _outer_researcher(recipe: Recipe, level: Outer, texts: Texts, hosting: Hosti
     if base != "library":
         return researchers.make(name, number)
     return researchers.make(
-        base, number, compose=mechanism_set, most=level.most_mechanisms, **_offers(level, texts, hosting)
+        base,
+        number,
+        compose=mechanism_set,
+        most=level.most_mechanisms,
+        **offers(level, texts.mechanisms, texts.warm, hosting),
     )
 
 
-def _offers(level: Outer, texts: Texts, hosting: Hosting) -> dict[str, Any]:
-    """What researcher `library` has to choose from: what is shipped, of the level's carriers; what the recipe offers;
-    and the one that it is told to propose always."""
-    from bilevel import mechanisms, shelf
-
-    name, mode = level.researcher, level.researcher.partition(":")[2]
-    shipped = mechanisms.library() if CODE in level.carriers else {}
-    offered = {one.name: one for one in (_offered(wanted, level, texts) for wanted in level.offers)}
-    given = {label: one for label, one in shelf.shipped_texts().items() if carrier_of(label) in level.carriers}
-    given |= offered
-    entries = {**shipped, **given}
-    if not name.startswith(ONLY):
-        if mode not in ("", "diagnose", "random"):
-            raise InputError(
-                f"there is no researcher {name!r}; write library, library:random, or library:only:NAME with one of: "
-                f"{', '.join(entries)}; or a name that `bilevel mechanisms list` shows"
-            )
-        found = {label: shelf.Found(label, "user", one.source, label) for label, one in texts.warm.items()}
-        known = {"warm": texts.warm, "entries": {**entries, **found}} if texts.warm and not mode else {}
-        own = {label: one.source for label, one in {**found, **given}.items() if label in given or label not in shipped}
-        return {
-            "sources": partial(_source, own), "entries": entries, "mode": mode or "diagnose", "first": tuple(offered),
-            **known,
-        }  # fmt: skip
-    wanted = name.removeprefix(ONLY)
-    try:
-        guest = (
-            Guest(shelf.plain(wanted), texts.mechanisms[wanted])
-            if wanted in texts.mechanisms
-            else _guest(wanted, hosting)
-        )
-    except InputError as error:
-        raise InputError(f"researcher {name!r}: {error}") from None
-    _check_carrier(f"researcher {name!r}", guest.name, level)
-    offer = shelf.Found(guest.name, "file", guest.source, wanted)
-    own = {label: one.source for label, one in given.items()} | {guest.name: guest.source}
-    return {"sources": partial(_source, own), "entries": {**entries, guest.name: offer}, "mode": f"only:{guest.name}"}
-
-
-def _offered(wanted: str, level: Outer, texts: Texts) -> Any:
-    """A mechanism that a recipe offers to level 2. Whether it is sound is for the ladder to say."""
-    from bilevel import shelf
-
-    stored = texts.mechanisms.get(wanted)
-    source = shelf.find(wanted).source if stored is None else stored
-    _check_carrier("offers", shelf.plain(wanted), level)
-    return shelf.Found(shelf.plain(wanted), "file", source, wanted)
-
-
-def _check_carrier(what: str, name: str, level: Outer) -> None:
-    if carrier_of(name) not in level.carriers:
-        raise InputError(
-            f"{what}: {name!r} is {carrier_of(name)}, and the level's carriers are: " + ", ".join(level.carriers)
-        )
-
-
-def _source(own: Mapping[str, str], asked: str, **parameters: Any) -> str:
-    """The text of a mechanism, with some of its constants set: one of `own`, else a shipped one."""
-    from bilevel import mechanisms
-
-    if asked not in own:
-        return mechanisms.source(asked, **parameters)
-    return mechanisms.rewrite(own[asked], parameters, asked) if parameters else own[asked]
+def _shown(recipe: Recipe, level: Outer, texts: Texts) -> dict[str, str]:
+    """The templates of the inner researcher that the author of a text has to know."""
+    steps = [f"article_{step}" for step in STEPS] if "workflow" in level.carriers else []
+    system = ["article_system" if recipe.inner.researcher == "workflow" else "inner_system"]
+    names = [*(system if "prompt" in level.carriers else []), *steps]
+    return {f"The researcher's own template {name}": texts.prompts[name] for name in names}
 
 
 def _model_options(recipe: Recipe, level: str) -> dict[str, Any]:
@@ -401,7 +349,7 @@ def _with_mechanisms(spec: LoopSpec, names: tuple[str, ...], texts: Texts, hosti
 
     stored = texts.mechanisms
     for name in names:
-        guest = Guest(plain(name), stored[name]) if name in stored else _guest(name, hosting)
+        guest = Guest(plain(name), stored[name]) if name in stored else guest_of(name, hosting)
         try:
             spec = lift(guest, spec)
         except GuestError as error:
@@ -410,16 +358,3 @@ def _with_mechanisms(spec: LoopSpec, names: tuple[str, ...], texts: Texts, hosti
                 "set by [sandbox] in the recipe)"
             ) from error
     return spec
-
-
-def _guest(name: str, hosting: Hosting) -> Guest:
-    """A mechanism by its name in a library, or the one in a .py file; what is not shipped must pass the door."""
-    from bilevel import shelf
-
-    found = shelf.find(name)
-    guest = Guest(found.name, found.source)
-    known = found.origin == "shipped" or carrier_of(found.name) != CODE  # a text is read by who works with it
-    refusal = None if known else hosting.door.door(guest)
-    if refusal is not None:
-        raise InputError(f"mechanism {name!r} ({found.place}) was refused at the door: {refusal}")
-    return guest

@@ -22,12 +22,13 @@ ROLES = {
     "generate": "Write one mechanism",
     "repair": "This mechanism was refused",
     "inert": "This mechanism ran for",
+    "text": "Write one text for the researcher",
     "settings": "You steer a search from outside",
     "lessons": "Draw 2 to 4 lessons",
     "pick": "drafts are listed above; only one",
     "draft": "You are the researcher of an automated search",
 }
-SESSION = ("explore", "critique", "specify", "generate", "repair", "inert")
+SESSION = ("explore", "critique", "specify", "generate", "repair", "inert", "text")
 WANDER = '''"""Start from the baseline in every other trial."""
 
 from bilevel.mechanism import Mechanism

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
+from bilevel.carrying import CODE, carrier_of
 from bilevel.errors import InputError
 from bilevel.mechanism import Guest
 from bilevel.researchers import session_prompts as rounds
@@ -24,6 +25,7 @@ from bilevel.researchers.session_replies import (
     read_critique,
     read_ideas,
     read_plan,
+    read_text,
 )
 from bilevel.space import Candidate
 from bilevel.trial import Proposal, Trial
@@ -53,7 +55,9 @@ class ModelSession:
     `compose` makes the candidate of an ordered set of mechanisms, `source` is the loop's own source text, the interface
     first. `allowed` says what the door lets a mechanism import, by default a plain part of it. `most`: so many
     mechanisms may be in force; in a full set one can only be replaced or removed. `domains`: fields of knowledge to
-    look in, none by default. Each prompt has about `prompt_tokens` at most, each answer `most_tokens`.
+    look in, none by default. `carriers`: what a mechanism may be made of, of which the model chooses; `shown`: the
+    researcher's own texts that are added to or changed then, by title. Each prompt has about `prompt_tokens` at most,
+    each answer `most_tokens`.
 
     Asked again after a refusal it goes through the same rounds, whose answers are on record, and then has the refused
     code repaired, once per refusal. Where its last mechanism was inert in its trial, that one is repaired first, at
@@ -67,6 +71,8 @@ class ModelSession:
     prompts: Mapping[str, str] = field(default_factory=shipped_prompts)
     most: int = 8
     domains: tuple[str, ...] = ()
+    carriers: tuple[str, ...] = (CODE,)
+    shown: Mapping[str, str] = field(default_factory=dict)
     prompt_tokens: int = 24000
     most_tokens: int = 8192
     temperature: float | None = None
@@ -84,7 +90,7 @@ class ModelSession:
         desk = Desk(
             # The rounds are the same each time that the same trial is asked for, whatever was turned back meanwhile.
             view, below, parent, replace(briefing, attempt=0, turned_back=()), guests, self.most, self.prompts,
-            self.source, self.allowed, self.domains,
+            self.source, self.allowed, self.domains, self.carriers, self.shown,
         )  # fmt: skip
         failed = self._inert_before(view, guests)
         work = self._fresh(desk) if failed is None else self._again(desk, failed)
@@ -102,13 +108,16 @@ class ModelSession:
         in_force, advised = desk.names, desk.below.reads_advice
         plan = self._ask(
             desk, "specify", partial(rounds.specify, desk, critique),
-            lambda text: read_plan(text, in_force, self.most, advised),
-            plan_schema(in_force, self.most, self.most_tokens),
+            lambda text: read_plan(text, in_force, self.most, advised, self.carriers),
+            plan_schema(in_force, self.most, self.most_tokens, self.carriers),
         )  # fmt: skip
         notes = _notes(critique, plan)
         if plan.kind == "remove":
             return Work(plan.target, None, f"remove {plan.target}: {plan.changes}"[:1000], notes)
-        source = self._ask(desk, "generate", partial(rounds.generate, desk, critique, plan), read_code)
+        if carrier_of(plan.name) != CODE:
+            source = self._ask(desk, "generate", partial(rounds.write_text, desk, critique, plan), read_text)
+        else:
+            source = self._ask(desk, "generate", partial(rounds.generate, desk, critique, plan), read_code)
         return Work(plan.name, source, f"{plan.kind} {plan.name}: {plan.changes}"[:1000], notes)
 
     # ---- repairs ----
@@ -124,11 +133,12 @@ class ModelSession:
             source = work.source
             if source is None:
                 return []
-            repaired = self._ask(
-                desk, f"repair {number}", partial(rounds.repair, desk, work.why, source, reason),
-                partial(read_code, refused=source),
-            )  # fmt: skip
-            work = replace(work, source=repaired)
+            write: Callable[[int], str] = partial(rounds.repair, desk, work.why, source, reason)
+            read = partial(read_code, refused=source)
+            if carrier_of(work.name) != CODE:
+                write = partial(rounds.repair_text, desk, work.name, work.why, source, reason)
+                read = partial(read_text, refused=source)
+            work = replace(work, source=self._ask(desk, f"repair {number}", write, read))
         return [self._proposal(desk, work, len(briefing.turned_back))]
 
     def _inert_before(self, view: View, guests: tuple[Guest, ...]) -> Trial | None:
@@ -148,10 +158,10 @@ class ModelSession:
 
     def _again(self, desk: Desk, failed: Trial) -> Work:
         name, notes = str(failed.proposal.notes["mechanism"]), dict(failed.proposal.notes)
-        source = self._ask(
-            desk, "repair inert", partial(rounds.inert, desk, name, failed),
-            partial(read_code, refused=failed.candidate.files[name]),
-        )  # fmt: skip
+        text = carrier_of(name) != CODE
+        write = partial(rounds.inert_text if text else rounds.inert, desk, name, failed)
+        read = partial(read_text if text else read_code, refused=failed.candidate.files[name])
+        source = self._ask(desk, "repair inert", write, read)
         notes |= {"repair_of": notes.get("repair_of", failed.number), "calls": ["repair inert"]}
         return Work(name, source, failed.proposal.why, notes)
 
@@ -194,7 +204,8 @@ class ModelSession:
 def _notes(critique: Critique, plan: Plan) -> dict[str, Any]:
     """What is worth knowing of a session later on, beside its calls."""
     removed = plan.kind == "remove"
-    return {
+    carrier = {"carrier": plan.carrier} if plan.carrier else {}
+    return carrier | {
         "mechanism": plan.target if removed else plan.name,
         "kind": plan.kind,
         "idea": critique.choice.name,

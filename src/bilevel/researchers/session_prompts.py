@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from bilevel.carrying import CODE, carrier_of, texts_of
 from bilevel.mechanism import HOOKS, Guest
 from bilevel.researchers import signals
 from bilevel.researchers.asking import filled, head, told
@@ -17,6 +18,13 @@ from bilevel.view import Below, Briefing, View
 
 MOST_SESSIONS = 20
 SOME_TRIALS = 24  # lines of trials for the author of code
+MADE_OF = {
+    CODE: "a rule in Python with hooks, which the loop asks",
+    "prompt": "a text added to the researcher's system message",
+    "skill": "a text that the researcher is given when a condition holds, with claims that the trials can contradict",
+    "memory": "a rule that says which lessons are kept and which of them are shown",
+    "workflow": "a step of the researcher's workflow, inserted, replaced or removed",
+}
 LEAST_SOURCE = 200  # tokens; less of the loop's source is not worth showing
 
 
@@ -24,7 +32,8 @@ LEAST_SOURCE = 200  # tokens; less of the loop's source is not worth showing
 class Desk:
     """What a session works on: the outer view, the inner search, the mechanisms in force, and the fixed texts.
 
-    `allowed` says what a mechanism may import, `source` is the loop's own source text.
+    `allowed` says what a mechanism may import, `source` is the loop's own source text. `carriers`: what a mechanism may
+    be made of; `shown`: what texts are added to or change, by title.
     """
 
     view: View
@@ -37,6 +46,8 @@ class Desk:
     source: str
     allowed: str
     domains: tuple[str, ...]
+    carriers: tuple[str, ...] = (CODE,)
+    shown: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -92,6 +103,59 @@ def generate(desk: Desk, chosen: Critique, plan: Plan, budget: int) -> str:
         desk.prompts, "session_generate", sections, budget,
         mechanism=plan.name, allowed=desk.allowed, trials=desk.below.trials,
     )  # fmt: skip
+
+
+def write_text(desk: Desk, chosen: Critique, plan: Plan, budget: int) -> str:
+    old = next((guest for guest in desk.guests if guest.name == plan.name), None)
+    sections = [
+        *_around_texts(desk, budget),
+        Section("The text in force that this one replaces", fence(old.source, "text", most=6000) if old else "", 59),
+        Section("The idea", head(_idea(chosen.choice, ""), budget // 6), priority=62),
+        Section("What to write", head(_spec(plan), budget // 3), priority=100),
+    ]
+    return _text(desk, plan.name, sections, budget, "Write it.")
+
+
+def repair_text(desk: Desk, name: str, purpose: str, text: str, reason: str, budget: int) -> str:
+    sections = [
+        *_around_texts(desk, budget),
+        Section("What it is meant to do", head(purpose, budget // 6), priority=70),
+        Section("The text that was refused", fence(text, "text", most=6000), priority=90),
+        Section("Why it was refused", fence(reason, "findings of the checks", most=3000), priority=100),
+    ]
+    return _text(desk, name, sections, budget, "Mend what is wrong, and change nothing else.")
+
+
+def inert_text(desk: Desk, name: str, trial: Trial, budget: int) -> str:
+    sections = [
+        *_around_texts(desk, budget),
+        Section("What it was meant to change", head(trial.proposal.why, budget // 6), priority=95),
+        Section("What it did", signals.ledger_line(name, ledger_of(trial, name)), priority=98),
+        Section("Why it was discarded", trial.decision.reason[:600], priority=97),
+        Section("The text", fence(trial.candidate.files[name], "text", most=6000), priority=100),
+    ]
+    ask = "It had no say, or changed no draft. Write it so that it does, with the same idea."
+    return _text(desk, name, sections, budget, ask)
+
+
+def _text(desk: Desk, name: str, sections: list[Section], budget: int, ask: str) -> str:
+    carrier = carrier_of(name)
+    return filled(
+        desk.prompts, "session_text", sections, budget,
+        carrier=carrier, form=desk.prompts[f"session_form_{carrier}"].strip(), trials=desk.below.trials, ask=ask,
+    )  # fmt: skip
+
+
+def _around_texts(desk: Desk, budget: int) -> list[Section]:
+    """What the author of a text needs to know of the task, the record, and the texts that are there."""
+    return [
+        signals.domains(desk.below),
+        *_task(desk, budget),
+        replace(signals.standing(desk.below), priority=50),
+        replace(signals.trials(desk.below, SOME_TRIALS), priority=49),
+        *(Section(title, fence(text, "text", most=6000), 55) for title, text in desk.shown.items()),
+        *map(_source, texts_of(desk.guests)),
+    ]
 
 
 def repair(desk: Desk, purpose: str, source: str, reason: str, budget: int) -> str:
@@ -202,8 +266,13 @@ def _record(desk: Desk) -> list[Section]:
 
 
 def _loop(desk: Desk) -> list[Section]:
-    """How the loop asks a mechanism, in short."""
-    return [hooks(), _order(desk)]
+    """How the loop asks a mechanism, in short; and what it may be made of."""
+    code = [hooks(), _order(desk)] if CODE in desk.carriers else []
+    if desk.carriers == (CODE,):
+        return code
+    told = "\n".join(f"- {carrier}: {MADE_OF[carrier]}" for carrier in desk.carriers)
+    text = fill(desk.prompts, "session_carriers", carriers=told).strip()
+    return [*code, Section("What a mechanism may be made of here, whatever else is said", text, priority=99)]
 
 
 def _order(desk: Desk) -> Section:
@@ -217,7 +286,12 @@ def _task(desk: Desk, budget: int) -> list[Section]:
 
 
 def _sources(desk: Desk) -> list[Section]:
-    return [Section(f"The source of {guest.name}, in force", _python(guest.source), 40) for guest in desk.guests]
+    return [_source(guest) for guest in desk.guests]
+
+
+def _source(guest: Guest) -> Section:
+    text = _python(guest.source) if carrier_of(guest.name) == CODE else fence(guest.source, "text", most=6000)
+    return Section(f"The source of {guest.name}, in force", text, 40)
 
 
 def _on_advice(desk: Desk) -> str:

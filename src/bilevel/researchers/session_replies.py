@@ -6,11 +6,12 @@ Every reader raises ValueError with a sentence that lets the model mend its answ
 import ast
 import keyword
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from bilevel.carrying import CODE, carrier_of
 from bilevel.mechanism import HOOKS
 from bilevel.researchers.answer import parse
 from bilevel.researchers.schemas import closed, fitting, integer, listed, one_of, string, text
@@ -74,6 +75,7 @@ class Plan(BaseModel):
     changes: str = Field(min_length=1)
     shows: str = ""
     parameters: list[Parameter] = []
+    carrier: str = ""  # of a text; empty for code
 
 
 def critique_schema(trials: int, most_tokens: int) -> dict[str, Any]:
@@ -92,8 +94,12 @@ def critique_schema(trials: int, most_tokens: int) -> dict[str, Any]:
     return closed(ideas=ideas, selected=string(60), reason=text(most_tokens))
 
 
-def plan_schema(in_force: Collection[str], most: int, most_tokens: int) -> dict[str, Any]:
+def plan_schema(
+    in_force: Collection[str], most: int, most_tokens: int, carriers: Sequence[str] = (CODE,)
+) -> dict[str, Any]:
     """The JSON schema of a `Plan` in an answer of `most_tokens`; the rest as for `read_plan`."""
+    texts = {} if tuple(carriers) == (CODE,) else {"carrier": one_of(carriers)}
+    least = 0 if texts else 1  # hooks: a text has none
     constant = closed(
         name=string(40),
         value={"anyOf": [{"type": "number"}, {"type": "boolean"}, string(40)]},
@@ -104,12 +110,13 @@ def plan_schema(in_force: Collection[str], most: int, most_tokens: int) -> dict[
         domain=string(40),
         kind=one_of(["add"] * (len(in_force) < most) + ["replace", "remove"] * bool(in_force)),
         target=one_of(["", *in_force]),
-        hooks=listed(one_of(HOOKS), fitting(most_tokens, 100, len(HOOKS)), least=1),
+        hooks=listed(one_of(HOOKS), fitting(most_tokens, 100, len(HOOKS)), least=least),
         needs=listed(one_of(["numeric", "advice"]), 2),
         data=text(most_tokens),
         changes={**text(most_tokens), "minLength": 1},
         shows=text(most_tokens),
         parameters=listed(constant, fitting(most_tokens, 200, 8)),
+        **texts,
     )
 
 
@@ -130,9 +137,21 @@ def read_critique(text: str, trials: int) -> Critique:
     return critique
 
 
-def read_plan(text: str, in_force: Collection[str], most: int, reads_advice: bool) -> Plan:
-    """The specification, its name brought into snake_case. A replacement takes the name of its target."""
+def read_plan(
+    text: str, in_force: Collection[str], most: int, reads_advice: bool, carriers: Sequence[str] = (CODE,)
+) -> Plan:
+    """The specification, its name brought into snake_case. A replacement takes the name of its target, and its
+    carrier; where there are texts, the name of one begins with its carrier."""
     plan = parse(text, Plan)
+    if tuple(carriers) == (CODE,):
+        plan = plan.model_copy(update={"carrier": ""})
+    elif plan.kind != "add":
+        plan = plan.model_copy(update={"carrier": carrier_of(plan.target)})
+    if tuple(carriers) != (CODE,) and plan.carrier not in carriers:
+        raise ValueError(f"carrier must be one of {', '.join(carriers)}, not {plan.carrier!r}")
+    if plan.carrier not in ("", CODE):
+        return _text_plan(plan, in_force, most)
+    plan = plan.model_copy(update={"carrier": ""})
     plan = plan.model_copy(update={"hooks": list(dict.fromkeys(plan.hooks)), "needs": list(dict.fromkeys(plan.needs))})
     wrong = _kind(plan, in_force, most)
     if plan.kind != "remove":
@@ -141,6 +160,35 @@ def read_plan(text: str, in_force: Collection[str], most: int, reads_advice: boo
     if wrong:
         raise ValueError("; ".join(wrong))
     return plan
+
+
+def _text_plan(plan: Plan, in_force: Collection[str], most: int) -> Plan:
+    """The specification of a text."""
+    wrong = _kind(plan, in_force, most)
+    if plan.kind == "replace":
+        plan = plan.model_copy(update={"name": plan.target})
+    elif plan.kind == "add":
+        name = snake_case(plan.name.removeprefix(f"{plan.carrier}:"))
+        wrong += _name(plan.model_copy(update={"name": name}), ())
+        plan = plan.model_copy(update={"name": f"{plan.carrier}:{name}"})
+        wrong += [f"{plan.name!r} is in force already: take another name, or replace it"] * (plan.name in in_force)
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    return plan
+
+
+def read_text(text: str, refused: str = "") -> str:
+    """The one text in an answer: in its last fenced block, or the whole answer where there is none.
+
+    `refused` is the text that this one is to mend.
+    """
+    blocks = [found.group(2) for found in _BLOCK.finditer(text)]
+    source = (blocks[-1] if blocks else text).strip() + "\n"
+    if len(source.split()) < 3:
+        raise ValueError("the answer holds no text")
+    if source.strip() == refused.strip():
+        raise ValueError("this is the very text that is to be mended, unchanged")
+    return source
 
 
 def read_code(text: str, refused: str = "") -> str:
