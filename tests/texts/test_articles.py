@@ -540,6 +540,9 @@ def test_each_addendum_is_measured_beside_the_same_cycle_without_it_and_kept_or_
     )
     printed = bilevel("status", "r").stdout
     assert "gain +2 points of 10 (with it 8, without it 6); kept" in printed and "undecided after 1 fork" in printed
+    assert bilevel("report", "r", "--no-plots").returncode == 0
+    page = (file.parent / "r" / "report.md").read_text()
+    assert "The ledger of the steps" in page and "| add revision | Say therefore twice" in page
     assert bilevel("replay", "r").returncode == 0 and bilevel("verify", "r").returncode == 0
 
 

@@ -1,6 +1,6 @@
 """The report of a run: its sections in the order in which a reader asks."""
 
-from bilevel.reporting import credits, failures, gains, making
+from bilevel.reporting import credits, failures, flow, gains, making
 from bilevel.reporting.document import Report
 from bilevel.reporting.seen import Seen
 
@@ -19,8 +19,8 @@ def report_of(seen: Seen) -> Report:
         ),
         short=tuple(line for part in parts for line in part),
         sections=(
-            gains.improvement(seen), gains.changes(seen), credits.credit(seen), failures.failures(seen),
-            making.cost(seen), making.environment(seen), making.again(seen),
+            gains.improvement(seen), gains.changes(seen), credits.credit(seen), *flow.flow(seen),
+            failures.failures(seen), making.cost(seen), making.environment(seen), making.again(seen),
         ),
         stamp=seen.stamp,
     )  # fmt: skip
