@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 OF_THE_RUN = ("pause", "resume", "stop")  # taken up by the process, between two trials; nothing that decides knows them
+ANSWERS = ("approve", "reject")  # at the gate; `what` names the question
 LIMITS = ("seconds", "tokens", "money")  # budgets of the whole run, taken up as those are
 BUDGETS = ("trials", "evaluations")  # of the outermost loop, and part of its trace
 

@@ -84,6 +84,20 @@ class Store(Records, CallStore, Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Question:
+    """What a run waits for a person to allow: `kind` is "keep", "mechanism" or "spend"."""
+
+    kind: str
+    branch: str
+    number: int
+    said: str
+
+    @property
+    def id(self) -> str:
+        return f"{self.kind}:{self.branch}#{self.number}"
+
+
 class Steers(Protocol):
     """What a lab hears from persons while a run goes on."""
 
@@ -95,6 +109,11 @@ class Steers(Protocol):
 
     def late(self, level: str, branch: str, number: int, known: frozenset[int]) -> tuple[Act, ...]:
         """The acts beyond those that are known which bear on whether that trial is kept, once it was measured."""
+        ...
+
+    def answer(self, question: Question) -> Act | None:
+        """A person's answer, waited for; None where nobody wants to be asked. Raises Stopped where the run is stopped
+        meanwhile: then nothing is allowed."""
         ...
 
     def attend(self, branch: str, number: int) -> None:
@@ -116,6 +135,9 @@ class Nobody:
 
     def late(self, level: str, branch: str, number: int, known: frozenset[int]) -> tuple[Act, ...]:
         return ()
+
+    def answer(self, question: Question) -> Act | None:
+        return None
 
     def attend(self, branch: str, number: int) -> None: ...
     def wait(self) -> None: ...

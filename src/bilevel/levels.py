@@ -145,6 +145,10 @@ class LoopTask:
         """Why a person's word is against a set of mechanisms."""
         return barred_by(candidate, parent, steering) if searches_mechanisms(self.surface) else []
 
+    def news(self, candidate: Candidate, parent: Candidate) -> tuple[str, ...]:
+        """Names of the mechanisms that a candidate adds or changes."""
+        return self.surface.credited(candidate, parent)
+
     def climb(self, candidate: Candidate, parent: Candidate, traces: Traces, state: str | None) -> tuple[Climb, ...]:
         """The rungs before the live trial, for each mechanism that the candidate adds or changes."""
         climbs: list[Climb] = []

@@ -24,8 +24,9 @@ from bilevel.keep import keep_by_default, with_rule
 from bilevel.lab import Bench, Branch, Lab, RunKey
 from bilevel.learning import learn
 from bilevel.mechanism import Guest, Mechanism
+from bilevel.persons import Place, admitted, heard
 from bilevel.planning import HELD, Spending, converged, default_steps, put_aside, steps_after
-from bilevel.task import BESIDE, Climbing, Comparing, Steerable, as_steered, steered, with_built_in
+from bilevel.task import BESIDE, Climbing, Comparing, as_steered, with_built_in
 from bilevel.trace import NOTHING_TOLD, Trace
 from bilevel.trial import Decision, Fault, Pending, Proposal, Run, Status, Step, Trial, merge
 from bilevel.view import View
@@ -131,6 +132,11 @@ class Loop:
             proposal = draft.last or Proposal(draft.parent, "nothing was proposed", self.spec.researcher.name)
             reasons = "; ".join(dict.fromkeys(back.reason for back in draft.turned_back))
             refused = reasons[:500] or self._nothing(record)
+        else:
+            no, answer = admitted(
+                self.spec.task, self.lab.persons, self._place(number), proposal.candidate, draft.parent
+            )
+            refused, acts = no or None, acts if answer is None else (*acts, answer)
         return Pending(
             number=number,
             sees=sees,
@@ -161,6 +167,9 @@ class Loop:
             if faults
             else f"researcher {name!r} had nothing to propose"
         )
+
+    def _place(self, number: int) -> Place:
+        return Place(self.spec.name, self.branch.id, number)
 
     def _told(self, number: int, trace: Trace) -> dict[str, str]:
         """What a person wrote that the trace does not know yet."""
@@ -294,7 +303,8 @@ class Loop:
         trial = self._beside(trial)
         record = Record()
         if pending.number > 0 and not pending.refused:
-            trial = self._steered(self._decide(trial, record))
+            trial = self._decide(trial, record)
+            trial = heard(self.spec.task, self.lab.persons, self._place(trial.number), trial, self.trace)
         if isinstance(self.spec.task, Climbing):
             trial = replace(trial, climbs=(*pending.climbs, *self.spec.task.climbed(trial, self.trace)))
         ledger = merge(pending.ledger, planned.counts, record.counts)
@@ -315,15 +325,6 @@ class Loop:
         bench = Bench(self.lab, self.spec.top, 0, seed, branch=self.branch.id, number=trial.number)
         reason = task.worse(trial.candidate, trial.parent, bench)
         return replace(trial, decision=Decision(False, BESIDE + reason), beside=reason) if reason else trial
-
-    def _steered(self, trial: Trial) -> Trial:
-        """A trial with what persons said while it ran of the mechanisms that it is about: they may be against it."""
-        task, known = self.spec.task, self.trace.steered(trial.acts)
-        if not isinstance(task, Steerable):
-            return trial
-        late = self.lab.persons.late(self.spec.name, self.branch.id, trial.number, known.steering.taken)
-        trial = replace(trial, late=late)
-        return replace(trial, decision=steered(task, trial, known.steering.after(late)))
 
     def _decide(self, trial: Trial, record: Record) -> Trial:
         trace = self.trace.steered(trial.acts)
@@ -407,9 +408,13 @@ class Loop:
         return self.trace
 
     def _done(self, until: int | None) -> bool:
-        self.lab.persons.attend(self.branch.id, self._asked)
+        if until is not None and self._asked >= until:
+            return True
         self._due.clear()  # what came meanwhile counts
-        return (until is not None and self._asked >= until) or self.finished
+        if not self.finished:
+            self.lab.persons.attend(self.branch.id, self._asked)
+            self._due.clear()
+        return self.finished
 
     def _run_in_threads(self, until: int | None) -> None:
         """Up to W trials in flight; told in order, each asked as soon as the trials that it sees are told."""

@@ -238,6 +238,22 @@ class EventsTable(Part):
         return {name: getattr(self, name) for name in EVENTS if getattr(self, name)}
 
 
+class GateTable(Part):
+    """What waits for a person: each `keep`, each `mechanism` before it is tried, and spending: whenever so much more is
+    spent (`evaluations`, `seconds`, `tokens`, `money`).
+
+    `wait`: after so many seconds without an answer it is no; without it there is no end to the wait.
+    """
+
+    keep: bool = False
+    mechanism: bool = False
+    evaluations: int | None = Field(None, gt=0)
+    seconds: float | None = Field(None, gt=0)
+    tokens: int | None = Field(None, gt=0)
+    money: float | None = Field(None, gt=0)
+    wait: float | None = Field(None, gt=0)
+
+
 class Recipe(Part):
     """Everything that decides a run. `evaluations` bounds the measurements of the whole tree without calibration.
     `warm`: level 2 chooses by what earlier runs on the same family of tasks left in the library."""
@@ -257,6 +273,7 @@ class Recipe(Part):
     sandbox: SandboxTable = SandboxTable()
     limits: LimitsTable = LimitsTable()
     claim: ClaimTable = ClaimTable()
+    gate: GateTable = GateTable()
     events: EventsTable = EventsTable()
 
     @property
@@ -308,6 +325,7 @@ def override(
     keep: str | None = None,
     models: Sequence[str] = (),
     limits: Mapping[str, float | None] = MappingProxyType({}),
+    gate: Sequence[str] = (),
 ) -> Recipe:
     """The recipe with the options that were given.
 
@@ -323,6 +341,7 @@ def override(
     if researcher is not None:
         data["inner"]["researcher"] = researcher
     _override_models(data, recipe, models, researcher)
+    data["gate"] |= _gate(gate)
     data["limits"] |= {name: value for name, value in limits.items() if value is not None}
     for key, value in (("task", task), ("seed", seed), ("workers", workers), ("warm", warm)):
         if value is not None:
@@ -345,6 +364,20 @@ def override(
         if outer_cycles is not None:
             data["outer"][-1]["cycles"] = outer_cycles
     return _validated(data, "the command line")
+
+
+def _gate(named: Sequence[str]) -> dict[str, Any]:
+    """The keys of the gate that options name: keep, mechanism, or NAME=AMOUNT."""
+    found: dict[str, Any] = {}
+    for text in named:
+        name, equals, amount = text.partition("=")
+        if name not in GateTable.model_fields or (name in ("keep", "mechanism")) == bool(equals):
+            raise InputError(
+                f"--gate {text!r} cannot be used; write keep, mechanism, or one of evaluations=N, seconds=N, tokens=N, "
+                "money=N, wait=SECONDS"
+            )
+        found[name] = amount if equals else True
+    return found
 
 
 def _override_models(data: dict[str, Any], recipe: Recipe, models: Sequence[str], researcher: str | None) -> None:

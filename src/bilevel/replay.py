@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bilevel.acts import Act
+from bilevel.acts import ANSWERS, Act
 from bilevel.budget import Cost
 from bilevel.call import Event, Reply, Request, Watch
 from bilevel.claiming import stage_of
 from bilevel.errors import Diverged, Stopped
 from bilevel.hosting import Hosting
-from bilevel.lab import Bench, Branch, Lab, MemoryStore, Nobody
+from bilevel.lab import Bench, Branch, Lab, MemoryStore, Nobody, Question
 from bilevel.levels import LoopTask, leaf
 from bilevel.loop import Loop, LoopSpec
 from bilevel.models import names_of
@@ -139,11 +139,17 @@ class Record(Nobody):
     def due(self, level: str, branch: str, number: int, known: frozenset[int]) -> tuple[Act, ...]:
         """What the record says was taken up with a trial; nothing where the search ended before it."""
         found = self._finished.get((branch, number)) or self._pending.get((branch, number))
-        return () if found is None else found.acts
+        return () if found is None else tuple(act for act in found.acts if act.kind not in ANSWERS)
 
     def late(self, level: str, branch: str, number: int, known: frozenset[int]) -> tuple[Act, ...]:
         """What the record says was said while a trial ran."""
-        return self.trial(branch, number).late
+        return tuple(act for act in self.trial(branch, number).late if act.kind not in ANSWERS)
+
+    def answer(self, question: Question) -> Act | None:
+        """What the record says that a person answered."""
+        asked = self.asked(question.branch, question.number)
+        acts = (*asked.acts, *(asked.late if isinstance(asked, Trial) else ()))
+        return next((act for act in acts if act.kind in ANSWERS and act.what == question.id), None)
 
     def words(self, brief: str, guidance: str, branch: str, number: int) -> Mapping[str, str]:
         """What a person had written for a trial; what is left unsaid stood as before. Raises Stopped as `asked`."""

@@ -108,6 +108,7 @@ class RunSession:
         self.lab.kept_back = 0.0
         self.hearing.settle(loop.branch.id, len(loop.trace))
         self.claim()
+        self.hearing.settle(loop.branch.id, len(loop.trace), levels=False)
         self.folder.set_meta("state", "finished")
         self.state_claims()
 
@@ -188,7 +189,7 @@ def start(recipe: Recipe, path: Path) -> RunSession:
     folder.set_meta("harness", task.harness)
     _keep_verdicts(hosting, folder, verdicts)
     keep_mishaps(hosting, folder)
-    hearing = Hearing(folder)
+    hearing = Hearing(folder, recipe.gate)
     lab = hearing.lab = Lab(
         folder.store, workers=recipe.workers, models=models, redact=redact, limits=limits, isolation=in_short(walls),
         persons=hearing,
@@ -235,7 +236,7 @@ def resume(
         folder.close()
         raise
     elapsed = float(folder.store.get_meta("elapsed") or 0.0)
-    hearing = Hearing(folder)
+    hearing = Hearing(folder, recipe.gate)
     lab = hearing.lab = Lab(
         folder.store, workers=recipe.workers, models=models, redact=redact, limits=Limits(**in_force), elapsed=elapsed,
         isolation=in_short(walls), persons=hearing,

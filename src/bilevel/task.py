@@ -156,6 +156,10 @@ class Steerable(Protocol):
         """Why a person's word is against a candidate in the place of its parent, in sentences for its author."""
         ...
 
+    def news(self, candidate: Candidate, parent: Candidate) -> tuple[str, ...]:
+        """Names of the mechanisms that a candidate adds or changes."""
+        ...
+
 
 @runtime_checkable
 class Climbing(Protocol):

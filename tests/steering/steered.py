@@ -142,9 +142,9 @@ def halting(session, branch: str | None = "root") -> None:
         add_trial(at, trial)
 
     def waiting() -> None:
-        AT[0]("while it is paused", 0)
+        AT[0]("while it is paused", 0)  # and no time passes
 
-    hearing.attend, store.add_trial, hearing.wait = attending, telling, waiting
+    hearing.attend, store.add_trial, hearing.nap = attending, telling, waiting
 
 
 def search(path: Path, made: Recipe | None, at: Callable[[str, int], None], branch: str | None = "root") -> str:

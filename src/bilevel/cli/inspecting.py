@@ -28,7 +28,7 @@ from bilevel.cli.printing import (
     print_summary,
     visible,
 )
-from bilevel.cli.steering import acts_of, show_acts
+from bilevel.cli.steering import acts_of, show_acts, show_waiting
 from bilevel.cli.weighing import print_front
 from bilevel.codec import derive_seed
 from bilevel.errors import InputError
@@ -39,6 +39,7 @@ from bilevel.loop import LoopSpec
 from bilevel.recipe import Recipe
 from bilevel.report import Summary, archive_best, own_trials, summarise
 from bilevel.run import recorded
+from bilevel.steering.hearing import GATE
 from bilevel.steps import steps_of
 from bilevel.store.folder import RunFolder
 from bilevel.store.reader import Reader
@@ -87,11 +88,12 @@ def print_status(path: Path, as_json: bool) -> None:
         acts = acts_of(run.folder.store)
         if as_json:
             facts = {name: run.folder.meta(name) for name in ("environment", "machines", "harness", "prompts")}
-            print_json({**jsonable(summary), **facts, "acts": acts})
+            print_json({**jsonable(summary), **facts, "acts": acts, "waits": run.folder.meta(GATE)})
             return
         out = console()
         out.print(f"{run.state} · {escape(str(path))}", highlight=False)
         _show_machines(run)
+        show_waiting(out, run.folder.meta(GATE))
         print_summary(out, summary, sources=False)
         if acts:
             show_acts(out, acts)

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from bilevel.cli.printing import console, jsonable, print_json
 from bilevel.steering.giving import Asked, give
+from bilevel.steering.hearing import GATE
 from bilevel.store.folder import RunFolder
 from bilevel.store.reader import Reader
 
@@ -28,15 +29,24 @@ def print_acts(run: Path, as_json: bool) -> None:
     """All acts of a run and what became of them."""
     folder = RunFolder.read(run)
     try:
-        acts = acts_of(folder.store)
+        acts, waits = acts_of(folder.store), folder.meta(GATE)
     finally:
         folder.close()
     if as_json:
-        print_json(acts)
-    elif acts:
+        print_json({"acts": acts, "waits": waits})
+        return
+    show_waiting(console(), waits)
+    if acts:
         show_acts(console(), acts)
     else:
         print("nobody has steered this run")
+
+
+def show_waiting(out: Console, waits: dict[str, Any] | None) -> None:
+    """What waits for a person."""
+    if waits is not None:
+        said = f"waits for a person since {when(waits['at'])}: {waits['said']} ({waits['id']})"
+        out.print(said, highlight=False, markup=False, soft_wrap=True)
 
 
 def acts_of(store: Reader) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from bilevel.loop import LoopSpec
 from bilevel.mechanism import Guest
 from bilevel.run import recorded
 from bilevel.steered import key_of, searches_mechanisms
+from bilevel.steering.hearing import GATE
 from bilevel.store.folder import RunFolder
 from bilevel.store.sqlite import append_act
 from bilevel.surfaces import guests_of
@@ -111,6 +112,23 @@ class _Situation:
         if not self.alive:
             state = "no process goes on with it" if self.state == "running" else f"its state is {self.state}"
             raise InputError(f"there is nothing to {asked.kind} in {self._here}: {state}")
+
+    # ---- the gate ----
+
+    def _approve(self, asked: Asked) -> Act:
+        return Act(0, "approve", self._question(asked), asked.text)
+
+    def _reject(self, asked: Asked) -> Act:
+        return Act(0, "reject", self._question(asked), asked.text)
+
+    def _question(self, asked: Asked) -> str:
+        """What waits for a person at this moment."""
+        waits = self.folder.meta(GATE)
+        if waits is None:
+            raise InputError(f"nothing waits for a person in {self._here}, so there is nothing to {asked.kind}")
+        if asked.what not in ("", waits["id"]):
+            raise InputError(f"{asked.what!r} does not wait for a person in {self._here}: {waits['id']!r} does")
+        return str(waits["id"])
 
     # ---- what it may spend ----
 

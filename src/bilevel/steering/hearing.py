@@ -3,13 +3,18 @@
 import re
 import time
 
-from bilevel.acts import LIMITS, REFUSED, TAKEN, Act, Effect
+from bilevel.acts import ANSWERS, LIMITS, REFUSED, TAKEN, Act, Effect
 from bilevel.budget import Limits
-from bilevel.lab import Lab, limit_text
+from bilevel.errors import LimitReached, Stopped
+from bilevel.lab import Lab, Question, limit_text
+from bilevel.persons import refusal_of
+from bilevel.recipe import GateTable
 from bilevel.store.folder import RunFolder
-from bilevel.store.sqlite import SqliteStore
+from bilevel.store.sqlite import SqliteStore, append_act
 
 LOOK = 0.2  # seconds between two looks while the run is paused
+GATE = "gate"  # the fact of a run folder that says what waits for a person
+TIME_OUT = "time-out"  # who says no where nobody answers
 ENDED = "the search had ended before it could be taken up"
 _ARM = re.compile(r"\.(?!only\b|challenger\b)[^/.]+(?=/|$)")
 
@@ -21,13 +26,16 @@ class Hearing:
     up when the process has written that it was.
     """
 
-    def __init__(self, folder: RunFolder[SqliteStore]) -> None:
-        self.folder, self.store = folder, folder.store
+    def __init__(self, folder: RunFolder[SqliteStore], gate: GateTable) -> None:
+        self.folder, self.store, self.gate = folder, folder.store, gate
         self.lab: Lab | None = None
-        self.paused = self._shown = False
+        self._paused, self._shown = False, "running"
+        self._spending: Question | None = None
+        self._waited = 0.0  # seconds, for the answer to the question that is open
         effects = self.store.effects()
         self._refused = {effect.act for effect in effects if effect.outcome == REFUSED}
         self._heard = {effect.act for effect in effects}
+        self._allowed = set[str]()  # what a person allowed to spend, as far as it was asked for
         self._version, self._acts = -1, list[Act]()
         for act in self._look():
             if act.number in self._heard:
@@ -44,37 +52,125 @@ class Hearing:
             acts = [act for act in acts if act.number in led]
         return tuple(acts)
 
+    @property
+    def paused(self) -> bool:
+        """Whether nothing new may begin: by a person's word, or as long as nobody has allowed to spend more."""
+        return self._paused or self._spending is not None
+
     def late(self, level: str, branch: str, number: int, known: frozenset[int]) -> tuple[Act, ...]:
         """Of what came while a trial ran: what was said of mechanisms."""
         return tuple(act for act in self.due(level, branch, number, known) if act.kind in ("pin", "retire"))
 
     def attend(self, branch: str, number: int) -> None:
         """Take up what concerns the run itself: a pause, its end, a stop, and what all models may spend."""
+        self._take_up(branch, number)
+        self._may_spend(branch, number)
+        self._show("gate" if self._spending is not None else "paused" if self._paused else "running")
+
+    def _take_up(self, branch: str, number: int) -> None:
         assert self.lab is not None
         for act in self._look():
-            if act.levels or act.number in self._heard:
+            if act.levels or act.kind in ANSWERS or act.number in self._heard:
                 continue
             problem = self._limit(act) if act.kind == "budget" else ""
             self._write(act, branch, number, REFUSED if problem else TAKEN, problem)
             self._pause(act)
             if act.kind == "stop":
                 self.lab.stop.set()
-        if self._shown != self.paused:
-            self._shown = self.paused
-            self.folder.set_meta("state", "paused" if self.paused else "running")
+
+    def _show(self, state: str) -> None:
+        if state != self._shown:
+            self._shown = state
+            self.folder.set_meta("state", state)
+
+    # ---- the gate ----
+
+    def answer(self, question: Question) -> Act | None:
+        """A person's answer to what the recipe lets wait for one. Waiting is no time of the run."""
+        assert self.lab is not None
+        if not getattr(self.gate, question.kind):
+            return None
+        while (act := self._answered(question)) is None:
+            if self.lab.stop.is_set():
+                raise Stopped(f"stopped while it waited for a person ({question.said}); the gate is closed")
+            self._open(question)
+            self.wait()
+            self._take_up(question.branch, question.number)
+        self._close("paused" if self._paused else "running")
+        return act
+
+    def _may_spend(self, branch: str, number: int) -> None:
+        """Wait for a person whenever so much more is spent as the gate says. Raises LimitReached where it is no."""
+        for name, most in self._steps().items():
+            step = int(self._spent(name) // most)
+            question = Question("spend", name, step, f"{amount(name, step * most)} are spent: may the run go on?")
+            if step == 0 or question.id in self._allowed:
+                continue
+            act = self._answered(question)
+            if act is None:
+                self._open(question)
+                self._spending = question
+                return
+            if act.number not in self._heard:
+                self._write(act, branch, number, TAKEN, "")
+            if act.kind == "reject":
+                raise LimitReached(
+                    f"the gate is closed: {question.said} {refusal_of(act)}; `bilevel steer approve RUN` opens it, and "
+                    "`bilevel resume RUN` goes on"
+                )
+            self._allowed.add(question.id)
+            self._spending = None
+            self._close("running")
+
+    def _steps(self) -> dict[str, float]:
+        table = {name: getattr(self.gate, name) for name in ("evaluations", *LIMITS)}
+        return {name: most for name, most in table.items() if most is not None}
+
+    def _spent(self, name: str) -> float:
+        assert self.lab is not None
+        return self.lab.seconds if name == "seconds" else float(getattr(self.lab.meter.spent, name))
+
+    def _answered(self, question: Question) -> Act | None:
+        """The last answer to a question: a later one takes an earlier one back, as long as it is not taken up."""
+        given = [act for act in self._look() if act.kind in ANSWERS and act.what == question.id]
+        return given[-1] if given else None
+
+    def _open(self, question: Question) -> None:
+        """Say what is waited for; no answer in time is no."""
+        asked = self.folder.meta(GATE)
+        if asked is None or asked["id"] != question.id:
+            about = {"id": question.id, "kind": question.kind, "said": question.said, "at": time.time()}
+            self.folder.set_meta(GATE, about)
+            self._waited = 0.0
+        self._show("gate")
+        if self.gate.wait is not None and self._waited >= self.gate.wait:
+            said = f"nobody answered within {self.gate.wait:g} seconds"
+            append_act(self.folder.path, Act(0, "reject", question.id, said, author=TIME_OUT, at=time.time()))
+
+    def _close(self, state: str) -> None:
+        self.folder.set_meta(GATE, None)
+        self._show(state)
 
     def wait(self) -> None:
         """Return when somebody asks the process to stop, and else after a moment, which is no time of the run."""
         assert self.lab is not None
         began = time.monotonic()
-        self.lab.stop.wait(LOOK)
-        self.lab.leave_out(time.monotonic() - began)
+        self.nap()
+        waited = time.monotonic() - began
+        self._waited += waited
+        self.lab.leave_out(waited)
 
-    def settle(self, branch: str, number: int) -> None:
-        """The search has ended: what was not taken up is too late, but for a budget, which a resume may go on with."""
+    def nap(self) -> None:
+        """Return after a moment, or when somebody asks the process to stop."""
+        assert self.lab is not None
+        self.lab.stop.wait(LOOK)
+
+    def settle(self, branch: str, number: int, levels: bool = True) -> None:
+        """The search has ended, or (not `levels`) the run: what was not taken up is too late, but for a budget, which a
+        resume may go on with."""
         taken = {effect.act for effect in self.store.effects()}
         for act in self._look():
-            if act.levels and act.kind != "budget" and act.number not in taken:
+            if bool(act.levels) == levels and act.kind != "budget" and act.number not in taken:
                 self._refused.add(act.number)
                 self._write(act, branch, number, REFUSED, ENDED)
 
@@ -91,7 +187,7 @@ class Hearing:
 
     def _pause(self, act: Act) -> None:
         if act.kind in ("pause", "resume"):
-            self.paused = act.kind == "pause"
+            self._paused = act.kind == "pause"
 
     def _limit(self, act: Act) -> str:
         """Put a limit of the whole run in force; or why it cannot be."""
@@ -105,6 +201,11 @@ class Hearing:
         self.folder.set_meta("limits", {name: getattr(limits, name) for name in LIMITS})
         lab.set_limits(limits)
         return ""
+
+
+def amount(name: str, value: float) -> str:
+    """A sum of a budget with its unit."""
+    return f"{value:,.12g} measurements" if name == "evaluations" else limit_text(name, value)
 
 
 def leader_of(branch: str) -> str:

@@ -124,7 +124,10 @@ class Reader:
         if not self._has_acts:
             return []
         rows = self._all(f"SELECT {ACT} FROM acts WHERE number > ? ORDER BY number", after)
-        return [Act(*row[:6], levels=tuple(row[6].split()), author=row[7], at=row[8]) for row in rows]
+        return [
+            Act(number, kind, what, text, value, source, tuple(levels.split()), author, at)
+            for number, kind, what, text, value, source, levels, author, at in rows
+        ]
 
     def taken_with(self, branch: str, number: int) -> set[int]:
         """The numbers of the acts that were taken up with a trial."""

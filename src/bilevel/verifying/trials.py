@@ -11,6 +11,7 @@ from bilevel.keep import keep_by_default, with_rule
 from bilevel.lab import Bench, Branch, Lab, RunKey, summary_of
 from bilevel.levels import LoopTask, leaf, level_named
 from bilevel.loop import LoopSpec
+from bilevel.persons import gated
 from bilevel.space import Candidate
 from bilevel.store.folder import RunFolder
 from bilevel.task import BESIDE, Steerable, Task, steered
@@ -111,6 +112,7 @@ def _check_decision(tally: Tally, where: str, before: Trace, trial: Trial, task:
     found = Decision(False, BESIDE + worse) if worse else found
     if isinstance(task, Steerable):
         found = steered(task, replace(trial, decision=found), before.steering.after((*trial.acts, *trial.late)))
+    found = gated(replace(trial, decision=found))
     tally.equal(f"{where} decision", trial.decision.keep, found.keep)
     tally.said(f"{where} decision's reason", trial.decision.reason, found.reason)
 

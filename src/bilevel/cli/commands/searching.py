@@ -27,6 +27,7 @@ def run(
     keep: Literal["race", "fixed", "greedy", "margin"] | None = None,
     warm: Annotated[bool, Parameter(negative="")] = False,
     time_budget: float | None = None,
+    gate: tuple[str, ...] = (),
     max_seconds: MaxSeconds = None,
     max_tokens: MaxTokens = None,
     max_money: MaxMoney = None,
@@ -80,6 +81,10 @@ def run(
         list`): first what helped, last what hurt.
     time_budget
         Seconds of training per run, where the task lets one choose (karpathy).
+    gate
+        What waits for a person (`bilevel steer approve RUN`, `reject`): keep, each candidate before it is kept;
+        mechanism, each one before it is tried; money=N, tokens=N, seconds=N or evaluations=N, whenever so much more is
+        spent; wait=SECONDS, after which no answer is no. May be given several times.
     folder
         Where to store the run (runs/RECIPE-TASK-NUMBER if not given).
     """
@@ -108,6 +113,7 @@ def run(
         warm=warm or None,
         models=model,
         limits={"seconds": max_seconds, "tokens": max_tokens, "money": max_money},
+        gate=gate,
     )
     run_recipe(with_commands(chosen, on), folder, json)
 

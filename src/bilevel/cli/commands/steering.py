@@ -182,6 +182,34 @@ def retire(
     _give(run, "retire", json, what=mechanism, level=level, text=why, author=author)
 
 
+@steer.command
+def approve(run: Path, question: str = "", *, why: Why = "", author: Author = "", json: Json = False) -> None:
+    """Say yes to what waits at the gate of a run.
+
+    Parameters
+    ----------
+    run
+        The run folder.
+    question
+        Which question is meant, as `steer list` prints it: to be sure that it is still the one that is open.
+    """
+    _give(run, "approve", json, what=question, text=why, author=author)
+
+
+@steer.command
+def reject(run: Path, question: str = "", *, why: Why = "", author: Author = "", json: Json = False) -> None:
+    """Say no to what waits at the gate of a run: it is not kept, not tried, or nothing more is spent.
+
+    Parameters
+    ----------
+    run
+        The run folder.
+    question
+        Which question is meant, as `steer list` prints it: to be sure that it is still the one that is open.
+    """
+    _give(run, "reject", json, what=question, text=why, author=author)
+
+
 @steer.command(name="list")
 def list_(run: Path, *, json: Json = False) -> None:
     """List what persons told a run, by whom and when, and what became of it.
