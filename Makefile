@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: quick demo test test-slow test-all lint clean
+.PHONY: quick demo test test-slow test-all lint docs clean
 unexport PYTHONDONTWRITEBYTECODE  # without compiled modules each process that a test starts compiles all of bilevel anew
 test test-slow: export BILEVEL_DATA := $(CURDIR)/$(VENV)/data  # not the user's: what is measured there would be read
 .DELETE_ON_ERROR:
@@ -28,6 +28,10 @@ lint: $(VENV)/dev.ok  ## format, lint, types
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/mypy
 
+docs: export NO_MKDOCS_2_WARNING := 1
+docs: $(VENV)/docs.ok  ## the docs site into build/site; a broken link fails
+	$(BIN)/mkdocs build --strict --quiet
+
 $(VENV)/core.ok: requirements/core.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --require-hashes -r requirements/core.txt
@@ -41,6 +45,10 @@ $(VENV)/gpt.ok: $(VENV)/core.ok
 
 $(VENV)/dev.ok: $(VENV)/core.ok requirements/dev.txt
 	$(PIP) install --require-hashes -r requirements/dev.txt
+	touch $@
+
+$(VENV)/docs.ok: $(VENV)/core.ok requirements/docs.txt
+	$(PIP) install --require-hashes -r requirements/docs.txt
 	touch $@
 
 $(VENV)/model.ok: $(VENV)/dev.ok requirements/model.txt
