@@ -13,7 +13,7 @@ from bilevel.acts import UNSTEERED, Act
 from bilevel.budget import Budget
 from bilevel.carrying import code_of, no_place_for, texts_of, with_texts
 from bilevel.climbing import Climber, rules_for
-from bilevel.codec import derive_seed
+from bilevel.codec import content_hash, derive_seed
 from bilevel.description import LoopSpec as LoopSpec
 from bilevel.description import budget_of, host_space, view_for
 from bilevel.draft import Drafting
@@ -26,6 +26,7 @@ from bilevel.learning import learn
 from bilevel.mechanism import Guest, Mechanism
 from bilevel.persons import Place, admitted, heard
 from bilevel.planning import HELD, Spending, converged, default_steps, put_aside, steps_after
+from bilevel.researcher import Researcher
 from bilevel.task import BESIDE, Climbing, Comparing, as_steered, with_built_in
 from bilevel.trace import NOTHING_TOLD, Trace
 from bilevel.trial import Decision, Fault, Pending, Proposal, Run, Status, Step, Trial, merge
@@ -45,7 +46,6 @@ class Loop:
             raise InputError(f"loop {spec.name!r}: task {spec.task.name!r} has no rung {spec.top!r}")
         self._unloaded: list[Fault] = []
         loaded = self._load()
-        self.researcher = with_texts(spec.researcher, spec.mechanisms if spec.guards.mechanisms else ())
         self.fold = Fold(loaded if spec.guards.mechanisms else (), spec.settings.max_faults, self.branch.at)
         named = (*(guest.name for guest, _ in loaded), *(text.name for text in texts_of(spec.mechanisms)))
         self._uncalled = () if spec.guards.mechanisms else named
@@ -122,7 +122,7 @@ class Loop:
             learned = learn(self.spec.researcher, view, self.spec.lessons_every, record)
             view = replace(view, lessons=(*view.lessons, *learned))
             drafting = Drafting(
-                rules, self.researcher, self.fold, view, start, in_flight, self.spec.shadow, self.spec.watched,
+                rules, self._researcher(trace), self.fold, view, start, in_flight, self.spec.shadow, self.spec.watched,
                 self.spec.guards,
             )  # fmt: skip
             self.fold.remember(trace, sees - 1 if first else self._sees(number - 1), record)
@@ -157,6 +157,13 @@ class Loop:
             climbs=tuple(rules.climbs) if isinstance(rules, Climber) else (),
             acts=acts,
         )
+
+    def _researcher(self, trace: Trace) -> Researcher:
+        """The researcher with the texts in force, without those that a person retired."""
+        texts = texts_of(self.spec.mechanisms) if self.spec.guards.mechanisms else ()
+        retired = trace.steering.retired
+        left = [text for text in texts if (text.name, content_hash(text.source)) not in retired]
+        return with_texts(self.spec.researcher, left)
 
     def _nothing(self, record: Record) -> str:
         """Why there is no proposal, where none was turned back."""

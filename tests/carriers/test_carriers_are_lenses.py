@@ -1,13 +1,15 @@
 """The surfaces of carriers are lenses with the laws of all others, and never hold the evaluator."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import TinyTask, spec_of
 
+from bilevel.acts import Act
 from bilevel.carrying import CARRIERS, carrier_of, no_place_for, with_texts
+from bilevel.codec import content_hash
 from bilevel.errors import InputError
 from bilevel.lab import Lab
 from bilevel.levels import leaf, lift
@@ -24,6 +26,7 @@ from bilevel.surfaces import (
     guests_of,
     mechanism_set,
 )
+from bilevel.trial import Proposal
 
 SPEC = replace(spec_of(TinyTask()), researcher=ModelResearcher())
 SURFACES = [
@@ -37,6 +40,7 @@ sets = st.lists(st.tuples(names, st.text(max_size=9)), max_size=5, unique_by=lam
 )
 
 
+@settings(max_examples=40)
 @given(sets, sets, st.sampled_from(SURFACES))
 def test_every_surface_of_a_carrier_keeps_the_laws_whatever_is_in_force(one, other, surface):
     spec = replace(SPEC, mechanisms=one)
@@ -45,6 +49,7 @@ def test_every_surface_of_a_carrier_keeps_the_laws_whatever_is_in_force(one, oth
     assert guests_of(surface.read(spec)) == one
 
 
+@settings(max_examples=40)
 @given(sets)
 def test_a_researcher_works_with_the_texts_that_it_has_a_place_for_and_no_others(guests):
     researcher = with_texts(SPEC.researcher, guests)
@@ -81,3 +86,63 @@ def test_names_of_texts_are_plain():
     surface = SURFACES[2]
     (problem,) = surface.problems(SPEC, mechanism_set((Guest("skill:Not This", "x"),)), mechanism_set(()))
     assert "snake_case" in problem
+
+
+@dataclass(frozen=True)
+class Hears:
+    """A free researcher with a place for skills: it steps as the last one says."""
+
+    texts: tuple[Guest, ...] = ()
+    carries: tuple[str, ...] = ("skill",)
+    name: str = "hears"
+    reads_advice: bool = True
+    free: bool = True
+
+    def carrying(self, texts):
+        return replace(self, texts=tuple(texts))
+
+    def used(self, view, parent, briefing):
+        return frozenset(text.name for text in self.texts if text.source != "say nothing")
+
+    def refusal(self, text, space):
+        return None
+
+    def propose(self, view, parent, briefing):
+        said = [text.source for text in self.texts if text.source in ("up", "down")]
+        step = {"up": 0.01, "down": -0.01}[said[-1]] if said else 0.001
+        return [Proposal(parent.with_params(shift=round(parent.params["shift"] + step * view.number, 6)))]
+
+
+SKILLS = tuple(Guest(f"skill:{name}", text) for name, text in (("a", "up"), ("b", "down"), ("c", "say nothing")))
+
+
+def test_where_asking_is_free_a_text_counts_exactly_where_the_draft_is_another_without_it():
+    spec = replace(spec_of(TinyTask()), researcher=Hears(), mechanisms=(*SKILLS, Guest("skill:d", "down")))
+    loop = Loop(spec, Lab())
+    for _ in range(4):
+        loop.step()
+    counts = {name: hooks["advise"] for name, hooks in loop.trace.ledger().items()}
+    assert {name: (one.calls, one.touched, one.decisive) for name, one in counts.items()} == {
+        "skill:a": (3, 3, 0), "skill:b": (3, 3, 0), "skill:c": (3, 0, 0), "skill:d": (3, 3, 0)
+    }  # fmt: skip
+    alone = Loop(replace(spec, mechanisms=SKILLS[:2]), Lab())
+    for _ in range(4):
+        alone.step()
+    assert [alone.trace.ledger()[name]["advise"].decisive for name in ("skill:a", "skill:b")] == [0, 3]
+
+
+def test_a_text_that_a_person_retired_is_out_from_the_next_trial_on():
+    @dataclass
+    class Persons:
+        def due(self, level, branch, number, known):
+            act = Act(1, "retire", "skill:b", source=content_hash("down"), levels=(level,))
+            return (act,) if number == 2 else ()
+
+    lab = Lab()
+    lab.persons = Persons()
+    loop = Loop(replace(spec_of(TinyTask()), researcher=Hears(), mechanisms=SKILLS), lab)
+    for _ in range(4):
+        loop.step()
+    steps = [trial.candidate.params["shift"] - trial.parent.params["shift"] for trial in loop.trace[1:]]
+    assert [step > 0 for step in steps] == [False, True, True]
+    assert "skill:b" not in loop.trace[3].ledger
