@@ -52,8 +52,9 @@ class Carrying(Protocol):
         among them, taken away, changes nothing of what it asks a model."""
         ...
 
-    def refusal(self, text: Guest, space: Space) -> str | None:
-        """Why it cannot work with a text, in sentences for the text's author, or None."""
+    def refusal(self, text: Guest, space: Space | None) -> str | None:
+        """Why it cannot work with a text, in sentences for the text's author, or None. Without a task's space what a
+        text says of parameters is not judged."""
         ...
 
 

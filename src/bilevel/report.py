@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bilevel.arms import Best
+from bilevel.beliefs import beliefs
 from bilevel.budget import Cost
 from bilevel.calls import CallSummary
 from bilevel.claim import Claimed
@@ -94,6 +95,7 @@ class Summary:
     in_force: tuple[str, ...]
     mechanisms: tuple[MechanismTrial, ...]
     static: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
+    beliefs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # what skills in force claim
     steps: Mapping[str, StepCount] = field(default_factory=dict)  # of a researcher that is a workflow; all arms
     guided: Guided | None = None  # of a run that measures addenda to such steps
     curve: tuple[float, ...] = ()
@@ -202,6 +204,7 @@ def summarise(
             if trial.number > 0
         ),
         static=_static(spec, inner),
+        beliefs=beliefs(records, spec),
         steps=steps_in(trial for _, trial in inner),
         guided=guided(records, spec),
         curve=_curve(inner, objective.minimize),

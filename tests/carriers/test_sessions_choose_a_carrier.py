@@ -81,6 +81,7 @@ def test_a_session_chooses_a_carrier_by_the_record_and_mends_what_the_door_refus
     assert replayed.code == 0 and "byte for byte" in replayed.out and len(server.bodies) == asked
 
 
+@pytest.mark.slow
 def test_a_text_that_was_inert_is_written_again_before_anything_new_is_thought_of(ran):
     server, _, (first, second) = ran(repairs=1)
     assert (first["name"], second["name"]) == ("prompt:polite", "prompt:polite")

@@ -120,7 +120,7 @@ on = false
 """
 
 
-@pytest.mark.parametrize("right", RIGHT)
+@pytest.mark.parametrize("right", ["warrant", pytest.param("sharper", marks=pytest.mark.slow), "lenient"])
 def test_the_right_change_of_the_steps_is_kept_and_a_useless_one_is_inert(bilevel, bilevel_json, monkeypatch, right):
     server = StepServer(SAYS)
     monkeypatch.setenv("OPENAI_COMPATIBLE_BASE_URL", server.url)

@@ -118,13 +118,46 @@ def test_the_right_text_is_kept_and_a_useless_one_is_inert(ran, bilevel, bilevel
     assert replayed.code == 0 and "byte for byte" in replayed.out and len(server.bodies) == asked
 
 
-def test_a_claim_that_the_trials_contradict_is_shown_as_such_to_the_researcher(ran):
+def test_a_claim_that_the_trials_contradict_is_shown_as_such_to_the_researcher_and_to_people(ran, bilevel_json):
     offers, _, _ = OFFERED["skill"]
-    server, _, _ = ran(["skill"], {"downhill.skill.md": offers["downhill.skill.md"]}, cycles=2)
+    server, done, _ = ran(["skill"], {"downhill.skill.md": offers["downhill.skill.md"]}, cycles=2)
     told = next(prompt for prompt in server.prompts("draft") if "Advice from skill downhill" in prompt)
     assert "[1 of its 2 claims contradicted by the trials] Prefer smaller values" in told
     assert "CONTRADICTED by trials #1, #2, #3, #4, #5: larger x0 is better" in told
     assert "smaller x2 is better in [-5, 5] (not tested yet)" in told
+    larger, smaller = bilevel_json("status", "run")["beliefs"]["skill:downhill"]
+    assert larger.startswith("CONTRADICTED by trials #") and smaller.startswith("smaller x2 is better in [-5, 5] (")
+    assert f"claims of skill:downhill\n  {larger}\n  {smaller}" in done.out
+
+
+def test_a_text_is_listed_shown_checked_and_taken_out_of_a_run_into_the_next_one(ran, bilevel, bilevel_json):
+    offers, _, right = OFFERED["skill"]
+    ran(["skill"], {"downhill.skill.md": offers["downhill.skill.md"]}, cycles=2)
+    done = bilevel("mechanisms", "export", "run", right)
+    assert done.code == 0 and Path("mechanisms/downhill.skill.md").read_text() == offers["downhill.skill.md"], done.err
+    listed = bilevel("mechanisms", "list").out
+    assert right in listed and "skill:wide_steps" in listed
+    shown = bilevel("mechanisms", "show", right)
+    assert shown.code == 0 and "1 fork" in shown.out and "larger x0 is better" in shown.out, shown.said
+    assert bilevel("mechanisms", "check", right).code == 0
+    Path("bad.skill.md").write_text("Look.")
+    refused = bilevel("mechanisms", "check", "./bad.skill.md")
+    assert refused.code != 0 and "a skill has a line `when:`" in refused.out
+    write(["skill"], {}, cycles=1, trials=2)
+    text = (
+        Path("texts.toml")
+        .read_text()
+        .replace('researcher = "llm"\n', f'researcher = "llm"\nmechanisms = ["{right}"]\n')
+    )
+    Path("texts.toml").write_text(text)
+    again = bilevel("run", "texts.toml", "--folder", "again")
+    assert again.code == 0 and f"mechanism {right}, in force from the first trial" in again.out
+
+
+def test_the_library_chooses_among_all_that_the_level_may_change(ran):
+    _, _, found = ran(["code", "prompt", "skill"], {}, cycles=2, trials=5)
+    (name,) = found
+    assert name in ("prompt:untried_first", "skill:wide_steps")
 
 
 REFUSED = {

@@ -206,6 +206,9 @@ def _print_mechanisms(console: Console, summary: Summary, sources: bool) -> None
     if summary.mechanisms:
         force = ", ".join(summary.in_force) or "none"
         console.print(f"\nmechanisms in force at the end: {escape(force)}", highlight=False)
+    for name, claims in summary.beliefs.items():
+        told = "\n".join(f"  {claim}" for claim in claims)
+        console.print(f"\nclaims of {name}\n{told}", highlight=False, markup=False)
 
 
 def print_mechanism(console: Console, mechanism: MechanismTrial, unit: str, source: bool) -> None:

@@ -15,6 +15,7 @@ from bilevel.shelf import every, find
 from bilevel.shelf.found import Found
 from bilevel.shelf.places import project_folder, user_folder
 from bilevel.shelf.record import Measurement
+from bilevel.shelf.shelves import file_of
 from bilevel.shelf.storing import Stored, refusals, remove, store, take_over
 
 REFUSED = 1  # exit code of `check`, and of an import of which something was refused
@@ -145,7 +146,7 @@ def print_check(names: tuple[str, ...], as_json: bool) -> int:
     for name in names:
         one = find(name)
         began = time.perf_counter()
-        problems = refusals(one.source)
+        problems = refusals(one.source, one.name)
         judged.append({"name": name, "problems": list(problems), "seconds": round(time.perf_counter() - began, 2)})
     if as_json:
         print_json(judged)
@@ -171,10 +172,11 @@ def print_export(
         source, record = taken_out(
             there.folder.store, there.spec, name, run=run, recipe=there.recipe.name, trial=trial
         )  # fmt: skip
-    problems = refusals(source) if library else ()
+    problems = refusals(source, name) if library else ()
     if problems:
         raise InputError(f"{name!r} was refused at the door and is not stored: {'; '.join(problems)}")
-    stored = store(to or (user_folder() if library else project_folder()) / f"{name}.py", source, record, force=force)
+    folder = user_folder() if library else project_folder()
+    stored = store(to or folder / file_of(name), source, record, force=force)
     evidence = [measurement.sentence for measurement in record.evidence]
     if as_json:
         print_json({**jsonable(stored), "evidence": [m.model_dump(mode="json") for m in record.evidence]})

@@ -55,7 +55,7 @@ class Texts:
         rules = {text.name for text in self._of("memory") if self.remembered(view) != self.remembered(view, text)}
         return frozenset(skills | prompts | rules)
 
-    def refusal(self, text: Guest, space: Space) -> str | None:
+    def refusal(self, text: Guest, space: Space | None) -> str | None:
         """Why a text cannot be used, in sentences for its author, or None."""
         carrier, _, name = text.name.partition(":")
         try:
@@ -69,7 +69,10 @@ class Texts:
                     said, where = self._prompt(name, text.source), "the prompt"
         except ValueError as error:
             return str(error)
-        return "; ".join(values_in(space, said, known=self.prompts.get(name, "").splitlines(), where=where)) or None
+        return (
+            "; ".join(values_in(space or Space({}), said, known=self.prompts.get(name, "").splitlines(), where=where))
+            or None
+        )
 
     def retrieved(self, view: View) -> list[Skill]:
         """The skills whose conditions hold."""

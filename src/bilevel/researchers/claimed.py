@@ -72,8 +72,9 @@ class Standing:
         return f"{self.claim.text} (not tested yet)"
 
 
-def read_claim(text: str, space: Space) -> Claim:
-    """A claim from its line. Raises ValueError where it cannot be read, or names what cannot be set or compared."""
+def read_claim(text: str, space: Space | None) -> Claim:
+    """A claim from its line. Raises ValueError where it cannot be read, or names what cannot be set or compared;
+    without a space its names are not judged."""
     words = " ".join(text.strip().rstrip(".").split())
     kind, found = next(((k, m) for k, p in _SHAPES.items() if (m := p.fullmatch(words))), ("", None))
     if found is None:
@@ -89,18 +90,25 @@ def read_claim(text: str, space: Space) -> Claim:
             claim = Claim(words, kind, (found[1], found[2]))
         case _:
             claim = Claim(words, kind, (found[1],))
-    for name in claim.names:
-        domain = space.domains.get(name)
-        if domain is None or isinstance(domain, Derived):
-            raise ValueError(f"the claim {words!r:.120} names {name!r}, which is no parameter of this task")
-        ordered = isinstance(domain, Float | Int) or (
-            isinstance(domain, Choice) and all(_number(option) is not None for option in domain.options)
-        )
-        if kind in ("better", "best") and not ordered:
-            raise ValueError(f"the claim {words!r:.120} needs a parameter that is a number, and {name!r} is none")
+    if space is not None and (problem := _not_of(claim, space)):
+        raise ValueError(problem)
     if len(set(claim.names)) < len(claim.names):
         raise ValueError(f"the claim {words!r:.120} needs two parameters")
     return claim
+
+
+def _not_of(claim: Claim, space: Space) -> str | None:
+    """Why a claim cannot be made of the parameters of a space, or None."""
+    for name in claim.names:
+        domain = space.domains.get(name)
+        if domain is None or isinstance(domain, Derived):
+            return f"the claim {claim.text!r:.120} names {name!r}, which is no parameter of this task"
+        ordered = isinstance(domain, Float | Int) or (
+            isinstance(domain, Choice) and all(_number(option) is not None for option in domain.options)
+        )
+        if claim.kind in ("better", "best") and not ordered:
+            return f"the claim {claim.text!r:.120} needs a parameter that is a number, and {name!r} is none"
+    return None
 
 
 def standing(claim: Claim, trace: Trace) -> Standing:

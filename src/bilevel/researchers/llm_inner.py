@@ -242,7 +242,7 @@ class ModelResearcher:
     def used(self, view: View, parent: Candidate, briefing: Briefing) -> frozenset[str]:
         return self._carried.used(view)
 
-    def refusal(self, text: Guest, space: Space) -> str | None:
+    def refusal(self, text: Guest, space: Space | None) -> str | None:
         return self._carried.refusal(text, space)
 
     @property

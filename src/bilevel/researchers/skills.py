@@ -61,8 +61,8 @@ class Skill:
         return "\n".join(lines)
 
 
-def read_skill(text: Guest, space: Space) -> Skill:
-    """A skill from its text. Raises ValueError with all that is wrong."""
+def read_skill(text: Guest, space: Space | None) -> Skill:
+    """A skill from its text. Raises ValueError with all that is wrong; without a space parameters are not judged."""
     found = headed(text.source, ("when", "claims"))
     wrong = only(found, "when")
     if not found.body:
@@ -85,7 +85,7 @@ def read_skill(text: Guest, space: Space) -> Skill:
     return Skill(text.name.partition(":")[2], conditions, tuple(claims), found.body)
 
 
-def _unread(condition: str, space: Space) -> str | None:
+def _unread(condition: str, space: Space | None) -> str | None:
     if condition == "always" or _CONDITION.fullmatch(condition):
         return None
     free = _FREE.fullmatch(condition)
@@ -94,7 +94,7 @@ def _unread(condition: str, space: Space) -> str | None:
             f"the condition {condition!r:.80} cannot be read: always, free NAME, or one of {', '.join(_COUNTED)} with "
             ">=, <=, > or < and a whole number"
         )
-    return None if free[1] in space.domains else f"when: {free[1]!r} is no parameter of this task"
+    return None if space is None or free[1] in space.domains else f"when: {free[1]!r} is no parameter of this task"
 
 
 def _holds(condition: str, view: View) -> bool:

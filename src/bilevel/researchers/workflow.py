@@ -153,14 +153,14 @@ class Workflow:
             return frozenset()
         return self._carried.used(view) | {text.name for text in self._changes}
 
-    def refusal(self, text: Guest, space: Space) -> str | None:
+    def refusal(self, text: Guest, space: Space | None) -> str | None:
         if carrier_of(text.name) != "workflow":
             return self._carried.refusal(text, space)
         try:
             arranged(self.prompts, [text])
         except ValueError as error:
             return str(error)
-        return "; ".join(values_in(space, text.source, known=(), where="the step")) or None
+        return "; ".join(values_in(space or Space({}), text.source, known=(), where="the step")) or None
 
     @property
     def steps(self) -> tuple[Step, ...]:

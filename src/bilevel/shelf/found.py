@@ -88,7 +88,7 @@ class Found:
     @functools.cached_property
     def reading(self) -> Reading:
         carrier = carrier_of(self.name)
-        return read(self.source) if carrier == CODE else Reading(_headline(self.source), carrier)
+        return read(self.source) if carrier == CODE else Reading(_headline(self.source), carrier, hooks=("advise",))
 
     @property
     def title(self) -> str:
@@ -112,11 +112,12 @@ class Found:
 
 
 def _headline(text: str) -> str:
-    """The first line of a text below its head."""
+    """The first sentence of a text below its head."""
     lines = [line.strip() for line in text.strip().splitlines()]
     ends = [n for n, line in enumerate(lines) if line == "---"]
     below = lines[ends[1] + 1 :] if lines and lines[0] == "---" and len(ends) > 1 else lines
-    return next((line for line in below if line), "")[:100]
+    first, stop, _ = next((line for line in below if line), "").partition(". ")
+    return f"{first}." if stop else first
 
 
 @functools.lru_cache(maxsize=256)

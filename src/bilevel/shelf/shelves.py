@@ -53,16 +53,18 @@ def every() -> dict[str, Found]:
 def on(origin: str) -> list[Found]:
     """What lies in one of the four places, by name."""
     if origin == "shipped":
-        return [_shipped(name) for name in mechanisms.library()]
+        return [*(_shipped(name) for name in mechanisms.library()), *shipped_texts().values()]
     if origin == "package":
         return brought()
     return in_folder(project_folder() if origin == "project" else user_folder(), origin)
 
 
 def in_folder(folder: Path, origin: str) -> list[Found]:
-    """The mechanisms in a folder: each NAME.py, but for names with a leading underscore, with its NAME.toml."""
+    """The mechanisms in a folder: each NAME.py and NAME.CARRIER.md, but for names with a leading underscore, with its
+    record."""
     try:
-        paths = sorted(path for path in folder.glob("*.py") if path.is_file() and not path.name.startswith("_"))
+        files = [*folder.glob("*.py"), *(path for path in folder.glob("*.md") if _is_text(path))]
+        paths = sorted(path for path in files if path.is_file() and not path.name.startswith("_"))
     except OSError as error:
         raise InputError(f"folder {str(folder)!r} cannot be read: {error.strerror or error}") from error
     return [at(path, origin) for path in paths]
@@ -70,17 +72,18 @@ def in_folder(folder: Path, origin: str) -> list[Found]:
 
 def at(path: Path, origin: str) -> Found:
     """The mechanism in a file, with the record beside it."""
+    name = plain(path.name)
     try:
         source = text_of(path)
     except InputError as error:
-        return Found(path.stem, origin, "", str(path), problem=str(error))
+        return Found(name, origin, "", str(path), problem=str(error))
     try:
         record, note = record_of(path), ""
     except InputError as error:
         record, note = None, str(error)
-    found = Found(path.stem, origin, source, str(path), record=record, note=note)
+    found = Found(name, origin, source, str(path), record=record, note=note)
     problem = found.reading.problem if origin != "file" else ""  # a file that is named is judged at the door
-    return found if not problem else Found(path.stem, origin, source, str(path), record=record, problem=problem)
+    return found if not problem else Found(name, origin, source, str(path), record=record, problem=problem)
 
 
 def record_of(source: Path) -> Record | None:
@@ -93,8 +96,9 @@ def plain(name: str) -> str:
     """The name under which a mechanism that a recipe names is in force: user:mine is mine, ./file.py is file."""
     if name.endswith(".md"):
         return _text_name(Path(name))
-    if carrier_of(name) != CODE:
-        return name
+    origin, _, rest = name.partition(":")
+    if carrier_of(name) != CODE or carrier_of(rest) != CODE:
+        return rest if origin in ORIGINS else name
     return Path(name).stem if name.endswith(".py") else name.rpartition(":")[2].rpartition("/")[2]
 
 
@@ -105,6 +109,16 @@ def shipped_texts() -> Mapping[str, Found]:
     files = sorted((file for file in folder.iterdir() if file.name.endswith(".md")), key=lambda file: file.name)
     named = [(_text_name(Path(file.name)), file.read_text("utf-8")) for file in files]
     return {name: Found(name, "shipped", text, "bilevel.catalog", by="bilevel") for name, text in named}
+
+
+def file_of(name: str) -> str:
+    """The name of the file that holds the mechanism of a name in force."""
+    carrier, _, rest = name.partition(":")
+    return f"{name}.py" if carrier_of(name) == CODE else f"{rest}.{carrier}.md"
+
+
+def _is_text(path: Path) -> bool:
+    return path.name.removesuffix(".md").rpartition(".")[2] in CARRIERS[1:]
 
 
 def _text_name(path: Path) -> str:
@@ -121,8 +135,6 @@ def _text_name(path: Path) -> str:
 def _file(path: Path) -> Found:
     if not path.is_file():
         raise InputError(f"there is no mechanism file {str(path)!r}")
-    if path.name.endswith(".md"):
-        return Found(_text_name(path), "file", text_of(path), str(path))
     return at(path, "file")
 
 
@@ -131,10 +143,13 @@ def _named(name: str) -> Found:
     if not colon:
         return _plain(name)
     if origin in CARRIERS[1:]:
-        if name not in shipped_texts():
+        own = [one for place in SEARCHED for one in on(place) if one.name == name]
+        if name in shipped_texts():
+            return shipped_texts()[name]
+        if not own:
             known = ", ".join(shipped_texts())
-            raise InputError(f"there is no text {name!r}; there are: {known}; a file is named ./{rest}.{origin}.md")
-        return shipped_texts()[name]
+            raise InputError(f"there is no text {name!r}; there are: {known}; a file is named ./{file_of(name)}")
+        return _one(name, own)
     if origin not in ORIGINS:
         raise InputError(f"mechanism {name!r}: there is no place {origin!r}; the places are: {', '.join(ORIGINS)}")
     if origin == "package":

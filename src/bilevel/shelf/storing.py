@@ -4,12 +4,14 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from bilevel.carrying import CODE, carrier_of
 from bilevel.errors import InputError
+from bilevel.mechanism import Guest
 from bilevel.shelf import archives
 from bilevel.shelf.found import Found
 from bilevel.shelf.places import user_folder
 from bilevel.shelf.record import Record, parsed, put, written
-from bilevel.shelf.shelves import at, on
+from bilevel.shelf.shelves import at, on, plain
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 
@@ -25,8 +27,17 @@ class Stored:
     problems: tuple[str, ...] = ()
 
 
-def refusals(source: str) -> tuple[str, ...]:
-    """Why the door refuses a source text; empty where it lets it in. It is tried in the best sandbox that there is."""
+def refusals(source: str, name: str = "") -> tuple[str, ...]:
+    """Why the door refuses a source text; empty where it lets it in. Code is tried in the best sandbox that there is; a
+    text, which its name tells, is read as a researcher would, without a task: what it says of parameters is not judged.
+    """
+    if carrier_of(name) != CODE:
+        from bilevel.researchers.llm_inner import ModelResearcher
+        from bilevel.researchers.workflow import Workflow
+
+        reader = Workflow() if carrier_of(name) == "workflow" else ModelResearcher()
+        problem = reader.refusal(Guest(name, source), None)
+        return (problem,) if problem else ()
     from bilevel.hosting import Hosting
     from bilevel.recipe import SandboxTable
 
@@ -38,15 +49,16 @@ def refusals(source: str) -> tuple[str, ...]:
 
 
 def store(path: Path, source: str, record: Record, *, force: bool = False) -> Stored:
-    """Write a pair: PATH (NAME.py), and NAME.toml beside it.
+    """Write a pair: PATH (NAME.py, or NAME.CARRIER.md for a text), and the record, in .toml, beside it.
 
     Where the same source lies there, the evidence is added to what is known of it. Another source is left alone unless
     `force`. Raises InputError for that and for a name that cannot be one.
     """
-    name = path.stem
-    if path.suffix != ".py" or not NAME.fullmatch(name):
+    name = plain(str(path)) if path.suffix == ".md" else path.stem
+    if path.suffix not in (".py", ".md") or not NAME.fullmatch(name.rpartition(":")[2]):
         raise InputError(
-            f"{str(path)!r} cannot hold a mechanism: a name is a letter, then letters, digits, _ and -, and ends in .py"
+            f"{str(path)!r} cannot hold a mechanism: a name is a letter, then letters, digits, _ and -, and ends in "
+            ".py, or in .CARRIER.md for a text"
         )
     done = "stored"
     if path.exists():
