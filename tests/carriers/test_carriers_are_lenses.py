@@ -11,7 +11,7 @@ from bilevel.acts import Act
 from bilevel.carrying import CARRIERS, carrier_of, no_place_for, with_texts
 from bilevel.codec import content_hash
 from bilevel.errors import InputError
-from bilevel.lab import Lab
+from bilevel.lab import Lab, Nobody
 from bilevel.levels import leaf, lift
 from bilevel.loop import Loop
 from bilevel.mechanism import Guest
@@ -132,8 +132,7 @@ def test_where_asking_is_free_a_text_counts_exactly_where_the_draft_is_another_w
 
 
 def test_a_text_that_a_person_retired_is_out_from_the_next_trial_on():
-    @dataclass
-    class Persons:
+    class Persons(Nobody):
         def due(self, level, branch, number, known):
             act = Act(1, "retire", "skill:b", source=content_hash("down"), levels=(level,))
             return (act,) if number == 2 else ()
