@@ -46,8 +46,10 @@ class Browser:
         self.board = board
         self.address = board.address
 
-    def get(self, path, method="GET", **headers):
-        request = urllib.request.Request(self.address.rstrip("/") + path, method=method, headers=headers)
+    def get(self, path, method="GET", body=None, **headers):
+        headers = {name.replace("_", "-"): value for name, value in headers.items() if value is not None}
+        data = None if body is None else body.encode()
+        request = urllib.request.Request(self.address.rstrip("/") + path, data, method=method, headers=headers)
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
                 return Answer(answer.status, answer.read().decode(), dict(answer.headers))
@@ -56,8 +58,8 @@ class Browser:
 
 
 @contextmanager
-def serving(*folders, port=0):
-    board = Dashboard(Shelf(folders), port)
+def serving(*folders, port=0, token=""):
+    board = Dashboard(Shelf(folders), port, token)
     thread = threading.Thread(target=board.serve, daemon=True)
     thread.start()
     try:

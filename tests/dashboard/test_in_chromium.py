@@ -211,3 +211,43 @@ def test_a_run_of_five_thousand_trials_opens_and_stays_live(tab, making, config,
         tab.wait_for_selector("text=5001, of which", timeout=20_000)
         tab.wait_for_selector("text=0.0625", timeout=60_000)
     folder.close()
+
+
+def test_a_run_is_steered_with_the_token_and_not_without(tab, chromium, making, runs, tmp_path):
+    """A run is paused, guided past its end and stopped from a page; a tab without the token sees no button."""
+    command = ["run", "a", "--task", "sphere", "--researcher", "random", "--trials", "200000", "--folder", "steered"]
+    search = subprocess.Popen([sys.executable, "-m", "bilevel", *command], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    try:
+        with making.serving(runs / "a", tmp_path, token="secret") as found:
+            tab.goto(found.address + "#token=secret")
+            tab.click("a.row >> text=steered", timeout=60_000)
+            tab.wait_for_selector(".state >> text=running", timeout=60_000)
+            assert "secret" not in tab.url
+            tab.click("nav.views >> text=steering")
+            tab.click("button[value=pause]")
+            tab.wait_for_selector("output >> text=act 1: pause")
+            tab.wait_for_selector(".state >> text=paused", timeout=60_000)
+            tab.wait_for_selector("td >> text=taken up before trial")
+            tab.click("button[value=pause]")
+            tab.wait_for_selector("output >> text=is paused already")
+            other = chromium.new_page()
+            other.goto(tab.url)
+            assert other.locator("form.hand").count() > 0
+            assert other.locator("button[value=stop] >> visible=true").count() == 0
+            send = "(body) => fetch('/run/steered/steer', {method: 'POST', body}).then(answer => answer.status)"
+            refused = other.evaluate(send, "kind=stop")
+            assert refused == 403
+            other.close()
+            tab.click("button[value=resume]")
+            tab.wait_for_selector(".state >> text=running", timeout=60_000)
+            tab.select_option("select[name=what] >> nth=0", index=0)
+            tab.click("button[value=freeze]")
+            tab.wait_for_selector("td >> text=freeze", timeout=60_000)
+            tab.click("button[value=stop]")
+            tab.wait_for_selector(".state >> text=stopped", timeout=60_000)
+            assert search.wait(timeout=60) == 3
+            assert all(url.startswith(found.address) for url in tab.asked)
+            assert [said for said in tab.wrong if "422" not in said] == []
+    finally:
+        search.kill()
+        search.wait(timeout=60)

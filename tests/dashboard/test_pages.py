@@ -10,7 +10,7 @@ import pytest
 from bilevel.call import Call, CallKey, Message, Reply, Request
 from bilevel.store.folder import RunFolder
 
-VIEWS = ["", "/trials", "/timeline", "/lineage", "/parameters", "/mechanisms", "/calls", "/costs"]
+VIEWS = ["", "/trials", "/timeline", "/lineage", "/parameters", "/mechanisms", "/calls", "/costs", "/steering"]
 
 
 def words(answer):

@@ -49,9 +49,14 @@ def test_another_name_for_it_is_refused(browser, name):
     assert browser.get("/", Host=name).status == 403
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH"])
 def test_nothing_can_be_written(browser, method):
     assert browser.get("/run/a", method=method).status == 501
+
+
+def test_a_server_without_a_token_takes_no_act(browser):
+    answer = browser.get("/run/a/steer", method="POST", Origin=browser.address.rstrip("/"), Authorization="Bearer ")
+    assert answer.status == 403 and "bilevel serve --steer" in answer.text
 
 
 def test_head_has_the_headers_and_no_body(browser):

@@ -1,5 +1,6 @@
 """`serve`: the pages, until Ctrl-C."""
 
+import secrets
 import signal
 import threading
 from pathlib import Path
@@ -9,9 +10,10 @@ from bilevel.dashboard.server import Dashboard
 from bilevel.dashboard.shelf import Shelf
 
 
-def serve_runs(folders: tuple[Path, ...], port: int) -> None:
+def serve_runs(folders: tuple[Path, ...], port: int, steer: bool = False) -> None:
     """Print where the pages are, and serve them."""
-    board = Dashboard(Shelf(folders), port)
+    token = secrets.token_urlsafe(24) if steer else ""
+    board = Dashboard(Shelf(folders), port, token)
 
     def end(number: int, frame: FrameType | None) -> None:
         threading.Thread(target=board.close, daemon=True).start()
@@ -21,4 +23,6 @@ def serve_runs(folders: tuple[Path, ...], port: int) -> None:
         signal.signal(signal.SIGINT, end)
     count = len(board.shelf.entries)
     print(f"{count} run{'' if count == 1 else 's'} at {board.address} (Ctrl-C ends it)", flush=True)
+    if steer:
+        print(f"to steer them, open {board.address}#token={token}", flush=True)
     board.serve()

@@ -23,9 +23,10 @@ VIEWS = {
     "mechanisms": "mechanisms",
     "calls": "sessions",
     "costs": "costs",
+    "steering": "steering",
 }
 KEYS = {
-    "1 to 8": "the views of a run",
+    "1 to 9": "the views of a run",
     "0": "all runs",
     "j, k": "next and previous row or link of the list",
     "Enter": "open it",
@@ -33,7 +34,7 @@ KEYS = {
     "u": "up",
     "?": "this help",
 }
-STATES = {"finished": "good", "running": "busy", "limit": "good"}
+STATES = {"finished": "good", "running": "busy", "paused": "still", "gate": "still", "limit": "good"}
 SHOWN = 3  # changes of a trial that a line names
 
 

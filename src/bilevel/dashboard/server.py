@@ -1,4 +1,5 @@
-"""The server of the pages: loopback only, reading only, nothing that a page could load from elsewhere.
+"""The server of the pages: loopback only, nothing that a page could load from elsewhere; it reads, and takes acts for a
+run only with the token that its start printed.
 
 It is the standard library's server: pages for one person's browser need no more, and the program no further package.
 """
@@ -16,6 +17,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from bilevel.compare.style import STYLE
 from bilevel.dashboard.frame import Page, document, nothing
+from bilevel.dashboard.hand import FORM, MOST, barred, take
 from bilevel.dashboard.shelf import Shelf
 from bilevel.dashboard.views.costs import costs
 from bilevel.dashboard.views.home import home, together
@@ -24,6 +26,7 @@ from bilevel.dashboard.views.mechanisms import mechanism, mechanisms
 from bilevel.dashboard.views.overview import overview
 from bilevel.dashboard.views.parameters import parameters
 from bilevel.dashboard.views.sessions import call, sessions
+from bilevel.dashboard.views.steering import steering
 from bilevel.dashboard.views.timeline import timeline
 from bilevel.dashboard.views.trials import trial, trials
 from bilevel.dashboard.watched import Watched
@@ -58,15 +61,19 @@ VIEWS: Mapping[str, View] = {
     "mechanism": mechanism,
     "calls": sessions,
     "costs": costs,
+    "steering": steering,
 }
 SINGLE: Mapping[str, Callable[[Watched, Mapping[str, str], str], Page]] = {"trial": trial, "call": call}
 
 
 class Dashboard:
-    """A server that is listening; `address` is where. Raises InputError where the port is taken."""
+    """A server that is listening; `address` is where. Raises InputError where the port is taken.
 
-    def __init__(self, shelf: Shelf, port: int) -> None:
-        self.shelf = shelf
+    `token`: what a page must know to steer a run; empty: nobody steers from here.
+    """
+
+    def __init__(self, shelf: Shelf, port: int, token: str = "") -> None:
+        self.shelf, self.token = shelf, token
         self.end = threading.Event()
         self.waiting = threading.Semaphore(MOST_WAITING)
         dashboard = self
@@ -118,12 +125,37 @@ class Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self._answer()
 
+    def do_POST(self) -> None:
+        self.close_connection = True  # whatever is left unread is no next request
+        key, _, view = urlsplit(self.path).path.removeprefix("/run/").rpartition("/")
+        length = self.headers.get("Content-Length", "")
+        if self._elsewhere():
+            return
+        if no := barred(self.board.token, self.headers):
+            self._say(403, no)
+        elif view != "steer" or self.headers.get("Content-Type", "").partition(";")[0] != FORM:
+            self._say(404, "only acts for a run are taken, from a form")
+        elif not length.isdigit() or int(length) > MOST:
+            self._say(413, f"a form has at most {MOST:,} bytes")
+        else:
+            body = self.rfile.read(int(length)).decode("utf-8", "replace")
+            self._say(*take(self.board.shelf, unquote(key), body))
+
+    def _say(self, status: int, said: str) -> None:
+        self._send(status, said.encode("utf-8", "replace"), "text/plain; charset=utf-8")
+
+    def _elsewhere(self) -> bool:
+        """Whether the request calls this machine by a name that is not its own; then it is answered."""
+        if self.headers.get("Host", "").rpartition(":")[0] in NAMES or self.headers.get("Host") in NAMES:
+            return False
+        self._say(403, "this server answers to 127.0.0.1 and localhost only\n")
+        return True
+
     def log_message(self, format: str, *args: object) -> None:
         """Nothing is logged: addresses hold what people look at."""
 
     def _answer(self) -> None:
-        if self.headers.get("Host", "").rpartition(":")[0] not in NAMES and self.headers.get("Host") not in NAMES:
-            self._send(403, b"this server answers to 127.0.0.1 and localhost only\n", "text/plain; charset=utf-8")
+        if self._elsewhere():
             return
         parts = urlsplit(self.path)
         query = parse_qs(parts.query, keep_blank_values=True, max_num_fields=600)

@@ -59,7 +59,7 @@ class Watched:
     @property
     def live(self) -> bool:
         """Whether a process is at work on it."""
-        return self.state == "running"
+        return self.state in ("running", "paused", "gate")
 
     def look(self) -> None:
         """See whether there is something new."""

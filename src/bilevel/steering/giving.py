@@ -20,6 +20,9 @@ from bilevel.store.folder import RunFolder
 from bilevel.store.sqlite import append_act
 from bilevel.surfaces import guests_of
 
+KINDS = (
+    "pause", "resume", "stop", "budget", "guide", "freeze", "unfreeze", "pin", "retire", "approve", "reject",
+)  # fmt: skip
 MOST_TEXT = 4000  # characters of guidance
 AMOUNTS = ("trials", "cycles", "evaluations", *LIMITS)  # the budgets by the names that people give them
 

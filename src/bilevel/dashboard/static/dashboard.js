@@ -3,6 +3,7 @@
 // its own: what it puts in place is the server's page, parsed without running anything.
 
 const LEAST = 400; // milliseconds between two renewals
+const answers = new Map(); // by form: what the server said last
 const pulse = document.getElementById("pulse");
 let source = null, last = 0, timer = null, late = false;
 
@@ -31,6 +32,8 @@ function soon() {
 function reading() {
   const marked = getSelection();
   if (marked && !marked.isCollapsed && document.getElementById("main").contains(marked.anchorNode)) return true;
+  const at = document.activeElement;
+  if (at && at.closest("form.hand") && at.matches("input, textarea") && at.value) return true;
   return document.querySelector("main input:checked") !== null;
 }
 
@@ -53,6 +56,7 @@ async function renew() {
       else document.body.dataset[name] = fresh.body.dataset[name];
     }
     restore(kept);
+    hands();
     document.body.dataset.renewed = Number(document.body.dataset.renewed || 0) + 1;
   } catch (problem) {
     late = true; // the server is gone: the page stays as it is
@@ -90,6 +94,46 @@ function step(by) {
   rows[next].focus();
 }
 
+// The token comes behind the # of an address, which is sent nowhere; it stays in this tab.
+function token() {
+  const found = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (found) {
+    sessionStorage.setItem("token", found);
+    history.replaceState(null, "", location.pathname + location.search);
+  }
+  return sessionStorage.getItem("token");
+}
+
+function tell(form, words, kind) {
+  const said = form.querySelector("output");
+  said.textContent = words;
+  said.dataset.kind = kind;
+  answers.set(form.querySelector("legend").textContent, [words, kind]);
+}
+
+function hands() {
+  const known = token() !== null;
+  for (const one of document.querySelectorAll(".hands")) one.hidden = !known;
+  for (const one of document.querySelectorAll(".handless")) one.hidden = known;
+  for (const form of document.querySelectorAll("form.hand")) {
+    const before = answers.get(form.querySelector("legend").textContent);
+    if (before) tell(form, ...before);
+  }
+}
+
+async function give(form, button) {
+  const body = new URLSearchParams(new FormData(form, button));
+  try {
+    const answer = await fetch(form.action, { method: "POST", body, headers: { Authorization: `Bearer ${token()}` } });
+    const words = await answer.text();
+    if (answer.ok) form.reset();
+    tell(form, answer.ok ? words : `refused: ${words}`, answer.ok ? "on" : "off");
+    soon();
+  } catch (problem) {
+    tell(form, "the server is gone", "off");
+  }
+}
+
 function go(target) {
   if (target) location.href = target;
 }
@@ -105,10 +149,17 @@ document.addEventListener("keydown", (event) => {
   const act = tab ? () => tab.click() : known[event.key];
   if (act) { event.preventDefault(); act(); }
 });
+document.addEventListener("submit", (event) => {
+  if (!event.target.matches("form.hand")) return;
+  event.preventDefault();
+  give(event.target, event.submitter);
+});
 document.getElementById("keys").addEventListener("click", () => document.getElementById("help").showModal());
 document.addEventListener("visibilitychange", () => { if (!document.hidden && late) soon(); });
 document.addEventListener("selectionchange", () => { if (late && !reading()) soon(); });
 document.addEventListener("change", () => { if (late && !reading()) soon(); });
+addEventListener("hashchange", hands);
 addEventListener("pagehide", () => { if (source) source.close(); });
 addEventListener("pageshow", (event) => { if (event.persisted) { listen(); soon(); } });
 listen();
+hands();

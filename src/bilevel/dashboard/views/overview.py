@@ -10,20 +10,23 @@ from bilevel.dashboard.charts import progress
 from bilevel.dashboard.frame import Page, address, facts, nothing, number, section, table, trial_link
 from bilevel.dashboard.records import Row
 from bilevel.dashboard.spans import arm_lines, mechanism_marks
+from bilevel.dashboard.views.steering import waiting
 from bilevel.dashboard.views.trials import trial_table
 from bilevel.dashboard.watched import Known, Watched
 from bilevel.levels import leaf
 from bilevel.report import Summary
+from bilevel.steering.hearing import GATE
 
 LAST = 12  # trials that the overview lists
 
 
 def overview(run: Watched, query: Mapping[str, str]) -> Page:
-    inner, known = run.inner, run.summary()
+    inner, known, waits = run.inner, run.summary(), run.opened.folder.meta(GATE)
+    asked = "" if waits is None else waiting(run, waits)
     if not inner:
-        body = _underway(run) + nothing("No trial is finished yet. This page shows the first one when it is.")
+        body = asked + _underway(run) + nothing("No trial is finished yet. This page shows the first one when it is.")
         return Page(_title(run), body, run, "")
-    parts = [_numbers(run, inner, known), _curve(run, inner), _underway(run)]
+    parts = [asked, _numbers(run, inner, known), _curve(run, inner), _underway(run)]
     if known.summary is not None:
         parts += [_changes(run, known.summary), _force(run, known.summary)]
     shown = [row for level in reversed(run.levels[1:]) for row in run.rows(level)[-3:][::-1]]
