@@ -10,7 +10,7 @@ from bilevel.steps import Steps
 
 FOLLOWED = (
     "reached the text: of what was said, what a changed paragraph goes back to; of an assessment, the edits that it "
-    "took out. Answers are followed, no step is left out: that one is decisive says that it mattered, not that it helped."
+    "took out. Answers are followed, none is left out: that one is decisive says that it mattered, not that it helped."
 )
 
 
