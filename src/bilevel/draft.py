@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from bilevel.carrying import Carrying
-from bilevel.errors import BilevelError, GuestError
+from bilevel.errors import BilevelError, GuestError, UnusableReply
 from bilevel.fold import EVERYTHING, Fold, Record, Without, check_proposals
 from bilevel.guards import ALL, Guards
 from bilevel.researcher import Researcher
@@ -205,7 +205,10 @@ class Drafting:
         except BilevelError as error:
             if not isinstance(error, GuestError):
                 raise  # ours, or the user's: no model, no key, asked to stop
-            return (), Fault(self._guest, "propose", str(error)[:500])
+            notes = error.notes if isinstance(error, UnusableReply) else {}
+            said = f"researcher {self.researcher.name!r} failed: {error}"[:500]
+            tried = (Proposal(parent, "", self.researcher.name, notes, dropped=said),) if notes else ()
+            return tried, Fault(self._guest, "propose", str(error)[:500])
         except Exception as error:
             return (), Fault(self._guest, "propose", f"{type(error).__name__}: {error}"[:500])
 

@@ -17,6 +17,10 @@
 Every message says what is wrong, which thing (`{name!r}`), where, and the way out.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
 
 class BilevelError(Exception):
     """Any error that bilevel raises on purpose."""
@@ -75,4 +79,7 @@ class ContextOverflow(GuestError):
 
 
 class UnusableReply(GuestError):
-    """A model's answer could not be used, also after it was told why."""
+    """A model's answer could not be used, also after it was told why. `notes`: what was done until then, for the
+    trial's record."""
+
+    notes: Mapping[str, Any] = MappingProxyType({})

@@ -17,8 +17,8 @@ NOTE = "steps"  # the key in a proposal's notes
 
 @dataclass(frozen=True)
 class StepCount:
-    """How often a step was asked for (`asked`) and sent back by its gate, how often its gate ended the pass (`failed`);
-    how many things it `said`, how many of them `reached` the text; and in how many trials any did (`decisive`)."""
+    """How often a step was asked for (`asked`) and sent back by its gate, and how often that ended the pass (`failed`);
+    how many things it `said`, how many of them `reached` the text; in how many trials any did (`decisive`)."""
 
     asked: int = 0
     sent_back: int = 0
@@ -40,14 +40,9 @@ def noted(counts: Steps) -> dict[str, list[int]]:
 
 
 def steps_of(trial: Trial) -> dict[str, StepCount]:
-    """What the steps did in a trial: in the pass that gave its text, or the last one that gave none; and at which steps
-    its passes ended without an answer. Empty where its researcher takes no steps."""
-    found = {step: StepCount(*numbers) for step, numbers in _numbers(trial.proposal.notes.get(NOTE)).items()}
-    for fault in trial.faults:
-        step = fault.message.partition(" ")[0]
-        if fault.guest.startswith("researcher ") and fault.guest.endswith("workflow") and step in (*STEPS, *found):
-            found[step] = found.get(step, StepCount()) + StepCount(failed=1)
-    return found
+    """What the steps did in a trial: in the pass that gave its text, or the last one that gave none. Empty where its
+    researcher takes no steps."""
+    return {step: StepCount(*numbers) for step, numbers in _numbers(trial.proposal.notes.get(NOTE)).items()}
 
 
 def steps_in(trials: Iterable[Trial]) -> dict[str, StepCount]:

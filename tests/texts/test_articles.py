@@ -129,7 +129,10 @@ def test_the_ledger_says_at_which_step_a_pass_ended(bilevel, serve, file):
     serve(hypotheses={"hypotheses": []})
     assert bilevel("once", "article", "--article", file, *MODEL, "--folder", "r").returncode == 0
     steps = json.loads(bilevel("status", "r", "--json").stdout)["steps"]
-    assert steps["hypotheses"]["failed"] == 3 and trials(bilevel, "r")[1]["status"] == "refused"
+    (refused,) = trials(bilevel, "r")[1:]  # counted is the last of its three passes
+    assert refused["status"] == "refused" and "failed: hypotheses mine.md" in refused["reason"]
+    assert steps["hypotheses"]["failed"] == 1 and steps["hypotheses"]["sent_back"] == 3
+    assert steps["analysis"]["said"] == 2 and not steps["analysis"]["decisive"] and "plan" not in steps
 
 
 def test_where_the_assessment_lets_nothing_through_the_plan_is_made_again_and_then_nothing_runs(bilevel, serve, file):

@@ -80,6 +80,15 @@ class Workflow:
         names = sorted(parent.files)
         name = names[(view.number - 1 + briefing.attempt) % len(names)]
         desk = Desk(self, view, parent, briefing, name, prose.blocks(parent.files[name]))
+        try:
+            return [self._proposal(desk)]
+        except UnusableReply as error:
+            error.notes = {"article": name, NOTE: noted(desk.counts)}
+            raise
+
+    def _proposal(self, desk: "Desk") -> Proposal:
+        """What a pass over one article comes to. Raises UnusableReply where a gate ends it."""
+        name, parent = desk.name, desk.parent
         desk.take_inserted(START)
         found = self._weaknesses(desk)
         hypotheses = self._hypotheses(desk, found)
@@ -88,9 +97,9 @@ class Workflow:
         new = desk.revised(approved)
         made = [edit for edit in approved if edit.paragraph in new]
         behind = {edit.hypothesis for edit in made}
-        desk.told("analysis", len(found), len({hypotheses[n - 1].weakness for n in behind}))
-        desk.told("hypotheses", len(ideas), len(behind))
-        desk.told("plan", len(plan.edits), len(made))
+        desk.told("analysis", 0, len({hypotheses[n - 1].weakness for n in behind}))
+        desk.told("hypotheses", 0, len(behind))
+        desk.told("plan", 0, len(made))
         notes = {
             "article": name,
             "hypotheses": [h.change for h in hypotheses],
@@ -99,12 +108,12 @@ class Workflow:
             NOTE: noted(desk.counts),
         }
         if not approved:
-            return [Proposal(parent, "", self.name, notes, dropped=f"the assessment let no edit of {name} through")]
+            return Proposal(parent, "", self.name, notes, dropped=f"the assessment let no edit of {name} through")
         why = "; ".join(f"[{edit.paragraph}] {edit.instruction}" for edit in approved)
         text = "".join(new.get(n, part.text) + part.gap for n, part in enumerate(desk.parts, 1))
-        return [
-            Proposal(Candidate(parent.params, {**parent.files, name: text}), quoted(why, 1000)[1:-1], self.name, notes)
-        ]
+        return Proposal(
+            Candidate(parent.params, {**parent.files, name: text}), quoted(why, 1000)[1:-1], self.name, notes
+        )
 
     def learn(self, view: View) -> Sequence[Lesson]:
         """The lessons of the trials since the last ones, drawn as a model does that researches anything else."""
@@ -122,6 +131,7 @@ class Workflow:
             "analysis", gates.analysis_schema(len(desk.parts)), partial(gates.analysis, parts=desk.parts)
         )
         found = [f"{n}. [{w.paragraph}] {w.dimension}: {w.problem}" for n, w in enumerate(analysis.weaknesses, 1)]
+        desk.told("analysis", len(found), 0)
         desk.take_inserted("analysis", "\n".join(found))
         return found
 
@@ -139,6 +149,7 @@ class Workflow:
             analysis="\n".join(found),
             tried=_lines("These were tried for this article and not kept:", before),
         ).hypotheses
+        desk.told("hypotheses", len(hypotheses), 0)
         desk.take_inserted("hypotheses", "\n".join(f"{h.weakness}: {h.change}" for h in hypotheses))
         return hypotheses
 
@@ -192,6 +203,7 @@ class Workflow:
                 editable=", ".join(map(str, gates.editable(desk.parts))),
             )
             listed = [f"{n}. [{e.paragraph}] {e.instruction}" for n, e in enumerate(plan.edits, 1)]
+            desk.told("plan", len(listed), 0)
             desk.take_inserted("plan", "\n".join(listed), again)
             if "assessment" in desk.arrangement.removed:
                 approved = list(plan.edits)
@@ -207,8 +219,6 @@ class Workflow:
             desk.told("assessment", len(listed), len(listed) - len(approved))
             if approved:
                 break
-            if not again:
-                desk.told("plan", len(listed), 0)
             dropped = [f"- {listed[v.edit - 1]}: gain {v.gain}, risk {v.risk}: {v.reason}" for v in verdicts.verdicts]
         desk.take_inserted("assessment", "\n".join(f"[{edit.paragraph}] {edit.instruction}" for edit in approved))
         return plan, approved
@@ -273,6 +283,9 @@ class Desk:
             request = Request((system, Message("user", user)), schema, flow.most_tokens, flow.temperature)
             try:
                 return ask_until(self.view, request, f"{step} {self.name}{again}{attempt}", judged, flow.reasks)
+            except UnusableReply:
+                self._count(step, StepCount(failed=1))
+                raise
             except ContextOverflow:
                 if not left or step == "revision":
                     raise
