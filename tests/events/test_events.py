@@ -14,8 +14,8 @@ from bilevel.errors import InputError
 from bilevel.events import KIND, variables_for, with_commands
 from bilevel.lab import Traces
 from bilevel.levels import leaf
-from bilevel.recipe import EventsTable, find, unread
-from bilevel.run import recorded
+from bilevel.recipe import EventsTable, find, override, unread
+from bilevel.run import recorded, start
 from bilevel.store.folder import RunFolder
 
 TELL = "cat >> told.jsonl; echo >> told.jsonl; env > $BILEVEL_EVENT.env"
@@ -195,3 +195,13 @@ def test_a_command_that_holds_a_key_is_refused_where_models_are_asked(bilevel, t
     done = bilevel("run", "a", *SPHERE, *options, code=2, OPENAI_API_KEY=key)
     assert "events.finished holds a key" in done.stderr and key not in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_known_keys_are_taken_out_of_facts_and_notes(told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recipe = override(with_commands(find("a"), [f"best={TELL}", "finished=echo sphere; exit 3"]), trials=4)
+    with start(recipe, tmp_path / "run") as session:
+        session.lab.redact = lambda text: text.replace("sphere", "[secret]")
+        session.execute()
+    assert told()["best"][0]["task"] == "[secret]"
+    assert opened(tmp_path / "run")[1][-1].endswith("exit code 3: [secret]")
