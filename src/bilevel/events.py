@@ -1,4 +1,5 @@
-"""A person's commands on what happens to a run: finished, failed, a new best, a budget nearly spent, stuck.
+"""A person's commands on what happens to a run: finished, failed, a new best, a budget nearly spent, stuck, a
+question at its gate.
 
 A thread looks at the store, as the live view does: the loops know nothing of it, and what a command does, fails at or
 takes too long over reaches the run only as an event in its store. A command gets the facts as JSON on its standard
@@ -25,6 +26,7 @@ from bilevel.lab import UNITS, Lab, limit_text
 from bilevel.levels import leaf
 from bilevel.loop import LoopSpec
 from bilevel.recipe import EVENTS, EventsTable, Recipe
+from bilevel.steering.hearing import GATE
 from bilevel.store.folder import RunFolder
 from bilevel.store.reader import Reader
 from bilevel.store.sqlite import SqliteStore
@@ -119,6 +121,7 @@ class Telling:
             self._send_best(*best)
         self._send_budget()
         self._send_stuck()
+        self._send_gate()
 
     def _take_in(self, until: Mapping[str, int] | None) -> bool:
         """Whether there were new trials; of those that an earlier session saw, no more than `until` says."""
@@ -179,6 +182,13 @@ class Telling:
         self._send(
             "stuck", f"stuck {best[0]}:{best[1].number}", f"{since} trials without a new best", {"since_best": since}
         )
+
+    def _send_gate(self) -> None:
+        assert self._reader is not None
+        asked = json.loads(self._reader.get_meta(GATE) or "null")
+        if asked is not None:
+            facts = {"question": asked["id"], "kind": asked["kind"]}
+            self._send("gate", f"gate {asked['id']}", f"waits for a person: {asked['said']}", facts)
 
     # ---- the command ----
 

@@ -22,7 +22,7 @@ BEFORE_CLAIMS = {"on": False}
 BEFORE_KEEP_RULES = {"keep": "unpooled"}
 # Researchers of outer levels that --model replaces, unless a recipe offers them something; others are controls.
 BY_RULES = ("settings_rules", "library")
-EVENTS = ("finished", "failed", "best", "budget", "stuck")  # what a person's commands can be told of
+EVENTS = ("finished", "failed", "best", "budget", "stuck", "gate")  # what a person's commands can be told of
 INNER_BY_RULES = ("bayesian",)  # the same of the innermost loop, beside one that the recipe does not name
 
 
@@ -218,8 +218,9 @@ class EventsTable(Part):
     """Commands of a person's own on what happens to a run, for `sh -c`; an empty one is none.
 
     `finished`: it ended, by itself or by a limit; `failed`: by an error; `best`: a new best; `budget`: one of `shares`
-    of the measurements or of a limit is spent; `stuck`: `stuck_after` innermost trials in a row without a new best. A
-    command may take `seconds`. `env_pass`: variables that it is given beside the usual ones.
+    of the measurements or of a limit is spent; `stuck`: `stuck_after` innermost trials in a row without a new best;
+    `gate`: it waits for a person. A command may take `seconds`. `env_pass`: variables that it is given beside the usual
+    ones.
     """
 
     finished: str = ""
@@ -227,6 +228,7 @@ class EventsTable(Part):
     best: str = ""
     budget: str = ""
     stuck: str = ""
+    gate: str = ""
     shares: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.8,)
     stuck_after: int = Field(20, ge=1)
     seconds: float = Field(30.0, gt=0, le=600)

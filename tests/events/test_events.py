@@ -171,7 +171,7 @@ def test_no_secret_reaches_a_command(bilevel, tmp_path):
 @pytest.mark.parametrize("text", ["won=true", "finished", "=true", ""])
 def test_what_is_no_event_is_refused(bilevel, text, tmp_path):
     done = bilevel("run", "a", *SPHERE, "--on", text or "x", code=2)
-    assert "write EVENT=COMMAND with one of: finished, failed, best, budget, stuck" in done.stderr
+    assert "write EVENT=COMMAND with one of: finished, failed, best, budget, stuck, gate" in done.stderr
     assert not (tmp_path / "run").exists()
 
 
@@ -205,3 +205,12 @@ def test_known_keys_are_taken_out_of_facts_and_notes(told, tmp_path, monkeypatch
         session.execute()
     assert told()["best"][0]["task"] == "[secret]"
     assert opened(tmp_path / "run")[1][-1].endswith("exit code 3: [secret]")
+
+
+def test_a_question_at_the_gate_is_told_and_may_be_answered_by_the_command(bilevel, told, tmp_path):
+    answer = f"{TELL}; {sys.executable} -m bilevel steer approve run"
+    mine = recipe(tmp_path, f"gate = '''{answer}'''\n[gate]\nkeep = true\nwait = 60", trials=1)
+    bilevel("run", mine, *SPHERE)
+    (asked,) = told()["gate"]
+    assert asked["kind"] == "keep" and asked["question"] == "keep:root#1"
+    assert opened(tmp_path / "run")[0][1].decision.keep
