@@ -197,7 +197,7 @@ def summarise(
         charged=sum(trial.cost.evaluations for _, trial in inner),
         costs=tuple(_level_cost(records, level, calls) for level in levels),
         repetition=_repetition([trial for _, trial in inner]),
-        in_force=_in_force(records, spec),
+        in_force=in_force(records, spec),
         mechanisms=tuple(
             mechanism_trial(branch, trial, calls, shadowed)
             for branch, trial in own_trials(records, "mechanisms")
@@ -274,7 +274,7 @@ def _repetition(trials: list[Trial]) -> Repetition:
     )
 
 
-def _in_force(records: Records, spec: LoopSpec) -> tuple[str, ...]:
+def in_force(records: Records, spec: LoopSpec) -> tuple[str, ...]:
     """The innermost loop's mechanisms, as the levels above have set them by now."""
     branch = "root" if records.branches() else None
     inmost, _ = standing(Traces(records), spec, branch, len(levels_of(spec)) - 1)

@@ -9,8 +9,10 @@ from rich.table import Table
 from bilevel.call import Call
 from bilevel.calls import CallSummary
 from bilevel.cli.printing import LEVEL_TITLES, console, jsonable, print_json, visible
+from bilevel.cli.progress import change_text, score_text
 from bilevel.replay import replay
 from bilevel.store.folder import RunFolder
+from bilevel.store.reader import Reader
 
 WIDE = 200  # columns of the list of calls where there is no terminal
 
@@ -20,7 +22,10 @@ def print_calls(path: Path, number: int | None, as_json: bool) -> None:
     folder = RunFolder.read(path)
     try:
         if number is not None:
-            _print_call(folder.store.call(number), as_json)
+            call = folder.store.call(number)
+            _print_call(call, as_json)
+            if not as_json:
+                _print_outcome(folder.store, call)
         elif as_json:
             print_json([jsonable(call) for call in folder.store.calls()])
         else:
@@ -59,6 +64,22 @@ def _print_table(calls: Sequence[CallSummary]) -> None:
         money = "unknown" if call.money is None else f"{call.money:.4f}"
         table.add_row(*map(escape, cells), str(call.tokens_in), str(call.tokens_out), money, f"{call.seconds:.1f}")
     console(width=WIDE).print(table if calls else "this run asked no language model")
+
+
+def _print_outcome(store: Reader, call: Call) -> None:
+    """What became of the trial that it was asked for."""
+    levels = {branch.id: branch.level for branch in store.branches()}
+    if levels.get(call.branch) != call.level:
+        return
+    trial = next((one for one in store.trials(call.branch, after=call.trial - 1) if one.number == call.trial), None)
+    out = console()
+    out.rule("what came of it")
+    if trial is None:
+        said = f"trial {call.trial} is not finished"
+    else:
+        verdict = "keep" if trial.decision.keep else "discard"
+        said = f"trial {trial.number}: {change_text(trial)} · {score_text(trial)} · {verdict}: {trial.decision.reason}"
+    out.print(said, highlight=False, markup=False, soft_wrap=True)
 
 
 def _print_call(call: Call, as_json: bool) -> None:

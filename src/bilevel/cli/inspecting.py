@@ -1,6 +1,5 @@
 """`status`, `show`, `diff`, `best`: what a run folder says, read without disturbing the run."""
 
-import difflib
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -14,8 +13,7 @@ from rich.table import Table
 
 from bilevel import confirming
 from bilevel.claiming import claimed
-from bilevel.cli.ladders import explained, print_retired, print_whole_climb, verdict_words
-from bilevel.cli.live import change_text
+from bilevel.cli.ladders import print_retired
 from bilevel.cli.printing import (
     LEVEL_TITLES,
     console,
@@ -24,11 +22,12 @@ from bilevel.cli.printing import (
     print_json,
     print_ledger,
     print_mechanism,
-    print_steps,
     print_summary,
     visible,
 )
+from bilevel.cli.progress import change_text
 from bilevel.cli.steering import acts_of, show_acts, show_waiting
+from bilevel.cli.trials import show_trial
 from bilevel.cli.weighing import print_front
 from bilevel.codec import derive_seed
 from bilevel.errors import InputError
@@ -40,7 +39,6 @@ from bilevel.recipe import Recipe
 from bilevel.report import Summary, archive_best, own_trials, summarise
 from bilevel.run import recorded
 from bilevel.steering.hearing import GATE
-from bilevel.steps import steps_of
 from bilevel.store.folder import RunFolder
 from bilevel.store.reader import Reader
 from bilevel.task import Sealing, Task
@@ -107,17 +105,25 @@ def print_status(path: Path, as_json: bool) -> None:
         out.print(table)
 
 
+def watch_run(path: Path) -> None:
+    """The live view of a run that was started elsewhere."""
+    from bilevel.cli.live import watch
+
+    with opened(path) as run:
+        watch(console(), run)
+
+
 def print_show(path: Path, number: int | None, branch: str | None, mechanism: str | None, as_json: bool) -> None:
     """All trials of a branch, one trial in full, or one mechanism."""
     with opened(path) as run:
         if mechanism is not None:
             _show_mechanism(run, mechanism, as_json)
         elif number is not None:
-            _show_trial(_trial(run, branch, number), as_json)
+            show_trial(run.folder.store, *_trial(run, branch, number), as_json=as_json)
         else:
             if not as_json:
                 _show_machines(run)
-            _show_trials(_trace(run, branch), as_json)
+            _show_trials(_trace(run, branch)[1], as_json)
 
 
 def print_the_front(path: Path, as_json: bool) -> None:
@@ -223,7 +229,8 @@ def _with_files(task: Task) -> FolderTask | TextTask | None:
     return task if isinstance(task, FolderTask) else text_task(task)
 
 
-def _trace(run: Opened, branch: str | None) -> list[Trial]:
+def _trace(run: Opened, branch: str | None) -> tuple[str, list[Trial]]:
+    """A branch, the innermost loop's newest one if none is named, and its trials with those that it goes on from."""
     store = run.folder.store
     names = [b.id for b in store.branches()]
     if branch is not None and branch not in names:
@@ -232,19 +239,19 @@ def _trace(run: Opened, branch: str | None) -> list[Trial]:
     last = next((b.id for b in reversed(store.branches()) if b.level == level), None)
     chosen = branch or (leaf_branch(Traces(store), run.spec, "root") if names else None) or last
     if chosen is None:
-        return []
+        return "", []
     owner = next(b for b in store.branches() if b.id == chosen)
     spec = level_named(run.spec, owner.level)
-    return list(Traces(store).trace(chosen, spec.task.objective))
+    return chosen, list(Traces(store).trace(chosen, spec.task.objective))
 
 
-def _trial(run: Opened, branch: str | None, number: int) -> Trial:
-    trials = _trace(run, branch)
+def _trial(run: Opened, branch: str | None, number: int) -> tuple[str, list[Trial], int]:
+    chosen, trials = _trace(run, branch)
     if not trials:
         raise InputError(f"there is no trial {number}: none is finished yet")
     if not 0 <= number < len(trials):
         raise InputError(f"there is no trial {number}; this branch has the trials 0 to {len(trials) - 1}")
-    return trials[number]
+    return chosen, trials, number
 
 
 def _show_trials(trials: list[Trial], as_json: bool) -> None:
@@ -272,50 +279,6 @@ def _row(trial: Trial) -> dict[str, Any]:
         "keep": trial.decision.keep,
         "reason": trial.decision.reason,
     }
-
-
-def _show_trial(trial: Trial, as_json: bool) -> None:
-    if as_json:
-        print_json(jsonable(trial))
-        return
-    out = console()
-    out.print(f"[bold]trial {trial.number}[/]: {escape(change_text(trial))}", highlight=False)
-    out.print(f"by {trial.proposal.author}: {trial.proposal.why}", highlight=False, markup=False)
-    verdict = "kept" if trial.decision.keep else "discarded"
-    out.print(f"{trial.status.value}, score {trial.score}; {verdict}: {trial.decision.reason}", markup=False)
-    for name in trial.candidate.files_changed_from(trial.parent):
-        old, new = trial.parent.files.get(name, ""), trial.candidate.files.get(name, "")
-        lines = difflib.unified_diff(old.splitlines(True), new.splitlines(True), f"a/{name}", f"b/{name}")
-        print(visible("".join(lines)))
-    for run, of in [*((run, "") for run in trial.runs), *((run, " of the parent") for run in trial.parent_runs)]:
-        metrics = ", ".join(f"{k} {v:.6g}" for k, v in (run.metrics or {}).items())
-        place = f"run{of} on {run.rung}, seed {run.seed}"
-        out.print(f"{place}: {run.status.value} {metrics}", highlight=False, markup=False)
-        if run.log.strip() and run.metrics is None:
-            out.print(run.log.strip(), highlight=False, markup=False)
-    for act in trial.acts:
-        out.print(f"taken up before it: {act.said} ({act.author})", highlight=False, markup=False)
-    if trial.isolation:
-        out.print(f"isolation in force: {trial.isolation}", highlight=False, markup=False)
-    for climb in trial.climbs:
-        print_whole_climb(out, climb)
-    for line in explained(verdict_words(trial.climbs)):
-        out.print(f"  {line}", highlight=False, markup=False)
-    told = [climb.reason for climb in trial.climbs]
-    for back in trial.turned_back:
-        if any(reason in back.reason for reason in told):
-            continue  # it is one of the rungs above
-        out.print(f"turned back a draft of {back.author}: {back.reason}", highlight=False, markup=False)
-    for fault in trial.faults:
-        out.print(f"fault of {fault.guest} in {fault.hook}: {fault.message}", highlight=False, markup=False)
-    print_steps(out, steps_of(trial))
-    for name, hooks in trial.ledger.items():
-        out.print(f"ledger of {name}", markup=False)
-        print_ledger(out, jsonable(hooks))
-    for shadow in trial.shadows:
-        asked = f"without the advice of {shadow.mechanism}" if shadow.mechanism else "again with the same text"
-        away = "" if shadow.distance is None else f", {shadow.distance:.2g} of the scale away"
-        out.print(f"asked {asked}: {shadow.how}{away}", highlight=False, markup=False)
 
 
 def _show_mechanism(run: Opened, name: str, as_json: bool) -> None:

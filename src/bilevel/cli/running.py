@@ -143,7 +143,7 @@ def _execute(session: RunSession, as_json: bool) -> Summary:
     began = time.monotonic()
     with (
         stopping(session.lab),
-        Live(out, session.folder.path, session.spec, planned_evaluations(session.spec)),
+        Live(out, session.folder.path, session.spec, planned_evaluations(session.spec), _titled(session)),
     ):
         try:
             session.execute()
@@ -159,6 +159,10 @@ def _execute(session: RunSession, as_json: bool) -> Summary:
     if session.ended:
         out.print(f"Ended early: {session.ended}", markup=False, highlight=False, soft_wrap=True)
     return _summary(session, "limit" if session.ended else "finished")
+
+
+def _titled(session: RunSession) -> str:
+    return f"{session.recipe.name} on {leaf(session.spec).task.name}, {session.folder.path}"
 
 
 def _announce(out: Console, session: RunSession) -> None:

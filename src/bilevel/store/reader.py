@@ -79,6 +79,11 @@ class Reader:
         rows = self._all("SELECT record FROM pendings WHERE branch = ? ORDER BY number", branch_id)
         return [self._loaded("a pending trial", load_pending, row[0], self._candidate) for row in rows]
 
+    def under_way(self) -> Sequence[tuple[str, Pending]]:
+        """The trials of all branches that are not finished, each with its branch's id."""
+        rows = self._all("SELECT branch, record FROM pendings ORDER BY branch, number")
+        return [(row[0], self._loaded("a pending trial", load_pending, row[1], self._candidate)) for row in rows]
+
     def find_run(self, key: RunKey) -> Run | None:
         row = self._one(
             "SELECT record FROM runs WHERE harness = ? AND candidate = ? AND rung = ? AND seed = ?",

@@ -10,17 +10,22 @@ from bilevel.cli.program import Json, app
 
 
 @app.command
-def status(folder: Path, *, json: Json = False) -> None:
+def status(folder: Path, *, watch: Annotated[bool, Parameter(negative="")] = False, json: Json = False) -> None:
     """Say where a run stands and what it has come to; also while it goes on.
 
     Parameters
     ----------
     folder
         The run folder.
+    watch
+        Show the live view of a run that another terminal has started, until it ends or Ctrl-C; the run is left alone.
     """
-    from bilevel.cli.inspecting import print_status
+    from bilevel.cli.inspecting import print_status, watch_run
 
-    print_status(folder, json)
+    if watch:
+        watch_run(folder)
+    else:
+        print_status(folder, json)
 
 
 @app.command
