@@ -70,10 +70,10 @@ class Terminal:
 
     def wait_for(self, words):
         with self._more:
-            assert self._more.wait_for(lambda: words in self.text, timeout=120), self.text[-3000:]
+            assert self._more.wait_for(lambda: words in self.text, timeout=300), self.text[-3000:]
 
     def end(self):
-        code = self.process.wait(timeout=120)
+        code = self.process.wait(timeout=300)
         self._thread.join(timeout=60)
         os.close(self._master)
         return code
@@ -109,7 +109,9 @@ def shown(progress, *, state="running", height=40, width=140, colour=False):
 
 
 def test_a_run_in_a_terminal_shows_the_view_and_then_its_summary(tmp_path):
-    terminal = Terminal("run", "d", "--task", "sphere", "--researcher", "stuck", "--folder", "it", cwd=tmp_path)
+    terminal = Terminal(
+        "run", "d", "--task", "sphere", "--inner-budget", 3, "--outer-cycles", 1, "--folder", "it", cwd=tmp_path
+    )
     assert terminal.end() == 0, terminal.text[-2000:]
     said = terminal.text
     for words in ("d on sphere, it · running", "level 2 (mechanisms)", "└ level 1 (inner)", "best so far",
