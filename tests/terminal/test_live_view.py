@@ -257,6 +257,15 @@ def test_what_is_under_way_is_shown_with_its_author_and_time(tmp_path, config):
         assert re.search(rf"level 1 \(inner\) +{number} +somebody +x0 1.0 -> {number + 1}.0 +measuring +1:15", said)
 
 
+def test_what_waits_for_a_person_is_said(tmp_path, config):
+    folder = RunFolder.create(tmp_path / "it", config)
+    folder.store.open_branch(Branch("root", "inner"))
+    assert "person" not in shown(seen(tmp_path / "it"))
+    folder.set_meta("gate", {"id": "keep root#1", "said": "keep trial 1 of branch root", "at": 0.0})
+    assert "waits for a person: keep trial 1 of branch root" in shown(seen(tmp_path / "it"))
+    folder.close()
+
+
 def test_limits_are_shown_with_the_share_that_is_spent(tmp_path, config):
     config["recipe"]["limits"] = {"seconds": 100.0, "tokens": 1000, "money": 2.0}
     folder = RunFolder.create(tmp_path / "it", config)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.live import Live as RichLive
 
 from bilevel.cli.board import board
-from bilevel.cli.inspecting import Opened
+from bilevel.cli.inspecting import ENDED, Opened
 from bilevel.cli.printing import visible
 from bilevel.cli.progress import Progress
 from bilevel.levels import leaf
@@ -20,7 +20,6 @@ from bilevel.run import planned_evaluations
 from bilevel.store.reader import Reader
 
 PERIOD = 0.25  # seconds between two looks
-GOING_ON = ("created", "running", "paused")
 
 
 class Live:
@@ -85,6 +84,6 @@ def watch(console: Console, run: Opened) -> None:
         suppress(KeyboardInterrupt),
         Live(console, run.folder.path, run.spec, planned, title, stays=True, state=lambda: run.state),
     ):
-        while run.state in GOING_ON:
+        while run.state not in ENDED:
             time.sleep(PERIOD)
     console.print(f"{run.state} · {run.folder.path}", highlight=False, markup=False, soft_wrap=True)

@@ -17,6 +17,7 @@ from bilevel.noise import Noise
 from bilevel.probation import AUTHOR
 from bilevel.report import in_force
 from bilevel.standings import attempts, verdict_in
+from bilevel.steering.hearing import GATE
 from bilevel.store.reader import Reader
 from bilevel.trace import Trace
 from bilevel.trial import Count, Pending, Trial, merge
@@ -66,6 +67,7 @@ class Progress:
         self.ledger: Mapping[str, Mapping[str, Count]] = {}  # of the innermost loop's mechanisms, all arms
         self.verdicts: dict[str, str] = {}  # mechanism -> what its forks say
         self.calls, self.cost, self.unpriced = 0, Cost(), 0
+        self.gate = ""  # what waits for a person
         self.state = ""  # of the run, as its folder says
         self.rounds: int | None = None  # of the claim stage; None before it
         self.earlier = 0.0  # seconds of wall time before the first look
@@ -135,6 +137,10 @@ class Progress:
                 lines.append(f"{event.kind}: {event.text}")
         if self._first:
             self.asking.clear()  # what an earlier session asked was answered, or ended with it
+        waits = json.loads(reader.get_meta(GATE) or "null") or {}
+        if waits.get("said", "") not in ("", self.gate):
+            lines.append(f"waits for a person: {waits['said']} ({waits['id']}; see bilevel steer)")
+        self.gate = waits.get("said", "")
         now = time.time()
         for text, since in self.asking.values():
             if now - max(since, self._beat) > HEARTBEAT:
@@ -206,9 +212,10 @@ class Progress:
         return None if not self.planned or rate <= 0 else max(0.0, (self.planned - self.measured) / rate)
 
     def waiting(self) -> list[str]:
-        """The models that are asked just now, and for how long."""
+        """What a person is asked for, and the models that are asked just now, and for how long."""
         now = time.time()
-        return [f"waiting for {text}: {now - since:.0f} s" for text, since in self.asking.values()]
+        person = [f"waits for a person: {self.gate} (bilevel status RUN says more)"] if self.gate else []
+        return person + [f"waiting for {text}: {now - since:.0f} s" for text, since in self.asking.values()]
 
     def _line(self, branch: str, level: str, trial: Trial) -> str:
         title = LEVEL_TITLES.get(level, level)
