@@ -112,7 +112,9 @@ def _climb_door(guest: Guest, door: Callable[[Guest], str | None]) -> Climb:
     source = content_hash(guest.source)
     if refusal is not None:
         return Climb(guest.name, source, "door", "refused", refusal, seconds=seconds)
-    return Climb(guest.name, source, "door", "passed", "it is sound in every situation tried", seconds=seconds)
+    sound = carrier_of(guest.name) == CODE
+    reason = "it is sound in every situation tried" if sound else "the researcher can read it"
+    return Climb(guest.name, source, "door", "passed", reason, seconds=seconds)
 
 
 def climb_replay(spec: LoopSpec, guest: Guest, trace: Trace, below: Callable[[Trace], Below | None]) -> Climb:

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("pydantic_ai")
 
 from researcher_server import number_in, values
-from runs import model_of
+from runs import fingerprints, model_of
 
 RIGHT = "Prefer smaller values than the parent has."
 
@@ -214,3 +214,18 @@ def test_a_recipe_that_cannot_be_is_refused_with_the_way_out(serve, bilevel, lin
     Path("mine.md").write_text("Look.")
     done = bilevel(*args)
     assert done.code != 0 and said in done.err, done.said
+
+
+@pytest.mark.slow
+def test_a_run_that_stopped_while_a_text_was_on_trial_goes_on_to_the_run_that_would_have_been(serve, bilevel):
+    offers, _, _ = OFFERED["skill"]
+    server = serve(says={"draft": drafted, "lessons": learned})
+    args = write(["skill"], {"downhill.skill.md": offers["downhill.skill.md"]}, cycles=2)
+    assert bilevel(*args, "--max-tokens", 18 * 8).code == 0
+    assert len(fingerprints("run")) < 4 and 0 < len(server.bodies) < 12
+    assert bilevel("resume", "run", "--max-tokens", 10**6).code == 0
+    resumed, asked = fingerprints("run"), sorted(server.bodies)
+    Path("run").rename("stopped")
+    server = serve(says={"draft": drafted, "lessons": learned})
+    assert bilevel(*args).code == 0
+    assert fingerprints("run") == resumed and sorted(server.bodies) == asked

@@ -19,7 +19,7 @@ class Headed:
 
     def one(self, key: str, default: str = "") -> str:
         """The value of a key that has one."""
-        return self.head.get(key, [default])[0]
+        return (self.head.get(key) or [default])[0]
 
 
 def headed(text: str, keys: Collection[str]) -> Headed:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from bilevel.carrying import CODE, carrier_of
 from bilevel.errors import InputError
 from bilevel.mechanism import Guest
 from bilevel.researchers.diagnosis import Diagnosis, diagnose
@@ -222,4 +223,8 @@ def _order(candidate: Candidate) -> tuple[Any, ...]:
 
 def _is_inert(trace: Trace, name: str) -> bool:
     counts = trace.ledger().get(name, {}).values()
+    if carrier_of(name) != CODE and any(count.touched for count in counts):
+        asked = any(shadow.mechanism == name for trial in trace for shadow in trial.shadows)
+        if not asked:
+            return False  # nobody has asked the researcher without it
     return sum(c.calls for c in counts) >= INERT_CALLS and not any(c.decisive for c in counts)
