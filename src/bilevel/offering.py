@@ -31,6 +31,7 @@ def offers(level: Outer, stored: Mapping[str, str], warm: Mapping[str, Known], h
                 f"there is no researcher {name!r}; write library, library:random, or library:only:NAME with one of: "
                 f"{', '.join(entries)}; or a name that `bilevel mechanisms list` shows"
             )
+        warm = {label: one for label, one in warm.items() if carrier_of(label) in level.carriers}
         found = {label: shelf.Found(label, "user", one.source, label) for label, one in warm.items()}
         known = {"warm": warm, "entries": {**entries, **found}} if warm and not mode else {}
         own = {label: one.source for label, one in {**found, **given}.items() if label in given or label not in shipped}

@@ -15,6 +15,12 @@ pytest.importorskip("pydantic_ai")
 from researcher_server import number_in, values
 from runs import fingerprints, model_of
 
+from bilevel.carrying import carrier_of
+from bilevel.hosting import Hosting
+from bilevel.offering import offers
+from bilevel.recipe import Outer, SandboxTable
+from bilevel.researchers.library import Known
+
 RIGHT = "Prefer smaller values than the parent has."
 
 
@@ -143,6 +149,7 @@ def test_a_text_is_listed_shown_checked_and_taken_out_of_a_run_into_the_next_one
     Path("bad.skill.md").write_text("Look.")
     refused = bilevel("mechanisms", "check", "./bad.skill.md")
     assert refused.code != 0 and "a skill has a line `when:`" in refused.out
+    assert "cannot be rehearsed: a text works through" in bilevel("mechanisms", "rehearse", right).err
     write(["skill"], {}, cycles=1, trials=2)
     text = (
         Path("texts.toml")
@@ -229,3 +236,12 @@ def test_a_run_that_stopped_while_a_text_was_on_trial_goes_on_to_the_run_that_wo
     server = serve(says={"draft": drafted, "lessons": learned})
     assert bilevel(*args).code == 0
     assert fingerprints("run") == resumed and sorted(server.bodies) == asked
+
+
+def test_what_the_library_knows_of_other_carriers_is_not_offered():
+    level = {"level": "mechanisms", "researcher": "library"}
+    warm = {name: Known("x", 0.9, "likely") for name in ("skill:mine", "mine")}
+    for carriers in (("code",), ("skill",), ("code", "skill")):
+        given = offers(Outer(**level, carriers=carriers), {}, warm, Hosting(SandboxTable()))
+        assert {carrier_of(name) for name in given["entries"]} == set(carriers)
+        assert {carrier_of(name) for name in given["warm"]} == set(carriers)

@@ -6,9 +6,11 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from bilevel.carrying import CODE, carrier_of
 from bilevel.cli.printing import console, print_json
-from bilevel.errors import GuestError
+from bilevel.errors import GuestError, InputError
 from bilevel.hosting import Hosting
+from bilevel.ladder import NO_MODEL
 from bilevel.loop import LoopSpec
 from bilevel.mechanism import Guest
 from bilevel.recipe import SandboxTable
@@ -53,6 +55,8 @@ def _searched(run: Path | None) -> tuple[LoopSpec, Trace]:
 
 
 def _rehearsed(found: Found, spec: LoopSpec, trace: Trace, hosting: Hosting) -> dict[str, Any]:
+    if carrier_of(found.name) != CODE:
+        raise InputError(f"{found.name!r} cannot be rehearsed: {NO_MODEL}; what it is worth a fork says")
     guest = Guest(found.name, found.source)
     refusal = None if found.origin == "shipped" else hosting.door.door(guest)
     alone = LoopSpec("rehearsal", spec.task, spec.researcher, (guest,), load=hosting.load)

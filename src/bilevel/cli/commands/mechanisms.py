@@ -11,7 +11,9 @@ from bilevel.cli.program import Json, app
 mechanisms = App(
     name="mechanisms",
     help="The library of mechanisms: what there is, what is known of each, and how they come out of a run and in.\n\n"
-    "A mechanism is named NAME, shipped:NAME, project:NAME, user:NAME, package:NAME, or by the path of its .py file.",
+    "A mechanism is named NAME, shipped:NAME, project:NAME, user:NAME, package:NAME, or by the path of its .py file."
+    "\n\nOne that is a text (a prompt, a skill, a memory rule, a step of the workflow) is named CARRIER:NAME, as in "
+    "skill:wide_steps, or by the path of its file NAME.CARRIER.md.",
 )
 app.command(mechanisms)
 Force = Annotated[bool, Parameter(negative="")]
@@ -95,7 +97,8 @@ def export(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Take a mechanism out of a run, with what the run's forks say of it: NAME.py, and NAME.toml beside it.
+    """Take a mechanism out of a run, with what the run's forks say of it: NAME.py, or NAME.CARRIER.md for a text, and
+    its record beside it.
 
     It goes into the project's folder `mechanisms` unless another place is given. Where the same source lies there, the
     evidence is added to it.
@@ -107,7 +110,7 @@ def export(
     name
         The mechanism's name in that run.
     to
-        The .py file to write.
+        The file to write: .py, or .CARRIER.md for a text.
     library
         Write it into the user library; it passes the door first.
     trial
