@@ -10,6 +10,7 @@ from pathlib import Path
 import in_process
 import pytest
 
+from bilevel.acts import Act
 from bilevel.budget import Cost
 from bilevel.compare.folder import is_comparison
 from bilevel.lab import Branch
@@ -21,8 +22,9 @@ from bilevel.reporting.seen import seen
 from bilevel.reporting.writing import PAGE, TEXT, write_run
 from bilevel.space import Candidate
 from bilevel.store.folder import RunFolder
+from bilevel.store.sqlite import append_act
 from bilevel.trial import Decision, Proposal, Run, Status, Trial
-from bilevel.verifying.reports import check_report
+from bilevel.verifying.reports import check_plots, check_report
 from bilevel.verifying.tally import Tally
 from bilevel.verifying.verify import verify
 
@@ -155,7 +157,9 @@ def test_a_sentence_that_was_added_or_left_out_is_named(copy):
     path = copy("levels") / TEXT
     lines = path.read_text("utf-8").splitlines(keepends=True)
     path.write_text("".join([*lines[:5], "- Everything helped.\n", *lines[5:-4], *lines[-3:]]), "utf-8")
-    said = [str(one) for one in verify(path).differences]
+    tally = Tally()
+    check_report(tally, path.parent, path)
+    said = [str(one) for one in tally.differences]
     assert any("Everything helped" in one for one in said) and len(said) > 1
 
 
@@ -253,6 +257,16 @@ def test_what_models_and_programs_wrote_is_text(make, tmp_path):
 # ---- how to make it again ----
 
 
+def test_what_persons_told_the_run_stands_in_it(make, tmp_path):
+    run = make(tmp_path / "steered", trial(0, 1.0, keep=True))
+    append_act(run, Act(0, "guide", text="try less", levels=("inner",), author="me", at=86400.0))
+    page, text = write_run(run, run, False)
+    for path in (page, text):
+        assert "1970-01-02 00:00:00 UTC me: guide: try less (waits to be taken up)" in words(path)
+    tally = Tally()
+    assert check_report(tally, run, text) and not tally.differences
+
+
 @pytest.mark.parametrize("name", ["a", "d", "default", "c", "article-steps", "page"])
 def test_the_recipe_of_a_report_is_one_that_runs(name, tmp_path):
     recipe = find(name).model_copy(update={"title": 'a "title"\nof \\ two lines\u202e'})
@@ -271,6 +285,13 @@ def test_the_recipe_in_the_report_is_that_of_the_run(made, tmp_path):
 # ---- plots ----
 
 
+def differing_plots(folder):
+    tally = Tally()
+    check_plots(tally, folder, folder)
+    assert not tally.notes
+    return [one.where for one in tally.differences]
+
+
 def test_plots_are_drawn_alike_and_one_that_was_changed_is_named(copy):
     pytest.importorskip("matplotlib")
     run = copy("levels")
@@ -278,10 +299,10 @@ def test_plots_are_drawn_alike_and_one_that_was_changed_is_named(copy):
     assert done.returncode == 0, done.stderr
     assert f"wrote {run / 'plots' / 'curve.png'}" in done.stdout
     assert "](plots/curve.png)" in (run / TEXT).read_text() and (run / "plots" / "curve.svg").is_file()
-    assert not verify(run / PAGE).differences
+    assert not differing_plots(run)
     svg = run / "plots" / "curve.svg"
     svg.write_text(svg.read_text().replace("L ", "L 1", 1))
-    assert [one.where for one in verify(run / PAGE).differences] == ["plots/curve.svg"]
+    assert differing_plots(run) == ["plots/curve.svg"]
 
 
 def test_a_comparison_has_plots_too(copy):
@@ -289,9 +310,8 @@ def test_a_comparison_has_plots_too(copy):
     both = copy("both")
     assert is_comparison(both) and in_process.run("report", both, "--plots", cwd=both).returncode == 0
     assert {path.name for path in (both / "plots").glob("*.png")} == {"improvement.png", "curves.png"}
-    assert not verify(both).differences
     (both / "plots" / "curves.png").write_bytes((both / "plots" / "curves.png").read_bytes()[:-1])
-    assert [one.where for one in verify(both).differences] == ["plots/curves.png"]
+    assert differing_plots(both) == ["plots/curves.png"]
 
 
 def test_where_matplotlib_is_missing_plots_are_an_error_and_the_report_is_not(copy, monkeypatch):

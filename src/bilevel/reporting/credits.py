@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from bilevel.carrying import CODE, carrier_of
 from bilevel.cli.helping import MEANINGS as WHOLE
 from bilevel.cli.helping import cost_text
 from bilevel.cli.ladders import MEANINGS, decided_plainly, heading
@@ -40,6 +41,7 @@ def credit(seen: Seen) -> Section:
     blocks += _whole_loops(seen)
     blocks += _trials(seen)
     blocks += _ledgers(seen)
+    blocks += _steps(seen)
     if summary.mechanisms:
         blocks.append(Words(f"In force at the end: {', '.join(summary.in_force) or 'none'}."))
     if summary.ladder is not None and summary.ladder.notes:
@@ -132,13 +134,24 @@ def _ledgers(seen: Seen) -> Iterator[Block]:
         )
 
 
+def _steps(seen: Seen) -> Iterator[Block]:
+    """Of a researcher that works in steps: what each of them did, which no fork tested."""
+    steps = seen.summary.steps
+    if steps:
+        names = ("asked", "sent_back", "failed", "said", "reached", "decisive")
+        rows = tuple((step, *(str(getattr(count, name)) for name in names)) for step, count in steps.items())
+        header = ("step", *(name.replace("_", " ") for name in names))
+        yield Grid("The steps of the researcher: what they said, and what of it reached the text", header, rows)
+
+
 def _sources(seen: Seen) -> Iterator[Block]:
     """The source of what was kept, or is in force; each once."""
     shown = set[str]()
     for one in seen.summary.mechanisms:
         if one.source and one.source not in shown and (one.kept or one.name in seen.summary.in_force):
             shown.add(one.source)
-            yield Listing(f"{one.name}, by {one.author}", one.source, "python")
+            language = "python" if carrier_of(one.name) == CODE else "text"
+            yield Listing(f"{one.name}, by {one.author}", one.source, language)
 
 
 def _name(one: Statement) -> str:

@@ -47,7 +47,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Listing:
-    """A text as it is, line by line. `language` is diff, python, toml or sh."""
+    """A text as it is, line by line. `language` is diff, python, text, toml or sh."""
 
     title: str
     text: str

@@ -1,9 +1,11 @@
 """What it cost, where it was made, and how to make it again."""
 
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bilevel.cli.helping import cost_text
+from bilevel.cli.steering import acts_of, became
 from bilevel.dashboard.frame import level_title
 from bilevel.levels import leaf
 from bilevel.models import names_of
@@ -113,11 +115,25 @@ def again(seen: Seen) -> Section:
     ]
     notes += [f"The run folder holds {' and '.join(texts)} as they were."] if texts else []
     known = dict(config.get("noise") or {}).get("sentence")
+    notes += [_steered(seen)] if acts_of(seen.run.store) else []
     notes += [f"What was known of the noise at the start: {known}"] if known else []
     return Section(
         "How to reproduce it", "reproduce",
         (Listing("", commands, "sh"), Items(tuple(notes)), Listing("recipe.toml", toml(config["recipe"]), "toml")),
     )  # fmt: skip
+
+
+def _steered(seen: Seen) -> str:
+    """What persons told the run, and what became of it: a run that nobody tells it is another one."""
+    said = [
+        f"{_utc(act['at'])} {act['author'] or 'somebody'}: {act['said']} ({became(act['effects'])})"
+        for act in acts_of(seen.run.store)
+    ]
+    return f"Persons steered this run, which the commands above do not repeat: {'; '.join(said)}."
+
+
+def _utc(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(at))
 
 
 def toml(data: Mapping[str, Any]) -> str:

@@ -65,6 +65,7 @@ def _stamp(run: Watched, summary: Summary) -> str:
         "state": run.state,
         "trials": trials,
         "calls": len(store.calls()),
+        "acts": len(store.acts()) + len(store.effects()),
         "facts": facts,
         "loops": loops,
         "program": program(),

@@ -43,7 +43,7 @@ text.come { fill: var(--c3); } text.gone { fill: var(--c5); }
   nav { display: none; }
   pre { max-height: none; overflow: visible; font-size: 7.5pt; }
   h2, h3 { break-after: avoid; } figure, tr { break-inside: avoid; }
-  table { font-size: 8pt; } td, th { padding: .15rem .3rem; }
+  table { font-size: 8pt; } td, th, th.w, td.w { padding: .15rem .3rem; white-space: normal; }
   td.long { min-width: 7rem; } td.plot, th.plot { min-width: 7rem; width: 7rem; }
 }
 @page { margin: 16mm; }
