@@ -107,6 +107,10 @@ class Steers(Protocol):
         """The acts that a loop takes up with trial `number` of a branch, beyond those that are known."""
         ...
 
+    def asking(self, branch: str, number: int) -> None:
+        """That trial is asked for with what was due: what comes now is for the next one, also after a kill."""
+        ...
+
     def late(self, level: str, branch: str, number: int, known: frozenset[int]) -> tuple[Act, ...]:
         """The acts beyond those that are known which bear on whether that trial is kept, once it was measured."""
         ...
@@ -133,6 +137,7 @@ class Nobody:
     def due(self, level: str, branch: str, number: int, known: frozenset[int]) -> tuple[Act, ...]:
         return ()
 
+    def asking(self, branch: str, number: int) -> None: ...
     def late(self, level: str, branch: str, number: int, known: frozenset[int]) -> tuple[Act, ...]:
         return ()
 

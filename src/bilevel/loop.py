@@ -85,6 +85,7 @@ class Loop:
         acts = self._acts(self._asked)
         number, self._asked = self._asked, self._asked + 1
         if number not in self._flight:
+            self.lab.persons.asking(self.branch.id, number)
             pending = self._ask_baseline(acts) if number == 0 else self._ask_researcher(number, acts)
             self.lab.store.add_pending(self.branch.id, pending)
             self._flight[number] = pending
@@ -418,7 +419,7 @@ class Loop:
         if until is not None and self._asked >= until:
             return True
         self._due.clear()  # what came meanwhile counts
-        if not self.finished:
+        if self._asked not in self._flight and not self.finished:  # what was asked for before a kill is finished first
             self.lab.persons.attend(self.branch.id, self._asked)
             self._due.clear()
         return self.finished

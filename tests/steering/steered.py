@@ -8,19 +8,20 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bilevel.budget import Cost
 from bilevel.errors import Stopped
 from bilevel.objective import Objective
-from bilevel.recipe import Inner, Outer, Recipe
+from bilevel.recipe import GateTable, Inner, Outer, Recipe
 from bilevel.replay import replay
 from bilevel.run import resume, start
 from bilevel.space import Bool, Candidate, Float, Space
+from bilevel.store.folder import RunFolder
 from bilevel.surfaces import guests_of, mechanism_set
 from bilevel.task import Rung
-from bilevel.trial import Proposal, Run, Status
+from bilevel.trial import Proposal, Run, Status, Trial
 
 HERE = Path(__file__).parent
 PHASES = ("before the ask", "while it is proposed", "while it is measured", "while it is told")
@@ -175,3 +176,45 @@ class Without:
 
     def propose(self, view, parent, briefing):
         return [Proposal(mechanism_set(guests_of(parent)[1:]), "one less")]
+
+
+def recipe_named(name: str) -> Recipe:
+    """The recipes that runs in a process of their own have."""
+    forks = recipe(4, cycles=4, mechanisms=("tabu", "restart"))
+    outer = forks.outer[0].model_copy(update={"researcher": "python:steered:Without", "proof_share": 0.0})
+    return {
+        "one level": recipe(6),
+        "frozen": recipe(6, settings={"frozen": ("z",)}),
+        "workers": recipe(6, workers=2),
+        "gate": recipe(6).model_copy(update={"gate": GateTable(keep=True)}),
+        "forks": forks.model_copy(update={"outer": (outer,)}),
+    }[name]
+
+
+def killed(path: Path, name: str, phase: str, number: int, act: Callable[[], object]) -> None:
+    """Let a run come to a phase of a trial in a process of its own, act, and kill it -9 there."""
+    command = [sys.executable, str(HERE / "victim.py"), str(path), name, phase, str(number)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=HERE)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "here\n"
+        act()
+    finally:
+        process.kill()
+        process.wait(timeout=30)
+        for stream in (process.stdin, process.stdout):
+            stream.close()
+
+
+def essence(path: Path) -> dict[str, list[Trial]]:
+    """All trials of a run by branch, without the time of day of acts."""
+
+    def timeless(trial: Trial) -> Trial:
+        acts, late = (tuple(replace(act, at=0.0) for act in acts) for acts in (trial.acts, trial.late))
+        return replace(trial, acts=acts, late=late, climbs=tuple(replace(climb, seconds=0.0) for climb in trial.climbs))
+
+    folder = RunFolder.read(path)
+    try:
+        return {b.id: [timeless(trial) for trial in folder.store.trials(b.id)] for b in folder.store.branches()}
+    finally:
+        folder.close()

@@ -1,7 +1,7 @@
 """What a page may tell a run: an act, from this machine, from a page of this very server, with the token."""
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import parse_qs
 
 from bilevel.dashboard.shelf import Shelf
@@ -14,13 +14,13 @@ SCHEME = "Bearer "
 FIELDS = frozenset(("kind", "what", "text", "value", "level", "author"))
 
 
-def barred(token: str, headers: Mapping[str, str]) -> str:
+def barred(token: str, header: Callable[[str, str], str]) -> str:
     """Why a request may change nothing: nobody steers here, another site's page, no token, a wrong one; else empty."""
     if not token:
         return "this server only reads; `bilevel serve --steer` starts one that steers"
-    if headers.get("Origin", "") != f"http://{headers.get('Host', '')}":
+    if header("Origin", "") != f"http://{header('Host', '')}":
         return "only pages of this server may steer"
-    said = headers.get("Authorization", "")
+    said = header("Authorization", "")
     if not said.startswith(SCHEME) or not hmac.compare_digest(said.removeprefix(SCHEME).encode(), token.encode()):
         return "the token is missing or wrong; open the address that `bilevel serve --steer` printed"
     return ""
@@ -48,5 +48,5 @@ def _asked(form: Mapping[str, str]) -> Asked:
         value = float(number) if number else None
     except ValueError:
         raise InputError(f"{number!r} is no number") from None
-    said = {name: form.get(name, "").strip() for name in ("what", "text", "level", "author")}
-    return Asked(form["kind"], value=value, **said)
+    texts = {name: form.get(name, "").strip() for name in ("what", "text", "level", "author")}
+    return Asked(form["kind"], value=value, **texts)

@@ -131,7 +131,7 @@ class Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if self._elsewhere():
             return
-        if no := barred(self.board.token, self.headers):
+        if no := barred(self.board.token, self.headers.get):
             self._say(403, no)
         elif view != "steer" or self.headers.get("Content-Type", "").partition(";")[0] != FORM:
             self._say(404, "only acts for a run are taken, from a form")

@@ -1,5 +1,6 @@
 """What a run hears from persons: it looks into its own store, and writes there what became of each act."""
 
+import json
 import re
 import time
 
@@ -13,6 +14,8 @@ from bilevel.store.folder import RunFolder
 from bilevel.store.sqlite import SqliteStore, append_act
 
 LOOK = 0.2  # seconds between two looks while the run is paused
+ASKING = "asking"  # the fact that says which trial was asked for last, and which act was the last one then
+TELLING = "telling"  # the same of the trial of an outer loop that was decided last
 GATE = "gate"  # the fact of a run folder that says what waits for a person
 TIME_OUT = "time-out"  # who says no where nobody answers
 ENDED = "the search had ended before it could be taken up"
@@ -36,12 +39,28 @@ class Hearing:
         self._refused = {effect.act for effect in effects if effect.outcome == REFUSED}
         self._heard = {effect.act for effect in effects}
         self._allowed = set[str]()  # what a person allowed to spend, as far as it was asked for
+        self._asked: tuple[str, int, int] = tuple(folder.meta(ASKING) or ("", 0, 0))
+        self._told: tuple[str, int, int] = tuple(folder.meta(TELLING) or ("", 0, 0))
+        self._seen = 0
         self._version, self._acts = -1, list[Act]()
         for act in self._look():
             if act.number in self._heard:
                 self._pause(act)
 
     def due(self, level: str, branch: str, number: int, known: frozenset[int]) -> tuple[Act, ...]:
+        """The acts for a loop that its trial does not know; of one whose ask was broken off, those of that time."""
+        acts = self._for(level, branch, number, known)
+        self._seen = max((act.number for act in self._acts), default=0)
+        if (branch, number) == self._asked[:2]:
+            self._seen = min(self._seen, self._asked[2])
+        return tuple(act for act in acts if act.number <= self._seen)
+
+    def asking(self, branch: str, number: int) -> None:
+        """Note how many acts there were when a trial was asked for: it outlives the process, not a power cut."""
+        self._asked = (branch, number, self._seen)
+        self.store.put_meta_soon(ASKING, json.dumps(self._asked))
+
+    def _for(self, level: str, branch: str, number: int, known: frozenset[int]) -> tuple[Act, ...]:
         """The acts for a loop that its trial does not know. All arms of a fork take up an act with the same trial: what
         comes while the first one searches. What comes later waits for the end of the fork."""
         known |= self._refused
@@ -59,19 +78,26 @@ class Hearing:
 
     def late(self, level: str, branch: str, number: int, known: frozenset[int]) -> tuple[Act, ...]:
         """Of what came while a trial ran: what was said of mechanisms."""
-        return tuple(act for act in self.due(level, branch, number, known) if act.kind in ("pin", "retire"))
+        acts = self._for(level, branch, number, known)
+        if (branch, number) != self._told[:2]:
+            self._told = (branch, number, max((act.number for act in self._acts), default=0))
+            self.store.put_meta_soon(TELLING, json.dumps(self._told))
+        return tuple(act for act in acts if act.kind in ("pin", "retire") and act.number <= self._told[2])
 
     def attend(self, branch: str, number: int) -> None:
         """Take up what concerns the run itself: a pause, its end, a stop, and what all models may spend."""
-        self._take_up(branch, number)
+        self._take_up(branch, number, self._asked[2] if (branch, number) == self._asked[:2] else None)
         self._may_spend(branch, number)
         self._show("gate" if self._spending is not None else "paused" if self._paused else "running")
 
-    def _take_up(self, branch: str, number: int) -> None:
+    def _take_up(self, branch: str, number: int, last: int | None = None) -> None:
+        """What concerns the run, up to the act `last`: those after it came while that trial was asked for already."""
         assert self.lab is not None
         for act in self._look():
             if act.levels or act.kind in ANSWERS or act.number in self._heard:
                 continue
+            if last is not None and act.number > last:
+                break
             problem = self._limit(act) if act.kind == "budget" else ""
             self._write(act, branch, number, REFUSED if problem else TAKEN, problem)
             self._pause(act)

@@ -129,6 +129,15 @@ class SqliteStore(Reader):
         with self._transaction():
             self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
+    def put_meta_soon(self, key: str, value: str) -> None:
+        """Write a fact that outlives the process at once, and a power cut only once anything else is written."""
+        with self._lock:
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+            try:
+                self.put_meta(key, value)
+            finally:
+                self._connection.execute("PRAGMA synchronous = FULL")
+
     def limit_pages(self, pages: int) -> None:
         """Let the file grow to so many pages at most: a full disk, for tests and quotas."""
         self._connection.execute(f"PRAGMA max_page_count = {int(pages)}")
