@@ -49,11 +49,12 @@ class SqliteStore(Reader):
     def _check_version(self) -> None:
         super()._check_version()
         (version,) = self._one("PRAGMA user_version")
-        for number in range(version, len(MIGRATIONS)):
+        if version < len(MIGRATIONS):
             with self._transaction():
-                for statement in MIGRATIONS[number].split(";"):
-                    self._connection.execute(statement)
-                self._connection.execute(f"PRAGMA user_version = {number + 1}")
+                for migration in MIGRATIONS[version:]:
+                    for statement in migration.split(";"):
+                        self._connection.execute(statement)
+                self._connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
         self._has_calls = self._has_acts = True
 
     def open_branch(self, branch: Branch) -> None:
