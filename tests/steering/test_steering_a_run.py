@@ -1,5 +1,8 @@
 """A second process pauses, resumes and stops a run and changes its budget, in every phase of an iteration."""
 
+import contextlib
+import sqlite3
+
 import pytest
 from steered import PHASES, Once, recipe, replayed, search
 
@@ -154,3 +157,17 @@ def test_a_pause_outlives_the_process(tmp_path, second):
 
     assert search(path, None, at) == "finished"
     assert waits == [3] and len(what_is_stored(path)[0]) == 4
+
+
+def test_a_run_of_an_older_version_is_not_steered_before_it_goes_on_in_this_one(tmp_path, second):
+    path = tmp_path / "run"
+    search(path, recipe(3), lambda *_: None)
+    with contextlib.closing(sqlite3.connect(path / "run.sqlite3")) as older:
+        older.executescript("DROP TABLE acts; DROP TABLE effects; PRAGMA user_version = 2")
+    code, said = second("steer", "budget", path, "--trials", 5)
+    assert code == 1 and "runs can be steered from format 3 on" in " ".join(said.split())
+    assert second("steer", "list", path) == (0, "nobody has steered this run\n")
+    assert search(path, None, lambda *_: None) == "finished"
+    second.gives("budget", path, "--trials", 5)
+    assert search(path, None, lambda *_: None) == "finished"
+    assert len(what_is_stored(path)[0]) == 6
