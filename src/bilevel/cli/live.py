@@ -20,6 +20,7 @@ from bilevel.run import planned_evaluations
 from bilevel.store.reader import Reader
 
 PERIOD = 0.25  # seconds between two looks
+CLOCK = 1.0  # seconds after which the view is drawn again though nothing is new
 
 
 class Live:
@@ -41,10 +42,12 @@ class Live:
         self._thread = threading.Thread(target=self._watch, name="live", daemon=True)
         self._rich: RichLive | None = None
         self._reader: Reader | None = None
+        self._shown: object = None  # what was under way when it was drawn last, and when that was
+        self._drawn = 0.0
 
     def __enter__(self) -> "Live":
         if self.console.is_terminal:
-            self._rich = RichLive(console=self.console, refresh_per_second=4, transient=not self._stays)
+            self._rich = RichLive(console=self.console, auto_refresh=False, transient=not self._stays)
             self._rich.start()
         self._reader = Reader(self.folder)
         self._look()  # before anything goes on: what happens from now on is news
@@ -72,8 +75,15 @@ class Live:
         for line in heard if self._rich is not None else (*heard, *lines):
             self.console.print(visible(line), highlight=False, markup=False, soft_wrap=True)
         if self._rich is not None:
-            size = self.console.size
-            self._rich.update(board(self.progress, self.title, self._state(), size.height, size.width))
+            self._draw(self._rich, bool(heard or lines))
+
+    def _draw(self, rich: RichLive, news: bool) -> None:
+        """Draw the view where something is new, and else once a second: drawing is what costs time."""
+        tried = [(one.branch, one.pending.number) for one in self.progress.tried]
+        shown, now = (tried, self._state(), self.progress.rounds), time.monotonic()
+        if news or shown != self._shown or now - self._drawn >= CLOCK:
+            self._shown, self._drawn, size = shown, now, self.console.size
+            rich.update(board(self.progress, self.title, shown[1], size.height, size.width), refresh=True)
 
 
 def watch(console: Console, run: Opened) -> None:
