@@ -268,7 +268,7 @@ class Fold:
             for trial in view.trace.measured(proposal.candidate.id):
                 seeds |= {run.seed for run in trial.runs}
             for step in own:
-                if any(seed not in seeds for seed in range(step.seed)):
+                if step not in steps and any(seed not in seeds for seed in range(step.seed)):
                     raise GuestError(
                         "seeds are taken in their order, from 0 on: none is skipped, so that none is picked"
                     )

@@ -1,7 +1,7 @@
 """The default keep rule: what it plans, and whether a trial takes the place of its parent (see `rules.py`)."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 
@@ -36,12 +36,15 @@ def next_steps(
     stands, again = trace.of(parent.id), proposal.repeats and trace.scores(proposal.candidate.id)
     if rule is None or again or stands is None or stands.score is None:
         return ()
-    noise = _noise(trace, parent, parent_runs)
-    rule = rule.under(noise)
     mine, theirs = _scores(runs, top, trace), {**trace.scores(parent.id), **_scores(parent_runs, top, trace)}
+    gains = [trace.objective.gain(theirs[seed], mine[seed]) for seed in mine if seed in theirs]
+    noise = _noise(rule, trace, parent, parent_runs, mine)
+    if len(mine) == len(gains) == 1 and rule.looks(gains, noise, trace.repeated):
+        known = mine.keys() | theirs.keys() | trace.scores(trace[0].candidate.id).keys()
+        return (Step(top, next(seed for seed in count() if seed not in known)),)
+    rule = rule.under(noise)
     if not mine or rule.depth < 2 or any(run.status is not Status.OK for run in parent_runs):
         return ()
-    gains = [trace.objective.gain(theirs[seed], mine[seed]) for seed in mine if seed in theirs]
     lacking = [seed for seed in mine if seed not in theirs]
     simpler = is_simpler(proposal.candidate, parent, trace[0].candidate)
     if gains and not rule.under(noise, gains).goes_on(gains, noise, simpler):
@@ -58,16 +61,23 @@ def _done(trace: Trace, proposal: Proposal) -> set[int]:
 
 
 def with_rule(rule: Rule | None, trace: Trace, trial: Trial) -> Trial:
-    """A trial that was run, with its keep rule: the depth is the one that it took."""
-    if rule is None or not trial.runs:
-        return replace(trial, rule=rule and rule.under(_noise(trace, trial.parent, trial.parent_runs)))
-    mine = _scores(trial.runs, trial.runs[-1].rung, trace)
-    gains = [gain for seed, gain in trace.gains_of(replace(trial, rule=rule)).items() if seed in mine]
-    return replace(trial, rule=rule.under(_noise(trace, trial.parent, trial.parent_runs), gains))
+    """A trial that was run, with its keep rule: the depth is the one that it took, by what it saw."""
+    if rule is None:
+        return replace(trial, rule=None)
+    seen = trace.upto(trial.sees) if rule.version > 1 else trace
+    mine = _scores(trial.runs, trial.runs[-1].rung, seen) if trial.runs else {}
+    gains = [gain for seed, gain in seen.gains_of(replace(trial, rule=rule)).items() if seed in mine]
+    took = rule.under(_noise(rule, seen, trial.parent, trial.parent_runs, mine), gains)
+    return replace(trial, rule=Rule(took.name, took.depth))
 
 
-def _noise(trace: Trace, parent: Candidate, parent_runs: Sequence[Run]) -> Noise:
-    """The noise; where nothing is known of it, what repeats of the parent within this trial say."""
+def _noise(
+    rule: Rule, trace: Trace, parent: Candidate, parent_runs: Sequence[Run], mine: Mapping[int, float]
+) -> Noise:  # fmt: skip
+    """The noise; where nothing is known of it, what repeats of the parent within this trial say; and where no seed had
+    moved a score before this trial, what its own seeds say."""
+    if rule.version > 1 and trace.noise.deterministic and len({*mine.values()}) > 1:
+        return estimate([*mine.values()])
     if not parent_runs or trace.noise.of_difference[1]:
         return trace.noise
     return estimate([*{**_scores(parent_runs, parent_runs[-1].rung, trace), **trace.scores(parent.id)}.values()])
@@ -105,7 +115,7 @@ def keep_by_default(trace: Trace, trial: Trial) -> Decision:
 
 def _keep_by_rule(trace: Trace, trial: Trial, rule: Rule, gain: float, than: str) -> Decision:
     """By the paired gains, one per seed; by the gain of the mean scores where no seed is shared."""
-    noise, gains = _noise(trace, trial.parent, trial.parent_runs), [*trace.gains_of(trial).values()] or [gain]
+    noise, gains = _noise(rule, trace, trial.parent, trial.parent_runs, {}), [*trace.gains_of(trial).values()] or [gain]
     if _ties(trace, trial, rule, gains, noise):
         behind = f" within the noise ({-gain:.4g} worse over {_seeds(gains)})" if gain else ""
         return Decision(True, f"equal to {than}{behind}, and simpler")

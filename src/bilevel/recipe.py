@@ -20,6 +20,7 @@ BEFORE_THE_LADDER = {"ladder": ("door",), "controls": (), "proof_share": 0.0}
 BEFORE_POOLED_NOISE = {"noise": "baseline"}
 BEFORE_CLAIMS = {"on": False}
 BEFORE_KEEP_RULES = {"keep": "unpooled"}
+BEFORE_LOOKS = {"rules": 1}
 # Researchers of outer levels that --model replaces, unless a recipe offers them something; others are controls.
 BY_RULES = ("settings_rules", "library")
 EVENTS = ("finished", "failed", "best", "budget", "stuck", "gate")  # what a person's commands can be told of
@@ -57,7 +58,7 @@ class Inner(Part):
     rule by which a candidate takes its parent's place, and `depth` on how many seeds rules that repeat measure a
     candidate at most; `target`: a score that ends the search of one level once the best has held it after three trials
     in a row; "unpooled" is what an old run folder goes on with: the margin, each trial's own score standing
-    for its candidate.
+    for its candidate. `rules` is the version of what rules that repeat do: 1 is what an old run folder goes on with.
 
     What the host does beside the mechanisms, to be left out where that is what a comparison asks: `duplicate_check`
     turns back what was measured; `history` is how a researcher learns of earlier trials ("prose": a model reads them in
@@ -74,6 +75,7 @@ class Inner(Part):
     noise: Literal["stored", "own", "baseline"] = "stored"
     keep: Literal["race", "fixed", "greedy", "margin", "unpooled"] = "race"
     depth: int = Field(2, ge=2, le=16)
+    rules: Literal[1, 2] = 2
     mechanisms: tuple[str, ...] = ()
     lessons: bool = True
     lessons_every: int = Field(10, ge=1)
@@ -306,7 +308,7 @@ def find(name_or_path: str) -> Recipe:
 def resolve(data: Mapping[str, Any]) -> Recipe:
     """The recipe that a run folder stored. Keys that its version did not know are as that version behaved."""
     outer = [{**BEFORE_THE_LADDER, **level} for level in data.get("outer", ())]
-    inner = {**BEFORE_POOLED_NOISE, **BEFORE_KEEP_RULES, **data.get("inner", {})}
+    inner = {**BEFORE_POOLED_NOISE, **BEFORE_KEEP_RULES, **BEFORE_LOOKS, **data.get("inner", {})}
     return _validated({"claim": BEFORE_CLAIMS, **data, "inner": inner, "outer": outer}, "the run folder's recipe")
 
 
@@ -442,6 +444,8 @@ def unread(recipe: Recipe) -> list[str]:
             found.append(f"outer.{depth}.cycles: nothing reads it; the level above says how many trials a cycle has")
     if "depth" in recipe.inner.model_fields_set and recipe.inner.keep not in ("race", "fixed"):
         found.append(f"inner.depth: the keep rule {recipe.inner.keep!r} measures a candidate once")
+    if "rules" in recipe.inner.model_fields_set and recipe.inner.keep not in ("race", "fixed"):
+        found.append(f"inner.rules: the keep rule {recipe.inner.keep!r} is the same in all versions")
     levels: dict[str, str] = {"inner": recipe.inner.researcher}
     levels |= {level.level: level.researcher for level in recipe.outer}
     for name in ("inner", "settings", "mechanisms"):

@@ -16,7 +16,7 @@ et al., "The irace package", 2016, doi:10.1016/j.orp.2016.09.002; here with a la
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from bilevel.noise import Noise
 
@@ -25,17 +25,30 @@ KEEP_RULES = ("race", "fixed", "greedy", "margin")
 
 @dataclass(frozen=True)
 class Rule:
-    """A keep rule. `name` is one of KEEP_RULES; `depth`: on how many seeds a candidate is measured at most."""
+    """A keep rule. `name` is one of KEEP_RULES; `depth`: on how many seeds a candidate is measured at most.
+
+    `version` 2 looks at a candidate that leads before it takes a task for deterministic (`looks`), and goes by what a
+    trial saw where others are told meanwhile; 1 does neither. It is a matter of the search, not of a trial's record.
+    """
 
     name: str = "race"
     depth: int = 2
+    version: int = field(default=2, metadata={"later": True})
 
     def under(self, noise: Noise, gains: Sequence[float] = ()) -> "Rule":
         """The rule with the depth that is needed: one run says it all where nothing is repeated, or nothing moves, and
         as many as there are gains where these are clear."""
         repeats = self.name in ("race", "fixed") and not noise.deterministic
         clear = self.name == "race" and 0 < len(gains) < self.depth and is_clear(gains, noise)
-        return Rule(self.name, len(gains)) if repeats and clear else self if repeats else Rule(self.name, 1)
+        depth = len(gains) if repeats and clear else self.depth if repeats else 1
+        return replace(self, depth=depth)
+
+    def looks(self, gains: Sequence[float], noise: Noise, repeated: int) -> bool:
+        """Whether a candidate with these gains is run on a seed that nobody was run on, although no seed has moved a
+        score so far: where it leads, and fewer than two candidates were `repeated`. One may be the same on all seeds
+        where others are not."""
+        repeats = self.version > 1 and self.name in ("race", "fixed")
+        return repeats and noise.deterministic and repeated < 2 and mean(gains) > 0
 
     @property
     def at_once(self) -> int:

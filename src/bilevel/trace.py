@@ -160,6 +160,14 @@ class Trace:
         return self._all[self._length - 1].repeats.with_known(baseline.known)
 
     @property
+    def repeated(self) -> int:
+        """How many candidates are known to have been run on several seeds, here or in what was known before."""
+        own = self._all[self._length - 1].repeats if self._length else Repeats()
+        known = self.baseline.known if self.baseline is not None else None
+        with_parent = own.paired_degrees > 0 and own.n - own.degrees == 1
+        return max(own.n - own.degrees + with_parent, 0 if known is None else known.n - (known.degrees or 0))
+
+    @property
     def rule(self) -> Rule | None:
         """The keep rule of this search, as its last trial had it; None where there is none."""
         return self._all[self._length - 1].trial.rule if self._length else None

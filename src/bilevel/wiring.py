@@ -171,7 +171,7 @@ def _inner(recipe: Recipe, task: Task, texts: Texts, hosting: Hosting) -> LoopSp
         calibration=inner.calibration,
         noise=None if inner.noise == "baseline" else texts.noise,
         target=inner.target,
-        keep=None if inner.keep == "unpooled" else Rule(inner.keep, inner.depth),
+        keep=None if inner.keep == "unpooled" else Rule(inner.keep, inner.depth, inner.rules),
         lessons_every=cycle if inner.lessons else 0,
         shadow=inner.shadow,
         guards=Guards(

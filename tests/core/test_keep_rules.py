@@ -48,7 +48,7 @@ def test_a_race_ends_at_the_first_mean_that_is_not_above_0_and_never_costs_more_
 
 @pytest.mark.parametrize("name", KEEP_RULES)
 def test_where_the_task_is_known_to_be_deterministic_one_run_says_all(name):
-    assert Rule(name, 3).under(Noise(0.0, 3, 2)) == Rule(name, 1)
+    assert Rule(name, 3).under(Noise(0.0, 3, 2)) == Rule(name, 1) and not Rule(name, 3).looks([1.0], KNOWN, 1)
     assert Rule(name, 3).under(UNKNOWN).depth == Rule(name, 3).under(KNOWN).depth == (3 if name in "race fixed" else 1)
 
 
@@ -102,10 +102,57 @@ def test_a_challenger_that_fails_on_a_later_seed_has_failed():
 
 @pytest.mark.parametrize("calibration", [1, 3])
 def test_a_deterministic_task_repeats_nothing_once_it_is_known_to_be_one(calibration):
-    trace, asked = told("ab", calibration=calibration, base=(1.0,) * 3, a=(0.9,) * 3, b=(0.8,) * 3)
+    trace, asked = told("ab", calibration=calibration, base=(1.0,) * 4, a=(0.9,) * 4, b=(0.8,) * 4)
     assert [trial.decision.keep for trial in trace] == [True] * 3
-    assert asked[-1] == ("b", 0) and trace[2].cost.evaluations == 1
+    assert asked[-1] == ("b", 0) and trace[2].cost.evaluations == 1 and trace[2].rule == Rule("race", 1)
     assert trace[2].decision.reason == "better than its parent (trial 1) by 0.1"
+
+
+@pytest.mark.parametrize("name", ["race", "fixed"])
+def test_the_first_candidate_that_leads_is_looked_at_on_a_seed_that_nobody_had(name):
+    scores = {"base": (1.0,) * 4, "a": (1.1,) * 4, "b": (0.9,) * 4, "c": (0.8,) * 4}
+    trace, asked = told("abc", rule=Rule(name, 3), **scores)
+    assert asked[3:] == [("a", 0), ("b", 0), ("b", 3), ("c", 0)], "one look in all, where nothing moves"
+    assert [trial.decision.keep for trial in trace] == [True, False, True, True]
+    assert trace[2].decision.reason == "better than its parent (trial 0) by 0.1" and trace[2].rule == Rule(name, 1)
+    _, before = told("abc", rule=Rule(name, 3, version=1), **scores)
+    assert before[3:] == [("a", 0), ("b", 0), ("c", 0)]
+
+
+def test_a_look_that_finds_noise_makes_a_race_of_the_trial_and_of_those_after_it():
+    still = (1.0, 1.0, 1.0, 1.0)
+    lucky, asked = told("ab", base=still, a=(0.9, 0.9, 0.9, 1.2), b=(0.95, 1.3))
+    assert asked[3:] == [("a", 0), ("a", 3), ("base", 3), ("b", 0), ("b", 1)], "the baseline's seed 3 is for a's race"
+    assert [trial.decision.keep for trial in lucky] == [True, False, False]
+    assert lucky[1].decision.reason.startswith("dropped at seed 2 of 3") and not lucky.noise.deterministic
+    better, asked = told("a", base=still, a=(0.9, 0.95, 0.9, 0.8))
+    assert asked[3:] == [("a", 0), ("a", 3), ("base", 3), ("a", 1)] and better[1].decision.keep
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_look_that_is_killed_at_any_write_is_made_as_it_would_have_been(workers):
+    spec = spec_of(TinyTask(), trials=4)
+    whole = search(spec, workers)
+    assert any(len(trial.runs) == 2 for trial in whole)
+    for store in dies_everywhere(spec, workers):
+        assert trace_in(store, spec.task.objective).fingerprint() == whole.fingerprint()
+
+
+def test_what_is_known_of_several_candidates_needs_no_look():
+    _, asked = told("a", noise=Noise(0.0, 6, 4), base=(1.0,) * 3, a=(0.9,))
+    assert asked[3:] == [("a", 0)]
+    _, asked = told("a", noise=Noise(0.0, 6, 5), base=(1.0,) * 3, a=(0.9,) * 4)
+    assert asked[3:] == [("a", 0), ("a", 3)], "one candidate was repeated, however often"
+
+
+def test_a_trial_is_decided_by_the_noise_that_it_saw():
+    """Clear by what it saw, a trial is not discarded because the trial before it showed more noise meanwhile."""
+    scores = {"base": (1.0, 1.01, 0.99, 1.0), "a": (0.99, 1.9, 0.3), "b": (0.9, 0.9, 0.9)}
+    trace, asked = told("ab", workers=2, **scores)
+    assert [seed for name, seed in asked if name == "b"] == [0] and trace[2].sees == 1
+    assert trace.upto(2).noise.margin > 0.1 > trace.upto(1).noise.margin, "clear to the trial, and to nobody after it"
+    assert trace[2].rule == Rule("race", 1) and trace[2].decision.keep
+    assert not told("ab", workers=2, rule=Rule("race", 3, version=1), **scores)[0][2].decision.keep
 
 
 def test_depth_says_on_how_many_seeds():
@@ -298,16 +345,23 @@ def test_each_key_of_a_recipe_is_read():
     assert build(find("a")).keep == Rule("race", 2) == Rule()
     for name in KEEP_RULES:
         assert build(override(find("a"), keep=name)).keep == Rule(name, 2)
+    assert build(Recipe(name="mine", title="mine", inner=Inner(rules=1))).keep == Rule("race", 2, version=1)
     recipe = Recipe(name="mine", title="mine", inner=Inner(keep="fixed", depth=5))
     assert build(recipe).keep == Rule("fixed", 5) and not unread(recipe)
-    once = recipe.model_copy(update={"inner": Inner(keep="margin", depth=5)})
-    assert unread(once) == ["inner.depth: the keep rule 'margin' measures a candidate once"]
+    once = recipe.model_copy(update={"inner": Inner(keep="margin", depth=5, rules=2)})
+    assert unread(once) == [
+        "inner.depth: the keep rule 'margin' measures a candidate once",
+        "inner.rules: the keep rule 'margin' is the same in all versions",
+    ]
 
 
 def test_an_old_run_folder_goes_on_as_it_began():
     old = find("a").model_dump(mode="json")
     del old["inner"]["keep"], old["inner"]["depth"]
     assert build(resolve(old)).keep is None
+    later = find("a").model_dump(mode="json")
+    del later["inner"]["rules"]
+    assert build(resolve(later)).keep == Rule("race", 2, version=1)
     again = made(Again())
     spec = spec_of(TinyTask(noise=0.5), trials=6, keep=None, **again)
     trace = search(spec)

@@ -18,6 +18,7 @@ from bilevel.task import Rung
 from bilevel.trial import Proposal, Run, Status, Step
 
 GOOD = {"shape": "round"}
+ONCE = Rule("greedy")  # one measurement per idea
 
 
 def test_the_baseline_comes_first_on_all_calibration_seeds():
@@ -47,7 +48,7 @@ def test_a_duplicate_is_turned_back_with_the_reason():
             return super().propose(view, parent, briefing)
 
     task = TinyTask()
-    trace = search(spec_of(task, Twice({1: [GOOD], 2: [{"bias": True}]}), trials=2))
+    trace = search(spec_of(task, Twice({1: [GOOD], 2: [{"bias": True}]}), trials=2, keep=ONCE))
     assert trace[2].turned_back[0].candidate == trace[1].candidate.id
     assert trace[2].turned_back[0].reason == f"already measured as trial 1 (score {trace[1].score:.6g})"
     assert trace[2].candidate.params["bias"] is True
@@ -194,7 +195,7 @@ def test_with_two_workers_the_order_in_which_runs_end_changes_nothing():
 
 def test_with_workers_a_budget_of_evaluations_ends_at_the_same_trial_whoever_is_faster():
     budget = Budget(trials=8, evaluations=9)
-    lengths = {len(search(spec_of(task(), budget=budget), 2)) for task in (TinyTask, Reordered)}
+    lengths = {len(search(spec_of(task(), budget=budget, keep=ONCE), 2)) for task in (TinyTask, Reordered)}
     assert lengths == {7}  # 3 of calibration, 6 trials
 
 
@@ -297,9 +298,9 @@ def test_a_failure_of_the_machine_is_retried_once_and_never_held_against_the_can
 
     once, twice = Shaky(), Shaky()
     once.failures, twice.failures = 1, 2
-    trace = search(spec_of(once, Script({1: [GOOD]}), trials=1))
+    trace = search(spec_of(once, Script({1: [GOOD]}), trials=1, keep=ONCE))
     assert trace[1].status is Status.OK and once.calls.count(trace[1].candidate.id) == 2
-    trace = search(spec_of(twice, Script({1: [GOOD], 2: [GOOD]}), trials=2))
+    trace = search(spec_of(twice, Script({1: [GOOD], 2: [GOOD]}), trials=2, keep=ONCE))
     assert trace[1].status is Status.INFRASTRUCTURE and trace[1].reason == "disk full" and trace[1].score is None
     assert trace[2].candidate == trace[1].candidate and trace[2].status is Status.OK
 
@@ -313,9 +314,9 @@ def test_a_stop_between_trials_ends_the_run_and_a_resume_goes_on():
                 bench.lab.stop.set()
             return super().run(candidate, bench)
 
-    spec = spec_of(Stopper(), trials=8)
+    spec = spec_of(Stopper(), trials=8, keep=ONCE)
     assert len(Loop(spec, lab).run()) == 4  # the trial that was running is finished
-    assert Loop(spec, Lab(lab.store)).run().fingerprint() == search(spec_of(trials=8)).fingerprint()
+    assert Loop(spec, Lab(lab.store)).run().fingerprint() == search(spec_of(trials=8, keep=ONCE)).fingerprint()
 
 
 def test_a_run_that_the_stop_interrupted_is_not_a_trial():
@@ -329,9 +330,10 @@ def test_a_run_that_the_stop_interrupted_is_not_a_trial():
 
     lab = Lab()
     with pytest.raises(Stopped, match="within trial 2"):
-        Loop(spec_of(Interrupted(), trials=8), lab).run()
+        Loop(spec_of(Interrupted(), trials=8, keep=ONCE), lab).run()
     assert len(lab.store.trials("root")) == 2 and len(lab.store.pendings("root")) == 1
-    assert Loop(spec_of(trials=8), Lab(lab.store)).run().fingerprint() == search(spec_of(trials=8)).fingerprint()
+    again = Loop(spec_of(trials=8, keep=ONCE), Lab(lab.store)).run()
+    assert again.fingerprint() == search(spec_of(trials=8, keep=ONCE)).fingerprint()
 
 
 @pytest.mark.parametrize(
@@ -406,6 +408,7 @@ def test_scores_come_from_the_top_rung_only():
             Script({1: [{"depth": 9}], 2: [{"bias": True, "shift": -0.5, "shape": "round", "depth": 4}]}),
             Quick(),
             trials=2,
+            keep=ONCE,
         )
     )
     assert trace[1].status is Status.PRUNED and trace[1].score is None and trace.of(trace[1].candidate.id) is None

@@ -5,6 +5,7 @@ from tiny import START, Script, TinyTask, spec_of
 from bilevel.budget import Cost
 from bilevel.lab import Lab, MemoryStore
 from bilevel.loop import Loop
+from bilevel.noise import UNKNOWN
 from bilevel.rules import Rule
 from bilevel.trial import Run, Status
 
@@ -30,12 +31,12 @@ class Told(TinyTask):
         return Run(bench.rung, bench.seed, Status.OK, {"loss": value}, Cost(1))
 
 
-def told(names, *mechanisms, calibration=3, rule=None, workers=1, budget=None, store=None, **scores):
+def told(names, *mechanisms, calibration=3, rule=None, workers=1, budget=None, store=None, noise=UNKNOWN, **scores):
     """The trace of a search that tries candidates by name, and what was run in which order."""
     task = Told(**scores)
     script = Script({n: [{"shift": SHIFTS.get(name, 2.5)}] for n, name in enumerate(names, 1)})
     spec = spec_of(
-        task, script, *mechanisms, calibration=calibration, keep=rule or RACE, trials=len(names),
+        task, script, *mechanisms, calibration=calibration, keep=rule or RACE, noise=noise, trials=len(names),
         **({} if budget is None else {"budget": budget}),
     )  # fmt: skip
     return Loop(spec, Lab(store or MemoryStore(), workers=workers)).run(), task.asked
