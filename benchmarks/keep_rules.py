@@ -25,10 +25,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from bilevel.claim import PROVISIONAL, STANDS, Allowance, Question, next_round, standing
+from bilevel.claim import PROVISIONAL, STANDS, Allowance, next_round, standing
 from bilevel.noise import Noise, estimate
 from bilevel.objective import Objective
 from bilevel.quantiles import student
+from bilevel.rollback import Question
 from bilevel.rules import Rule
 from bilevel.space import Candidate
 

@@ -14,7 +14,7 @@ FLOORS = {
     1: "call calls task researcher view mechanism carrying lab named",
     2: "bounds fold draft shadow facts keep learning description planning loop surfaces arms levels climbing ladder "
     "probation situations conformance port_suites admission reading shape outside questions saying rollout watch "
-    "fresh claim helps rehearsal forking steered persons",
+    "fresh rollback claim helps rehearsal forking steered persons",
     3: "llm agents execution sandbox store tasks researchers mechanisms memory",
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}

@@ -9,56 +9,25 @@ the round, so each pair says something of its own. With it come the claims:
 
 So without any real effect the chance of anything being confirmed is at most 5 % per run. A change is *refuted* where,
 after at least `least` pairs and at any later look, the answer is on average no better with it than without it: a tie
-goes to the simpler. A refuted change is rolled back, and the answer without it is the new answer, with pairs of its own
-on seeds of its own. It starts with what the old one's evidence is worth, at most 1 and never more than an earlier
-start, so rolling back is no second chance. The answer itself is refuted in the same way; then the baseline is the
-answer. All else is *provisional*.
+goes to the simpler (of several at once: see `rollback.py`). A refuted change is rolled back, and the answer without it
+is the new answer, with pairs of its own on seeds of its own. It starts with what the old one's evidence is worth, at
+most 1 and never more than an earlier start, so rolling back is no second chance. The answer itself is refuted in the
+same way; then the baseline is the answer. All else is *provisional*.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from bilevel.budget import Cost
 from bilevel.eprocess import CONFIRMED, e_bh, e_value, interval
-from bilevel.objective import Objective
+from bilevel.rollback import ANSWER, BASELINE, WITHOUT, KeptChange, Question, Round, Score, State, state_after
 from bilevel.space import Candidate
 from bilevel.trace import Trace
 from bilevel.trial import Trial
 
 ENOUGH = 6  # rounds that settle a claim where the effect is large
-BASELINE, ANSWER, WITHOUT = "baseline", "answer", "without "  # who takes part in a round
 PROVISIONAL, STANDS, REFUTED = "provisional", "confirmed", "refuted"  # statuses
-
-Score = Callable[[str, int], float | None]  # a candidate's id and a round's number -> its score; None: it failed
-
-
-@dataclass(frozen=True)
-class KeptChange:
-    """What one trial on the way from the baseline to the incumbent changed and no later one changed again.
-
-    `trial` is branch#number. `gain`: over its parent when it was tried, in the objective's unit.
-    """
-
-    trial: str
-    params: tuple[str, ...]
-    files: tuple[str, ...] = ()
-    gain: float | None = None
-
-    def taken_from(self, candidate: Candidate, baseline: Candidate) -> Candidate:
-        """The candidate without this change: its parameters and files are the baseline's again."""
-        params = {**candidate.params, **{name: baseline.params[name] for name in self.params}}
-        files = {name: text for name, text in candidate.files.items() if name not in self.files}
-        files |= {name: baseline.files[name] for name in self.files if name in baseline.files}
-        return Candidate(params, files)
-
-
-@dataclass(frozen=True)
-class Round:
-    """One fresh seed, by its place in the list of claim seeds, and who is measured on it: role -> candidate's id."""
-
-    seed: int
-    arms: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -70,27 +39,6 @@ class Allowance:
 
     rounds: int
     measurements: int | None = None
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is to be known of a run. `barred` says why a candidate cannot be measured; "" where it can."""
-
-    objective: Objective
-    baseline: Candidate
-    incumbent: Candidate
-    changes: tuple[KeptChange, ...]
-    least: int = 3
-    first: int = 0  # the place of the first seed: those before it served another incumbent
-    barred: Callable[[Candidate], str] = lambda candidate: ""
-
-    def without(self, trials: frozenset[str]) -> Candidate:
-        """The incumbent without the changes of some trials."""
-        found = self.incumbent
-        for change in self.changes:
-            if change.trial in trials:
-                found = change.taken_from(found, self.baseline)
-        return found
 
 
 @dataclass(frozen=True)
@@ -154,110 +102,12 @@ def _way(trace: Trace, incumbent: Trial) -> Iterator[Trial]:
 # ---- how the claims stand ----
 
 
-@dataclass(frozen=True)
-class State:
-    """After some rounds: the changes that are rolled back, and the paired gains so far.
-
-    `lost`: the answer is no better than the baseline. `start`: with what this answer's evidence began; `pairs` are its
-    own. `before`: what was rolled back before the last time. `notes`, by trial: why a change is not measured. `stale`,
-    by trial: how many of its gains are beside an answer that has been rolled back since, and say nothing any more.
-    """
-
-    refuted: frozenset[str] = frozenset()
-    before: frozenset[str] = frozenset()
-    lost: bool = False
-    start: float = 1.0
-    pairs: tuple[float, ...] = ()
-    gains: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    notes: Mapping[str, str] = field(default_factory=dict)
-    stale: Mapping[str, int] = field(default_factory=dict)
-    failed: int = 0  # rounds in which this answer failed
-    void: int = 0  # rounds in which the baseline failed beside it
-
-    @property
-    def e_value(self) -> float:
-        """The evidence for the answer."""
-        return self.start * e_value(self.pairs)
-
-    def of(self, change: KeptChange) -> tuple[float, ...]:
-        return self.gains.get(change.trial, ())
-
-
-def state_after(question: Question, rounds: Sequence[Round], score: Score) -> State:
-    """What complete rounds say, round by round."""
-    state = State()
-    for each in rounds:
-        state = _paired(question, state, each, score)
-        state = _rolled_back(question, state)
-    return state
-
-
-def _paired(question: Question, state: State, each: Round, score: Score) -> State:
-    """The state with the pairs of a round."""
-    scores = {role: score(candidate, each.seed) for role, candidate in each.arms.items()}
-    answer, base = scores[ANSWER], scores.get(BASELINE)
-    if answer is None:
-        return _broken(state)
-    void = state.void + (BASELINE in scores and base is None)
-    pairs = state.pairs if base is None else (*state.pairs, question.objective.gain(base, answer))
-    gains, notes = dict(state.gains), dict(state.notes)
-    for change in question.changes:
-        role = WITHOUT + change.trial
-        if role in scores and scores[role] is None:
-            notes[change.trial] = "without it the candidate fails"
-        elif role in scores:
-            gains[change.trial] = (*state.of(change), question.objective.gain(scores[role] or 0.0, answer))
-    return replace(state, pairs=pairs, gains=gains, notes=notes, void=void)
-
-
-def _broken(state: State) -> State:
-    """The answer failed: what was rolled back last is needed, and the answer before it gets pairs of its own."""
-    if state.refuted == state.before:
-        return replace(state, failed=state.failed + 1)
-    back = {trial: "taken back with others, the candidate fails" for trial in state.refuted - state.before}
-    start = min(state.start, state.e_value)
-    return replace(state, refuted=state.before, start=start, pairs=(), notes={**state.notes, **back})
-
-
-def _rolled_back(question: Question, state: State) -> State:
-    """The state without the changes that turn out to be of no help now.
-
-    Where none is of help beside the others, yet the answer is better than the baseline, one of them stays and is looked
-    at anew: of changes that do the same, none helps as long as another one is there.
-    """
-    refuted, notes = state.refuted, dict(state.notes)
-    for change in question.changes:
-        gains = state.of(change)[state.stale.get(change.trial, 0) :]
-        if change.trial in refuted or change.trial in notes or len(gains) < question.least or sum(gains) > 0:
-            continue
-        reason = question.barred(question.without(refuted | {change.trial}))
-        if reason:
-            notes[change.trial] = f"cannot be taken back: {reason}"
-        else:
-            refuted |= {change.trial}
-    if refuted != state.refuted:
-        stale: Mapping[str, int] = state.stale
-        if question.without(refuted).id == question.baseline.id and sum(state.pairs) > 0:
-            left = [change for change in question.changes if change.trial in refuted - state.refuted]
-            stays = max(left, key=lambda change: sum(state.of(change)) / len(state.of(change)))
-            refuted, stale = refuted - {stays.trial}, {trial: len(gains) for trial, gains in state.gains.items()}
-        if refuted == state.refuted:
-            return replace(state, notes=notes, stale=stale)
-        lost = question.without(refuted).id == question.baseline.id
-        start = min(state.start, state.e_value)
-        return replace(
-            state, refuted=refuted, before=state.refuted, lost=lost, start=start, pairs=(), notes=notes, stale=stale,
-            failed=0, void=0,
-        )  # fmt: skip
-    lost = len(state.pairs) >= question.least and sum(state.pairs) <= 0
-    return replace(state, notes=notes, lost=lost)
-
-
 def who_may_be_asked(question: Question, rounds: Sequence[Round], score: Score) -> dict[str, Candidate]:
     """The candidates that may take part in the round after these, by id."""
     state = state_after(question, rounds, score)
     answer = question.without(state.refuted)
     apart = [change.taken_from(answer, question.baseline) for change in question.changes]
+    apart.append(question.without(state.refuted | state.group))
     return {candidate.id: candidate for candidate in (question.baseline, answer, *apart)}
 
 
@@ -309,6 +159,9 @@ def next_round(
     left = None if allowed.measurements is None else allowed.measurements - spent
     if len(own) >= allowed.rounds or (left is not None and left < 2):
         return Round(question.first + len(rounds), two) if least else None
+    if len(state.group) > 1:  # whatever comes of it, this answer is given up
+        rest = question.without(state.refuted | state.group)
+        return Round(question.first + len(rounds), {ANSWER: answer.id, state.group_role: rest.id})
     first = two if state.e_value < CONFIRMED else {ANSWER: answer.id}
     arms = {**first, **_ablations(question, state, answer, len(first), left)}
     return Round(question.first + len(rounds), arms) if len(arms) > 1 else None
@@ -324,9 +177,10 @@ def _ablations(question: Question, state: State, answer: Candidate, others: int,
     }
     wanted = [change for change, candidate in apart.items() if not question.barred(candidate)]
     wanted.sort(key=lambda change: (-len(state.of(change)), -(change.gain or 0.0)))
-    chosen: dict[str, str] = {}
+    known = len(state.pairs) if state.e_value < CONFIRMED and question.version > 1 else ENOUGH
+    answers, chosen = ENOUGH - known, dict[str, str]()  # the answer's own pairs come first
     for change in wanted:
-        rounds = max(1, ENOUGH - len(state.of(change)))
+        rounds = max(1, ENOUGH - len(state.of(change)), answers)
         if left is None or rounds * (others + len(chosen) + 1) <= left:
             chosen[WITHOUT + change.trial] = apart[change].id
     return chosen

@@ -12,15 +12,10 @@ from typing import Any, Protocol, runtime_checkable
 from bilevel import codec
 from bilevel.budget import Cost
 from bilevel.claim import (
-    ANSWER,
-    BASELINE,
     STANDS,
     Allowance,
     Claim,
     Claimed,
-    Question,
-    Round,
-    Score,
     changes_between,
     next_round,
     said,
@@ -45,6 +40,7 @@ from bilevel.levels import leaf
 from bilevel.loop import LoopSpec
 from bilevel.recipe import ClaimTable
 from bilevel.report import archive_best, own_trials
+from bilevel.rollback import ANSWER, BASELINE, VERSION, Question, Round, Score
 from bilevel.space import Candidate, Value
 from bilevel.store.folder import RunFolder
 from bilevel.task import Sealing
@@ -90,6 +86,7 @@ class Stage:
     asked: tuple[Asked, ...] = ()
     rounds: tuple[Round, ...] = field(default_factory=tuple)
     complete: bool = False
+    version: int = 1  # of the rule by which changes are taken back; older stages do not say
 
 
 def stage_of(folder: RunFolder[Any]) -> Stage | None:
@@ -146,7 +143,7 @@ def _opened(folder: RunFolder[Any], spec: LoopSpec, lab: Lab, table: ClaimTable,
         charged = sum(trial.cost.evaluations for _, trial in own_trials(folder.store, leaf(spec).name))
         allowed = Allowance(table.most, int(table.share * charged))
     asked = () if skipped else (Asked(0, allowed),)
-    return Stage(best[0], best[1].number, table.least, skipped, first, asked)
+    return Stage(best[0], best[1].number, table.least, skipped, first, asked, version=VERSION)
 
 
 def _look(folder: RunFolder[Any], spec: LoopSpec, lab: Lab, incumbent: Candidate) -> None:
@@ -204,7 +201,7 @@ def question_of(records: Records, spec: LoopSpec, stage: Stage) -> Question:
         return "; ".join((*spec.task.space.problems(candidate), *spec.task.problems(candidate, parent)))
 
     changes = changes_between(trace, incumbent, stage.branch)
-    return Question(spec.task.objective, baseline, parent, changes, stage.least, stage.first, barred)
+    return Question(spec.task.objective, baseline, parent, changes, stage.least, stage.first, barred, stage.version)
 
 
 def score_in(records: Records, spec: LoopSpec) -> Score:

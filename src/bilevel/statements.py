@@ -13,7 +13,7 @@ from typing import Any
 from bilevel import confirming
 from bilevel.budget import Cost
 from bilevel.calls import CallSummary
-from bilevel.claim import ANSWER, BASELINE, WITHOUT, Claimed, KeptChange, Question, Said
+from bilevel.claim import Claimed, Said
 from bilevel.claiming import claimed, question_of, stage_of
 from bilevel.codec import content_hash, plain
 from bilevel.evidence import Verdict
@@ -24,6 +24,7 @@ from bilevel.levels import leaf
 from bilevel.loop import LoopSpec
 from bilevel.mechanism_trials import MechanismTrial
 from bilevel.report import Summary, own_trials, summarise
+from bilevel.rollback import ANSWER, BASELINE, WITHOUT, KeptChange, Question
 from bilevel.store.folder import RunFolder
 from bilevel.store.sqlite import mended
 from bilevel.trial import Trial

@@ -3,11 +3,15 @@
 import functools
 import math
 import random
+from dataclasses import replace
 
 import pytest
 
-from bilevel.claim import PROVISIONAL, REFUTED, STANDS, Allowance, KeptChange, Question, next_round, standing
+from bilevel.claim import PROVISIONAL, REFUTED, STANDS, Allowance, next_round, standing
+from bilevel.claiming import Stage
+from bilevel.codec import build, plain
 from bilevel.objective import Objective
+from bilevel.rollback import KeptChange, Question
 from bilevel.space import Candidate
 
 LOSS = Objective("loss")
@@ -119,6 +123,88 @@ def test_of_two_changes_either_of_which_does_what_both_do_one_stays():
             rounds.append(found)
         stands = standing(question, rounds, score)
         assert stands.whole.status != REFUTED and max(stands.answer.params.values()) == 1
+
+
+def stage_on(question, worth, seed, allowed):
+    """The claims after a stage where an answer is worth what `worth` says of the values of its changes."""
+    rng, scores, rounds = random.Random(seed), {}, []
+
+    def score(candidate, number):
+        return scores[candidate, number]
+
+    while (found := next_round(question, rounds, 0, score, allowed)) is not None:
+        for candidate in found.arms.values():
+            if (candidate, found.seed) not in scores:
+                scores[candidate, found.seed] = -worth(values_of(question, candidate)) + rng.gauss(0, SD)
+        rounds.append(found)
+    return standing(question, rounds, score), rounds
+
+
+def test_of_changes_among_others_that_do_the_same_one_stays_and_what_helps_nothing_goes():
+    """x0 and x1 do the same, x2 helps, x3 and x4 do nothing: beside the others neither x0 nor x1 is of any help."""
+
+    def worth(values):
+        return 3.0 * max(values[:2]) + 2.0 * values[2]
+
+    left = {}
+    for version in (1, 2):
+        question = replace(made((0.0,) * 5), version=version)
+        nights = [stage_on(question, worth, f"same {seed}", Allowance(20, 60)) for seed in range(20)]
+        answers = [tuple(stands.answer.params.values()) for stands, _ in nights]
+        left[version] = sum(worth(values) for values in answers) / len(answers)
+        assert max(sum(len(set(each.arms.values())) for each in rounds) for _, rounds in nights) <= 66
+    assert all(max(values[:2]) for values in answers)
+    assert left[2] > 4.8 > 4.4 > left[1]
+
+
+def test_a_stage_of_an_older_run_folder_goes_on_by_the_rule_that_it_began_with():
+    old = plain(Stage("root", 3, 3, version=2))
+    assert build(Stage, old).version == 2
+    del old["version"]
+    assert build(Stage, old).version == 1
+
+
+def test_changes_of_no_help_are_looked_at_together_and_taken_back_at_once_where_they_help_nothing():
+    def score_of(worth):
+        return lambda candidate, number: -worth(values_of(question, candidate))
+
+    question = made((0.0,) * 3)
+    three = [("answer", "baseline", "without root#1", "without root#2", "without root#3")] * 3
+    for worth, after, left in (
+        (lambda on: float(on[0]), (1, 0, 0), ("root#1",)),  # the others do nothing
+        (lambda on: on[0] + 2.0 * max(on[1:]), (1, 0, 1), ("root#1", "root#3")),  # the others do the same
+    ):
+        score, rounds = score_of(worth), []
+        while len(rounds) < 5 and (found := next_round(question, rounds, 0, score, Allowance(20))) is not None:
+            rounds.append(found)
+        assert [tuple(each.arms) for each in rounds[:3]] == three
+        assert tuple(rounds[3].arms) == ("answer", "without root#2, root#3"), "nobody else, for this answer is given up"
+        assert values_of(question, rounds[4].arms["answer"]) == after
+        stands = standing(question, rounds[:4], score)
+        assert tuple(change.trial for change in stands.kept) == left
+        assert [claim.status for claim in stands.changes].count(REFUTED) == 3 - len(left)
+
+
+def test_where_changes_cannot_be_taken_back_together_the_worst_goes_alone():
+    question, asked = made((0.0,) * 3), []
+
+    def worth(values):
+        return float(values[0]) - 0.1 * values[2]
+
+    for barred in (True, False):  # by a rule of the task; because the candidate fails
+        bad = question.without(frozenset({"root#2", "root#3"})).id
+        rule = (lambda candidate: "too small" if candidate.id == bad else "") if barred else question.barred  # noqa: B023
+        one, rounds = replace(question, barred=rule), []
+
+        def score(candidate, number):
+            asked.append(candidate)
+            return None if candidate == bad else -worth(values_of(question, candidate))  # noqa: B023
+
+        while (found := next_round(one, rounds, 0, score, Allowance(8))) is not None:
+            rounds.append(found)
+        stands = standing(one, rounds, score)
+        assert dict(stands.answer.params) == {"x0": 1, "x1": 1, "x2": 0}
+        assert (bad in asked) != barred
 
 
 def test_the_measurements_are_bounded_but_the_answer_always_has_its_least_pairs():

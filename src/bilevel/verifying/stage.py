@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bilevel.claim import Allowance, Question, Round, next_round
+from bilevel.claim import Allowance, next_round
 from bilevel.claiming import SEALED, Stage, needless, question_of, score_in, stage_of
 from bilevel.codec import build, plain
 from bilevel.errors import BilevelError, Diverged
@@ -11,6 +11,7 @@ from bilevel.levels import leaf
 from bilevel.loop import LoopSpec
 from bilevel.recipe import Recipe
 from bilevel.report import archive_best, own_trials
+from bilevel.rollback import Question, Round
 from bilevel.store.folder import RunFolder
 from bilevel.task import Sealing
 from bilevel.trial import Run
