@@ -12,15 +12,16 @@ One fork is evidence, never proof. The rule below is made for a night's worth of
   is taken as normal around the effect with its own uncertainty.
 - `helped`: the posterior probability of a positive effect is at least 0.95. `hurt`: at most 0.05. Else `undecided`.
 - `confirmed` is another matter: an e-value of at least 20. If gains of a useless mechanism fall on either side with
-  equal chance, it is ever confirmed with a probability of at most 1/20, however often one looks.
+  equal chance, it is ever confirmed with a probability of at most 1/20, however often one looks. That is of one
+  mechanism alone; of all that were tested in a run, those are confirmed that e-BH lets through (`together`).
 """
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from statistics import NormalDist
 
-from bilevel.eprocess import CONFIRMED, capital
+from bilevel.eprocess import CONFIRMED, capital, e_bh
 from bilevel.objective import Objective
 from bilevel.trial import Trial
 
@@ -43,7 +44,8 @@ class Verdict:
 
     `forks`: how many of them told anything (in the others both arms came to the same best). `effect` is the posterior
     mean, `low` and `high` bound its central 90 %; `probability`: that the effect is positive. `e_value` is the evidence
-    against "it does not help", for `confirmed`.
+    against "it does not help", for `confirmed`. `tested`: beside how many others, where it is judged with them, and
+    `stands` whether it is confirmed then.
     """
 
     word: str = "undecided"  # helped, hurt or undecided
@@ -53,10 +55,12 @@ class Verdict:
     high: float = 0.0
     probability: float = 0.5
     e_value: float = 1.0
+    tested: int = field(default=0, metadata={"later": True})
+    stands: bool = field(default=False, metadata={"later": True})
 
     @property
     def confirmed(self) -> bool:
-        return self.e_value >= CONFIRMED
+        return self.stands if self.tested else self.e_value >= CONFIRMED
 
     @property
     def sentence(self) -> str:
@@ -64,10 +68,21 @@ class Verdict:
         if not self.forks:
             return "undecided: no fork told the arms apart"
         word = "confirmed" if self.confirmed else self.word
+        beside = self.e_value >= CONFIRMED and not self.confirmed
+        few = f", not enough beside {self.tested} other{'s' if self.tested > 1 else ''}" if beside else ""
         return (
             f"{word} after {self.forks} fork{'s' if self.forks > 1 else ''}: effect {self.effect:+.4g} "
-            f"[{self.low:+.4g}, {self.high:+.4g}], {self.probability:.0%} likely positive, e-value {self.e_value:.2g}"
+            f"[{self.low:+.4g}, {self.high:+.4g}], {self.probability:.0%} likely positive, "
+            f"e-value {self.e_value:.2g}{few}"
         )
+
+
+def together(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
+    """The verdicts on all mechanisms that were tested in a run, those confirmed that e-BH lets through at 5 %."""
+    chosen = e_bh([one.e_value for one in verdicts])
+    return tuple(
+        replace(one, tested=len(verdicts) - 1, stands=stands) for one, stands in zip(verdicts, chosen, strict=True)
+    )
 
 
 def verdict(forks: Iterable[Fork]) -> Verdict:

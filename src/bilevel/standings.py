@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from bilevel.climbing import FAILED
 from bilevel.codec import build, content_hash
-from bilevel.evidence import Verdict
+from bilevel.evidence import Verdict, together
 from bilevel.lab import Records, Traces
 from bilevel.ladder import BEFORE_THE_TRIAL
 from bilevel.levels import LoopTask, levels_of
@@ -51,7 +51,8 @@ class Retired:
 
 @dataclass(frozen=True)
 class Standing:
-    """One source of a mechanism: the last rung that it reached, what its forks say, and where it is now.
+    """One source of a mechanism: the last rung that it reached, what its forks say, and where it is now; confirmed is
+    what stands beside all others that were tested.
 
     `since`: the trial of the outer loop from which on it is in force, 0 for one of the recipe; None if it is not.
     `ended`: why not.
@@ -203,14 +204,17 @@ class _Story:
     since: int | None = None
     ended: str = ""
 
-    def told(self) -> Standing:
-        last, verdict = (self.climbs[-1] if self.climbs else None), verdict_in(self.climbs)
+    def told(self, verdict: Verdict | None) -> Standing:
+        """`verdict`: what its forks say beside those of all others."""
+        last, alone = (self.climbs[-1] if self.climbs else None), verdict_in(self.climbs)
         said = "" if verdict is None else verdict.sentence
-        ended = self.ended.replace(said, "").rstrip(" :;") if said else self.ended
+        ended = self.ended.replace(alone.sentence, "").rstrip(" :;") if alone is not None else self.ended
         if last is None:
             return Standing(self.mechanism, self.source, since=self.since, ended=ended)
         forks = 0 if verdict is None else verdict.forks
-        return Standing(self.mechanism, self.source, last.rung, last.outcome, forks, said, self.since, ended)
+        lost = last.outcome == "confirmed" and verdict is not None and not verdict.confirmed
+        outcome = verdict.word if lost and verdict is not None else last.outcome
+        return Standing(self.mechanism, self.source, last.rung, outcome, forks, said, self.since, ended)
 
 
 def _standings(records: Records, line: Collection[tuple[str, int]]) -> Iterator[Standing]:
@@ -233,7 +237,9 @@ def _standings(records: Records, line: Collection[tuple[str, int]]) -> Iterator[
                 if old.get(name) != new.get(name):
                     held = (branch.id, trial.number) in line
                     _changed(trial, story(name, old.get(name)), story(name, new.get(name)), held)
-    yield from (one.told() for one in stories.values())
+    alone = {key: found for key, one in stories.items() if (found := verdict_in(one.climbs)) is not None}
+    verdicts = dict(zip(alone, together([*alone.values()]), strict=True))
+    yield from (one.told(verdicts.get(key)) for key, one in stories.items())
 
 
 def _line(records: Records, spec: LoopSpec) -> set[tuple[str, int]]:

@@ -16,7 +16,7 @@ from bilevel.calls import CallSummary
 from bilevel.claim import Claimed, Said
 from bilevel.claiming import claimed, question_of, stage_of
 from bilevel.codec import content_hash, plain
-from bilevel.evidence import Verdict
+from bilevel.evidence import Verdict, together
 from bilevel.fresh import CLAIM, fresh_seed, key_of
 from bilevel.helps import PLAIN, WITH
 from bilevel.lab import Records
@@ -30,6 +30,7 @@ from bilevel.store.sqlite import mended
 from bilevel.trial import Trial
 
 FILE, FORMAT = "claims.json", 1
+TOGETHER = 2  # the format of runs from which on what forks say of several mechanisms is judged together
 STATED = "stated"  # the fact of a run folder that the file is written
 ANY_TIME = "the pairs leave it open at e = 20 on either side: 90 %, valid whenever one looks"
 POSTERIOR = "central 90 % of the posterior over the forks"
@@ -123,14 +124,14 @@ class Statements:
     format: int = FORMAT
 
 
-def statements_of(folder: RunFolder[Any], spec: LoopSpec, state: str) -> Statements:
-    """What the run in a folder claims so far."""
+def statements_of(folder: RunFolder[Any], spec: LoopSpec, state: str, form: int = TOGETHER) -> Statements:
+    """What the run in a folder claims so far. `form`: 1 judges each mechanism alone, as older versions did."""
     claim, _ = claimed(folder, spec)
     records, inner, config = folder.store, leaf(spec), folder.config
     summary = summarise(records, spec, claim=claim)
     calls = records.calls()
     statements = [_answer(folder, spec, summary, calls), *_changes(folder, inner, summary.claim, summary.unit)]
-    statements += [*_mechanisms(records, summary, calls), *_static(records, inner, summary)]
+    statements += [*_mechanisms(records, summary, calls, form), *_static(records, inner, summary)]
     statements += _in_whole_loops(folder.path, spec, summary.unit)
     return Statements(
         of="run",
@@ -143,6 +144,7 @@ def statements_of(folder: RunFolder[Any], spec: LoopSpec, state: str) -> Stateme
         state=state,
         seen=summary.gain,
         claims=tuple(statements),
+        format=form,
     )
 
 
@@ -291,7 +293,7 @@ def _spent(cost: Cost, calls: Sequence[CallSummary]) -> Spent:
 # ---- mechanisms ----
 
 
-def _mechanisms(records: Records, summary: Summary, calls: Sequence[CallSummary]) -> Iterator[Statement]:
+def _mechanisms(records: Records, summary: Summary, calls: Sequence[CallSummary], form: int) -> Iterator[Statement]:
     """One statement for each mechanism that had a trial, by the source that ran."""
     trials = {
         f"{branch.id}#{trial.number}": trial
@@ -303,17 +305,22 @@ def _mechanisms(records: Records, summary: Summary, calls: Sequence[CallSummary]
     for one in summary.mechanisms:
         if one.name:
             groups.setdefault((one.name, content_hash(one.source)), []).append(one)
+    told = {key: [one.verdict for one in forks if one.verdict is not None] for key, forks in groups.items()}
+    verdicts = {key: found[-1] for key, found in told.items() if found}
+    if form >= TOGETHER:
+        verdicts = dict(zip(verdicts, together([*verdicts.values()]), strict=True))
     for (name, source), forks in groups.items():
         places = [f"{one.branch}#{one.trial}" for one in forks]
-        yield _mechanism(name, source, forks, [trials[place] for place in places], places, summary, calls, len(groups))
+        verdict = verdicts.get((name, source), Verdict())
+        beside = len(groups) if form < TOGETHER else len(verdicts) if (name, source) in verdicts else 1
+        own = [trials[place] for place in places]
+        yield _mechanism(name, source, verdict, forks, own, places, summary, calls, beside)
 
 
 def _mechanism(
-    name: str, source: str, forks: Sequence[MechanismTrial], trials: Sequence[Trial], places: Sequence[str],
-    summary: Summary, calls: Sequence[CallSummary], together: int,
+    name: str, source: str, verdict: Verdict, forks: Sequence[MechanismTrial], trials: Sequence[Trial],
+    places: Sequence[str], summary: Summary, calls: Sequence[CallSummary], beside: int,
 ) -> Statement:  # fmt: skip
-    verdicts = [one.verdict for one in forks if one.verdict is not None]
-    verdict = verdicts[-1] if verdicts else Verdict()
     written_in = {("mechanisms", one.branch, one.trial) for one in forks}
     own = [call for call in calls if (call.level, call.branch, call.trial) in written_in]
     control = any(one.pairs for one in forks)
@@ -330,7 +337,7 @@ def _mechanism(
         interval=POSTERIOR if verdict.forks else "",
         e_value=verdict.e_value if verdict.forks else None,
         tries=Tries(sum(len(one.refused) + one.ran for one in forks), verdict.forks, sum(one.pairs for one in forks),
-                    together),
+                    beside),
         cost=_spent(sum((trial.cost for trial in trials), Cost()), own),
         rests_on=RestsOn(tuple(places)),
         ledger=_summed([one.ledger for one in forks if one.ran and one.change != "leave out"]),

@@ -4,12 +4,13 @@ import itertools
 import math
 import random
 import statistics
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bilevel.evidence import CONFIRMED, SURE, Fork, e_value, spread, verdict
+from bilevel.evidence import CONFIRMED, SURE, Fork, Verdict, e_value, spread, together, verdict
 from bilevel.objective import Objective
 
 LOSS, GAIN = Objective("loss"), Objective("accuracy", minimize=False)
@@ -108,3 +109,28 @@ def test_turning_every_sign_round_turns_the_verdict_round(pairs):
     assert one.effect == pytest.approx(-other.effect) and one.probability == pytest.approx(1 - other.probability)
     assert {"helped": "hurt", "hurt": "helped"}.get(one.word, one.word) == other.word
     assert one.low <= one.effect <= one.high
+
+
+def test_of_several_mechanisms_tested_in_one_run_those_are_confirmed_that_stand_beside_all():
+    strong, weak, useless = (Verdict("helped", 9, 1.0, 0.5, 1.5, 0.99, value) for value in (25.0, 3.0, 0.2))
+    assert strong.confirmed and not weak.confirmed
+    (alone,) = together([strong])
+    assert alone.confirmed and alone.sentence == strong.sentence
+    one, two, _ = together([strong, weak, useless])
+    assert not one.confirmed and not two.confirmed
+    assert one.sentence.startswith("helped after 9 forks") and one.sentence.endswith("not enough beside 2 others")
+    assert [found.confirmed for found in together([replace(strong, e_value=61.0), weak, useless])] == [
+        True,
+        False,
+        False,
+    ]
+    assert all(found.confirmed for found in together([strong] * 3)), "they stand together"
+
+
+def test_of_five_useless_mechanisms_one_is_confirmed_in_at_most_one_run_in_twenty():
+    rng, wrong, alone, runs = random.Random(6), 0, 0, 150
+    for _ in range(runs):
+        found = [verdict([fork(rng) for _ in range(20)]) for _ in range(5)]
+        alone += any(one.confirmed for one in found)
+        wrong += any(one.confirmed for one in together(found))
+    assert wrong <= alone and wrong / runs <= 1 / CONFIRMED

@@ -14,6 +14,7 @@ from bilevel.loop import Loop
 from bilevel.mechanism import Guest
 from bilevel.probation import OnProbation
 from bilevel.rules import Rule
+from bilevel.standings import ladder_of
 from bilevel.surfaces import MechanismSurface, SettingsSurface, admit_loadable, guests_of, mechanism_set
 from bilevel.trial import LADDER, OUTCOMES, Proposal, Status
 
@@ -87,6 +88,35 @@ def test_a_mechanism_that_changes_decisions_climbs_to_its_fork_and_every_rung_is
     assert trial.climbs[3].evaluations == trial.cost.evaluations > 0
     assert "decisive" in trial.climbs[1].reason and trial.climbs[1].evidence["this run"]["constrain"][2] > 0
     assert all(climb.rung in LADDER and climb.outcome in OUTCOMES for climb in trial.climbs)
+
+
+@dataclass
+class Said:
+    """A store in which the forks of each mechanism say what they are given here."""
+
+    store: MemoryStore
+    e_values: dict
+
+    def __getattr__(self, name):
+        return getattr(self.store, name)
+
+    def trials(self, branch_id):
+        return [replace(trial, climbs=tuple(map(self._told, trial.climbs))) for trial in self.store.trials(branch_id)]
+
+    def _told(self, climb):
+        if climb.rung != "trial":
+            return climb
+        said = {"forks": 9, "word": "helped", "e_value": self.e_values[climb.mechanism]}
+        return replace(climb, outcome="confirmed", evidence={**climb.evidence, **said})
+
+
+@pytest.mark.parametrize(("weak", "outcome"), [(1.5, "helped"), (30.0, "confirmed")])
+def test_at_the_end_a_mechanism_is_confirmed_beside_all_that_were_tested(weak, outcome):
+    spec = outer((STEPS, HARMFUL), cycles=3)
+    _, lab = ran(spec)
+    found = ladder_of(Said(lab.store, {"m1": 30.0, "m2": weak}), spec).standings
+    assert [one.outcome for one in found] == [outcome] * 2
+    assert all(one.said.startswith(outcome) for one in found)
 
 
 @pytest.mark.parametrize("source", [PLACEBO, SLEEPER])

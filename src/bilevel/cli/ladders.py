@@ -15,7 +15,7 @@ MEANINGS = {
     "undecided": "not evidence either way yet: a positive effect is more than 5 % and less than 95 % likely",
     "helped": "over all its forks a positive effect is at least 95 % likely",
     "hurt": "over all its forks a positive effect is at most 5 % likely",
-    "confirmed": "e-value of at least 20: once in 20 at most if it does nothing, however often one looks",
+    "confirmed": "e-value of at least 20, in the end beside all that were tested (e-BH): 1 in 20 at most if none helps",
     "inert": "it changed no decision, so no gain is credited to it",
 }
 LONGEST = 160  # characters of a reason in a line of a list

@@ -13,7 +13,7 @@ from bilevel.levels import leaf
 from bilevel.loop import LoopSpec
 from bilevel.recipe import resolve
 from bilevel.run import known_noise, recorded, verdicts_of
-from bilevel.statements import FILE, STATED, statements_of, written
+from bilevel.statements import FILE, FORMAT, STATED, TOGETHER, statements_of, written
 from bilevel.store.folder import RunFolder
 from bilevel.verifying.stage import check_stage
 from bilevel.verifying.tally import NOTHING, Tally
@@ -111,8 +111,9 @@ def _check_claims(tally: Tally, folder: RunFolder[Any], spec: LoopSpec, path: Pa
         return
     try:
         stated = read_json(path)
-        given = written(statements_of(folder, spec, str(folder.meta("state") or "")))
-    except (BilevelError, ValueError, LookupError) as error:
+        form = FORMAT if stated.get("format") == FORMAT else TOGETHER
+        given = written(statements_of(folder, spec, str(folder.meta("state") or ""), form))
+    except (BilevelError, ValueError, LookupError, AttributeError) as error:
         tally.differs(path.name, "claims", f"none: {error}")
         return
     tally.equal(path.name, stated, given)
