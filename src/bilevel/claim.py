@@ -21,7 +21,7 @@ from typing import Any
 
 from bilevel.budget import Cost
 from bilevel.eprocess import CONFIRMED, e_bh, e_value, interval
-from bilevel.rollback import ANSWER, BASELINE, WITHOUT, KeptChange, Question, Round, Score, State, state_after
+from bilevel.rollback import ANSWER, BASELINE, VERSION, WITHOUT, KeptChange, Question, Round, Score, State, state_after
 from bilevel.space import Candidate
 from bilevel.trace import Trace
 from bilevel.trial import Trial
@@ -70,8 +70,13 @@ class Standing:
     changes: tuple[Claim, ...]
 
 
-def changes_between(trace: Trace, incumbent: Trial, branch: str = "root") -> tuple[KeptChange, ...]:
-    """The changes from the baseline to the incumbent, each with the trial that made it last; the oldest first."""
+def changes_between(
+    trace: Trace, incumbent: Trial, branch: str = "root", version: int = VERSION
+) -> tuple[KeptChange, ...]:
+    """The changes from the baseline to the incumbent, each with the trial that made it last; the oldest first.
+
+    `version` 1, of older stages, takes later seeds of both into the gain over the parent.
+    """
     baseline = trace.baseline
     if baseline is None:
         return ()
@@ -83,7 +88,8 @@ def changes_between(trace: Trace, incumbent: Trial, branch: str = "root") -> tup
         texts = files & set(trial.candidate.files_changed_from(trial.parent))
         if own or texts:
             place = f"{branch}#{trial.number}"
-            found.append(KeptChange(place, tuple(sorted(own)), tuple(sorted(texts)), trace.gain_of(trial)))
+            gain = (trace.upto(trial.number) if version > 1 else trace).gain_of(trial)
+            found.append(KeptChange(place, tuple(sorted(own)), tuple(sorted(texts)), gain))
         params, files = params - own, files - texts
     if params or files:  # where the way is broken: what no trial on it accounts for
         found.append(KeptChange(f"{branch}#{incumbent.number}", tuple(sorted(params)), tuple(sorted(files))))

@@ -200,7 +200,7 @@ def question_of(records: Records, spec: LoopSpec, stage: Stage) -> Question:
     def barred(candidate: Candidate) -> str:
         return "; ".join((*spec.task.space.problems(candidate), *spec.task.problems(candidate, parent)))
 
-    changes = changes_between(trace, incumbent, stage.branch)
+    changes = changes_between(trace, incumbent, stage.branch, stage.version)
     return Question(spec.task.objective, baseline, parent, changes, stage.least, stage.first, barred, stage.version)
 
 

@@ -59,6 +59,11 @@ class LoopSpec:
         return None if self.task.remembers or self.task.objective.relative else self.keep
 
     @property
+    def rules(self) -> int:
+        """The version of the rules by which trials are decided: see `Rule`."""
+        return 1 if self.keep is None else self.keep.version
+
+    @property
     def top(self) -> str:
         return self.rung or self.task.rungs[-1].name
 

@@ -60,11 +60,17 @@ def scoring_runs(runs: Sequence[Run], top: str) -> tuple[Run, ...]:
 
 
 def status_of(
-    task: Task, runs: Sequence[Run], baseline: Sequence[Run], top: str, parent_runs: Sequence[Run] = ()
+    task: Task,
+    runs: Sequence[Run],
+    baseline: Sequence[Run],
+    top: str,
+    parent_runs: Sequence[Run] = (),
+    version: int = 2,
 ) -> tuple[Status, str]:
     """How a trial that was not refused stands after its runs, and why; `baseline`: the runs of trial 0.
 
-    A parent that the machine failed leaves the race undecided: that is the machine's failure too.
+    A parent that the machine failed leaves the race undecided: that is the machine's failure too. `version`: see
+    `guardrails.breach`.
     """
     measured = {run.rung for run in runs if run.status is Status.OK}
     lost = [run for run in runs if run.status is Status.INFRASTRUCTURE and run.rung in measured]  # and made up for
@@ -75,7 +81,7 @@ def status_of(
     scoring = scoring_runs(runs, top)
     if not scoring:
         return Status.PRUNED, "stopped before the top rung"
-    broken = breach(task.objective.guardrails, scoring, scoring_runs(baseline, top))
+    broken = breach(task.objective.guardrails, scoring, scoring_runs(baseline, top), version)
     return (broken.status, broken.reason) if broken else (Status.OK, "")
 
 

@@ -8,7 +8,7 @@ from bilevel.lab import Records
 from bilevel.levels import leaf
 from bilevel.loop import LoopSpec
 from bilevel.objective import Objective
-from bilevel.pareto import Point, aims, front, hypervolume, margins, points_of
+from bilevel.pareto import Point, aims, front, hypervolume, points_of, spreads
 from bilevel.trial import Status, Trial
 
 
@@ -64,7 +64,7 @@ def front_of(records: Records, spec: LoopSpec) -> Front | None:
         return None
     named = _named(records, spec)
     first = next((trial for _, trial in named), None)
-    noise = margins(first, objective)
+    noise = spreads((trial for _, trial in named), objective)
     points = points_of((trial for _, trial in named), objective)
     found = front(objective, noise, points)
     where = {id(trial): name for name, trial in reversed(named)}

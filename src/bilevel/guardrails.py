@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bilevel.noise import ONE_SIDED_5_PERCENT, estimate
+from bilevel.quantiles import student
 from bilevel.trial import Run, Status
 
 FROM_COST = {"run_seconds": "seconds", "run_cpu_seconds": "cpu_seconds"}
@@ -24,7 +25,8 @@ class Guardrail:
 
     The first two are in the metric's unit, and each run on the top rung must hold them: the worst seed counts.
     `worse_by_at_most` is a share of the baseline's value (0.1: a tenth) by which the mean over the seeds may be worse,
-    beyond the noise of the metric between the baseline's seeds; `minimize` says that lower is better.
+    beyond the noise of the metric between the baseline's seeds (the one-sided 5 % quantile of the difference of the two
+    means, by Student's t: the baseline has few repeats); `minimize` says that lower is better.
     """
 
     metric: str
@@ -63,18 +65,21 @@ class Breach:
     reason: str
 
 
-def breach(guardrails: Sequence[Guardrail], runs: Sequence[Run], baseline: Sequence[Run]) -> Breach | None:
+def breach(
+    guardrails: Sequence[Guardrail], runs: Sequence[Run], baseline: Sequence[Run], version: int = 2
+) -> Breach | None:
     """The first guardrail that a trial's ok runs on the top rung do not hold; None where all hold.
 
     A run without the metric is a failure, not a pass. `baseline` are the baseline's runs on the same rung; without
-    any, which is so for the baseline itself, only bounds that are not relative can break.
+    any, which is so for the baseline itself, only bounds that are not relative can break. `version`: see `rules.Rule`;
+    1 leaves room for noise by a normal quantile, as older versions did.
     """
     for guardrail in guardrails:
         values = _values(guardrail.metric, runs)
         if len(values) < len(runs):
             reason = f"guardrail: {guardrail.metric} is missing or not a finite number ({guardrail})"
             return Breach(Status.INVALID_METRIC, reason)
-        reason = _broken(guardrail, values, _values(guardrail.metric, baseline)) if values else ""
+        reason = _broken(guardrail, values, _values(guardrail.metric, baseline), version) if values else ""
         if reason:
             return Breach(Status.GUARDRAIL, f"guardrail: {reason} ({guardrail})")
     return None
@@ -121,7 +126,7 @@ def _values(metric: str, runs: Sequence[Run]) -> list[float]:
     return [run.metrics[metric] for run in runs if run.metrics is not None and metric in run.metrics]
 
 
-def _broken(guardrail: Guardrail, values: Sequence[float], baseline: Sequence[float]) -> str:
+def _broken(guardrail: Guardrail, values: Sequence[float], baseline: Sequence[float], version: int) -> str:
     """How values break a guardrail; empty where they hold it."""
     worst = f" (the worst of {len(values)} runs)" if len(values) > 1 else ""
     if guardrail.at_most is not None:
@@ -138,7 +143,9 @@ def _broken(guardrail: Guardrail, values: Sequence[float], baseline: Sequence[fl
         return ""
     mean, start, sign = sum(values) / len(values), sum(baseline) / len(baseline), 1 if guardrail.minimize else -1
     share = abs(start) * (guardrail.worse_by_at_most or 0.0)
-    noise = ONE_SIDED_5_PERCENT * estimate(baseline).sd * math.sqrt(1 / len(values) + 1 / len(baseline))
+    known = estimate(baseline)
+    quantile = student(0.95, known.degrees) if version > 1 and known.degrees else ONE_SIDED_5_PERCENT
+    noise = quantile * known.sd * math.sqrt(1 / len(values) + 1 / len(baseline))
     if sign * (mean - start) <= share + noise:
         return ""
     bound = start + sign * (share + noise)

@@ -349,7 +349,8 @@ class Loop:
         if pending.refused is not None:
             return Status.REFUSED, pending.refused
         baseline = self.trace.baseline
-        return status_of(self.spec.task, runs, () if baseline is None else baseline.runs, self.spec.top, parent_runs)
+        start = () if baseline is None else baseline.runs
+        return status_of(self.spec.task, runs, start, self.spec.top, parent_runs, self.spec.rules)
 
     # ---- all of it ----
 

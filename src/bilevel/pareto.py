@@ -6,10 +6,10 @@ slices as in L. While, P. Hingston, L. Barone, S. Huband, "A Faster Algorithm fo
 doi:10.1109/TEVC.2005.851275.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bilevel.noise import estimate
+from bilevel.noise import UNKNOWN, Noise, Repeats, estimate
 from bilevel.objective import Further, Objective
 from bilevel.trial import Trial
 
@@ -48,9 +48,34 @@ def points_of(trials: Iterable[Trial], objective: Objective) -> tuple[Point, ...
 
 
 def margins(baseline: Trial | None, objective: Objective) -> tuple[float, ...]:
-    """For each objective the difference that may be noise: the keep margin, from the repeats of the baseline."""
+    """For each objective the difference that may be noise: the keep margin, from the repeats of the baseline alone.
+
+    Mechanisms that were written when there was nothing else ask for it; `spreads` knows more.
+    """
     columns = [[] if baseline is None else _measured(baseline, aim.name) for aim in aims(objective)]
     return tuple(estimate(column).margin for column in columns)
+
+
+def spreads(trials: Iterable[Trial], objective: Objective) -> tuple[float, ...]:
+    """The same from the repeats of all candidates, of parents too: as the noise of the score is known.
+
+    The baseline's alone are few, and it may be the same on all seeds where others are not.
+    """
+    found: dict[str, dict[str, dict[int, float]]] = {aim.name: {} for aim in aims(objective)}
+    for trial in trials:
+        for candidate, runs in ((trial.candidate.id, trial.runs), (trial.parent.id, trial.parent_runs)):
+            for run in runs:
+                for name, by_candidate in found.items():
+                    if run.rung == runs[-1].rung and run.metrics is not None and name in run.metrics:
+                        by_candidate.setdefault(candidate, {})[run.seed] = run.metrics[name]
+    return tuple(_pooled(found[aim.name].values()).margin for aim in aims(objective))
+
+
+def _pooled(scores: Iterable[Mapping[int, float]]) -> Noise:
+    total = Repeats()
+    for one in scores:
+        total = total.changed(Repeats(), Repeats.of(one, {}))
+    return total.with_known(UNKNOWN)
 
 
 def dominates(objective: Objective, margins: Sequence[float], a: Sequence[float], b: Sequence[float]) -> bool:

@@ -58,7 +58,7 @@ class Inner(Part):
     rule by which a candidate takes its parent's place, and `depth` on how many seeds rules that repeat measure a
     candidate at most; `target`: a score that ends the search of one level once the best has held it after three trials
     in a row; "unpooled" is what an old run folder goes on with: the margin, each trial's own score standing
-    for its candidate. `rules` is the version of what rules that repeat do: 1 is what an old run folder goes on with.
+    for its candidate. `rules` is the version of how trials are decided: 1 is what an old run folder goes on with.
 
     What the host does beside the mechanisms, to be left out where that is what a comparison asks: `duplicate_check`
     turns back what was measured; `history` is how a researcher learns of earlier trials ("prose": a model reads them in
@@ -444,8 +444,6 @@ def unread(recipe: Recipe) -> list[str]:
             found.append(f"outer.{depth}.cycles: nothing reads it; the level above says how many trials a cycle has")
     if "depth" in recipe.inner.model_fields_set and recipe.inner.keep not in ("race", "fixed"):
         found.append(f"inner.depth: the keep rule {recipe.inner.keep!r} measures a candidate once")
-    if "rules" in recipe.inner.model_fields_set and recipe.inner.keep not in ("race", "fixed"):
-        found.append(f"inner.rules: the keep rule {recipe.inner.keep!r} is the same in all versions")
     levels: dict[str, str] = {"inner": recipe.inner.researcher}
     levels |= {level.level: level.researcher for level in recipe.outer}
     for name in ("inner", "settings", "mechanisms"):

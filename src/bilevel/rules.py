@@ -27,8 +27,9 @@ KEEP_RULES = ("race", "fixed", "greedy", "margin")
 class Rule:
     """A keep rule. `name` is one of KEEP_RULES; `depth`: on how many seeds a candidate is measured at most.
 
-    `version` 2 looks at a candidate that leads before it takes a task for deterministic (`looks`), and goes by what a
-    trial saw where others are told meanwhile; 1 does neither. It is a matter of the search, not of a trial's record.
+    `version` 2 looks at a candidate that leads before it takes a task for deterministic (`looks`), goes by what a trial
+    saw where others are told meanwhile, and leaves guardrails more room for noise; 1 does none of it. It is a matter of
+    the search, not of a trial's record.
     """
 
     name: str = "race"

@@ -1,6 +1,7 @@
 """Keep rules: what is run, what is kept, what becomes of the incumbent, what it costs, and old runs."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,10 @@ from told import RACE, SHIFTS, Told, told
 
 from bilevel.arms import Best
 from bilevel.budget import Budget, Cost
+from bilevel.claim import changes_between
+from bilevel.compare.rechecking import keeps_of
 from bilevel.keep import is_simpler
+from bilevel.lab import MemoryStore
 from bilevel.mechanism import Mechanism
 from bilevel.noise import UNKNOWN, Noise
 from bilevel.objective import Objective
@@ -256,6 +260,24 @@ def test_an_incumbent_that_proves_worse_on_further_seeds_loses_its_place():
     assert "measured again" in trace[2].decision.reason and not trace[2].decision.keep
 
 
+def test_the_gain_with_which_a_change_was_kept_knows_nothing_of_later_seeds():
+    scores = {"base": (1.0, 1.2, 1.1, 1.0, 1.0), "a": (0.9, 1.1, 1.0, 1.9, 1.9), "b": (5.0,), "c": (5.0,)}
+    spec = spec_of(Told(**scores), Script({1: [{"shift": 2.0}]}), Again(), keep=RACE, trials=2)
+    store = MemoryStore()
+    trace = search(spec, store=store)
+    longer = trace + replace(trace[2], number=3, parent_runs=trace[2].runs, parent=trace[1].candidate)
+    assert longer.scores(trace[1].candidate.id).keys() == {0, 1, 2, 3, 4}
+    measured = replace(trace[0], number=4, runs=tuple(replace(trace[0].runs[0], seed=n) for n in (3, 4)), rule=RACE)
+    longer = longer + measured
+    assert longer.gain_of(trace[1]) < 0 < trace.upto(1).gain_of(trace[1]) == pytest.approx(0.1)
+    (change,) = changes_between(longer, longer[1])
+    (old,) = changes_between(longer, longer[1], version=1)
+    assert change.gain == pytest.approx(0.1) and old.gain == longer.gain_of(trace[1])
+    for trial in longer[3:]:
+        store.add_trial("root", trial)
+    assert [keep.claimed for keep in keeps_of(store, spec)] == [pytest.approx(0.1)]
+
+
 def test_a_branch_knows_its_own_measurements_only():
     trace, _ = told("ab", calibration=1, base=(1.0, 1.2, 1.1), a=(0.9, 1.0, 0.9), b=(0.95,))
     short = trace.upto(1)
@@ -348,11 +370,8 @@ def test_each_key_of_a_recipe_is_read():
     assert build(Recipe(name="mine", title="mine", inner=Inner(rules=1))).keep == Rule("race", 2, version=1)
     recipe = Recipe(name="mine", title="mine", inner=Inner(keep="fixed", depth=5))
     assert build(recipe).keep == Rule("fixed", 5) and not unread(recipe)
-    once = recipe.model_copy(update={"inner": Inner(keep="margin", depth=5, rules=2)})
-    assert unread(once) == [
-        "inner.depth: the keep rule 'margin' measures a candidate once",
-        "inner.rules: the keep rule 'margin' is the same in all versions",
-    ]
+    once = recipe.model_copy(update={"inner": Inner(keep="margin", depth=5)})
+    assert unread(once) == ["inner.depth: the keep rule 'margin' measures a candidate once"]
 
 
 def test_an_old_run_folder_goes_on_as_it_began():

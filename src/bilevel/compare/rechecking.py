@@ -54,7 +54,8 @@ def keeps_of(records: Records, spec: LoopSpec) -> list[Keep]:
     for branch in [branch for branch in records.branches() if branch.level == inner.name]:
         trace = traces.trace(branch.id, inner.task.objective)
         for trial in trace[branch.at :]:
-            claimed = trace.gain_of(trial) if trial.number > 0 and trial.decision.keep else None
+            then = trace.upto(trial.number)  # later seeds of the two say nothing of what was claimed
+            claimed = then.gain_of(trial) if trial.number > 0 and trial.decision.keep else None
             if claimed is not None and claimed > 0 and trial.candidate.id != trial.parent.id:
                 step = (trial.parent.id, trial.candidate.id)
                 found.setdefault(step, Keep(trial.parent, trial.candidate, claimed))

@@ -5,7 +5,7 @@ Using the Pareto Archived Evolution Strategy", Evolutionary Computation 8(2), 20
 """
 
 from bilevel.mechanism import Mechanism
-from bilevel.pareto import aims, dominates, front, margins, point_of, points_of
+from bilevel.pareto import aims, dominates, front, point_of, points_of, spreads
 from bilevel.space import Candidate
 from bilevel.trial import Decision, Trial
 from bilevel.view import View
@@ -26,7 +26,7 @@ class Front(Mechanism):
         objective, trace = view.objective, view.trace
         if not objective.also or objective.relative or (self.best_every and view.number % self.best_every == 0):
             return parent
-        on_it = front(objective, margins(trace.baseline, objective), points_of(trace, objective))
+        on_it = front(objective, spreads(trace, objective), points_of(trace, objective))
         if not on_it:
             return parent
         children: dict[str, int] = {}
@@ -41,7 +41,7 @@ class Front(Mechanism):
         mine = point_of(trial, objective)
         if trial.decision.keep or not objective.also or objective.relative or mine is None:
             return trial.decision
-        noise, others = margins(trace.baseline, objective), points_of(trace, objective)
+        noise, others = spreads(trace, objective), points_of(trace, objective)
         parent = next((other for other in others if other.trial.candidate.id == trial.parent.id), None)
         if parent is None or any(dominates(objective, noise, other.values, mine.values) for other in others):
             return trial.decision

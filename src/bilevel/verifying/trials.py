@@ -67,7 +67,7 @@ def _check_trial(
         status, reason = Status.REFUSED, trial.reason
     else:
         start = () if trial.number == 0 else baseline
-        status, reason = status_of(spec.task, trial.runs, start, spec.top, trial.parent_runs)
+        status, reason = status_of(spec.task, trial.runs, start, spec.top, trial.parent_runs, spec.rules)
     tally.equal(f"{where} status", trial.status.value, status.value)
     tally.said(f"{where} reason", trial.reason, reason)
     score = mean_score(spec.task, trial.runs, spec.top) if status is Status.OK else None
