@@ -1,7 +1,8 @@
 """The noise of a task, measured with its baseline alone (A/A), stored, and found again by later runs.
 
 An estimate is good for one harness, one rung and one machine. It lies in the user's data folder as
-noise/TASK/RUNG/NUMBER.json; a new one never replaces an old one, and the last that fits is used.
+noise/TASK/RUNG/NUMBER.json; a new one never replaces an old one, and the last that fits is used. What runs learn on
+top of it is in `refining.py`.
 """
 
 import datetime
@@ -13,7 +14,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bilevel import machine
 from bilevel.codec import build, content_hash, derive_seed, plain
@@ -27,6 +28,7 @@ from bilevel.quantiles import NORMAL, sd_interval, student
 from bilevel.shelf.places import data_folder
 from bilevel.trial import Run, Status
 
+T = TypeVar("T")
 POWER = 0.8
 
 
@@ -67,14 +69,6 @@ class Estimate:
     def repeatable(self) -> bool | None:
         """Whether the same seed gives the same score, to the last bit; None where it was measured once."""
         return self.again.deterministic if len(self.repeats) > 1 else None
-
-
-@dataclass(frozen=True)
-class Found:
-    """The stored estimate that a run may begin with, or why one that is there was left."""
-
-    noise: Noise | None = None
-    sentence: str = ""
 
 
 def interval(noise: Noise) -> tuple[float, float] | None:
@@ -161,7 +155,11 @@ def folder_of(task: str, rung: str, root: Path | None = None) -> Path:
 
 def store(found: Estimate, root: Path | None = None) -> Path:
     """Write an estimate, whole or not at all, beside those that are there. Raises HarnessError where that fails."""
-    folder = folder_of(found.task, found.rung, root)
+    return put(found, folder_of(found.task, found.rung, root))
+
+
+def put(found: object, folder: Path) -> Path:
+    """Write a record under the next number of a folder, whole or not at all. Raises HarnessError where that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle, draft = tempfile.mkstemp(prefix=".", suffix=".part", dir=folder)
@@ -184,16 +182,15 @@ def store(found: Estimate, root: Path | None = None) -> Path:
         raise HarnessError(f"the estimate cannot be stored in {str(folder)!r}: {error.strerror or error}") from error
 
 
-def known(spec: LoopSpec, root: Path | None = None) -> Found:
-    """The last stored estimate that fits the innermost loop's task, rung and this machine; never one that does not.
-
-    Raises StoreError for a file that cannot be read.
+def last_fitting(spec: LoopSpec, root: Path | None = None) -> tuple[Estimate | None, str]:
+    """The last stored estimate that fits the innermost loop's task, rung and this machine; or None, and what does not
+    fit of those that are there. Raises StoreError for a file that cannot be read.
     """
     inner = leaf(spec)
     try:
         folder = folder_of(inner.task.name, inner.top, root)
     except InputError:  # no home folder: nothing can be stored there
-        return Found()
+        return None, ""
     here = machine.fingerprint(machine.facts())
     left = ""
     for path in sorted(_files(folder), key=_number, reverse=True):
@@ -203,23 +200,35 @@ def known(spec: LoopSpec, root: Path | None = None) -> Found:
         elif machine.fingerprint(there.machine) != here:
             left = left or f"on another machine ({'; '.join(machine.differences(there.machine, machine.facts()))})"
         elif there.between.degrees:
-            noise = there.between
-            said = f"sd {noise.sd:.3g} over {noise.n} seeds is known from `bilevel noise` ({there.date})"
-            return Found(noise, f"noise: {said}; --noise own leaves it")
-    return Found(None, f"noise: there is an estimate made {left}; it is not used") if left else Found()
+            return there, ""
+    return None, left
+
+
+def stored_in(folder: Path, kind: type[T]) -> list[T]:
+    """The records of a folder, the oldest first. Raises StoreError where one cannot be read."""
+    return [_read(path, kind) for path in sorted(_files(folder), key=_number)]
 
 
 def read(path: Path) -> Estimate:
     """A stored estimate. Raises StoreError where it cannot be read."""
+    return _read(path, Estimate)
+
+
+def _read(path: Path, kind: type[T]) -> T:
     try:
-        made: Estimate = build(Estimate, json.loads(path.read_text("utf-8")))
-        if not all(math.isfinite(score) for score in (*made.seeds, *made.repeats)):
-            raise ValueError("a score is no number")
+        text = path.read_text("utf-8")
+        made: T = build(kind, json.loads(text, parse_float=_finite, parse_constant=_finite))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise StoreError(
             f"the estimate of noise {str(path)!r} cannot be read ({error}); remove it, or use --noise own"
         ) from error
     return made
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(float(text)):
+        raise ValueError(f"{text} is no number")
+    return float(text)
 
 
 def _files(folder: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType, MappingProxyType, TracebackType
 from typing import Any
 
-from bilevel import __version__, calibration, claiming, codec, machine, statements
+from bilevel import __version__, claiming, codec, machine, refining, statements
 from bilevel.admission import Admission
 from bilevel.budget import Limits
 from bilevel.errors import BilevelError, LimitReached, Stopped, StoreError
@@ -61,6 +61,7 @@ class RunSession:
     hosting: Hosting
     hearing: Hearing
     ended: str = ""  # which limit ended it, and the way out
+    learnt: str = ""  # what it adds to the stored estimate of the noise
 
     @property
     def asked(self) -> tuple[str, ...]:
@@ -111,6 +112,8 @@ class RunSession:
         self.hearing.settle(loop.branch.id, len(loop.trace), levels=False)
         self.folder.set_meta("state", "finished")
         self.state_claims()
+        if self.recipe.inner.noise == "stored":
+            self.learnt = refining.refine(self.folder, self.spec)
 
     def _for_claims(self) -> float:
         """Seconds of a limit of time that the search leaves to the claim stage."""
@@ -161,7 +164,7 @@ def start(recipe: Recipe, path: Path) -> RunSession:
     hosting = Hosting(recipe.sandbox, keep=verdicts.__setitem__)
     warm = warm_for(recipe)
     spec = build(recipe, Texts(prompts=prompts, warm=warm), hosting)
-    known = calibration.known(spec) if recipe.inner.noise == "stored" else calibration.Found()
+    known = refining.known(spec) if recipe.inner.noise == "stored" else refining.Found()
     if known.noise is not None:
         spec = with_noise(spec, known.noise)
     task = leaf(spec).task
@@ -256,9 +259,9 @@ def recorded(config: Mapping[str, Any], hosting: Hosting | None = None) -> tuple
     return recipe, build(recipe, texts, hosting)
 
 
-def known_noise(config: Mapping[str, Any]) -> calibration.Found:
+def known_noise(config: Mapping[str, Any]) -> refining.Found:
     """What a run knew of the noise when it began: the same wherever and whenever it goes on."""
-    found: calibration.Found = codec.build(calibration.Found, config.get("noise") or {})
+    found: refining.Found = codec.build(refining.Found, config.get("noise") or {})
     return found
 
 

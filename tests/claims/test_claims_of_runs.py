@@ -140,10 +140,10 @@ def test_a_run_that_a_limit_ended_says_how_its_answer_is_tested(bilevel, tmp_pat
     (tmp_path / "slow.py").write_text(SLOW.replace("sleep(0.02)", "sleep(0.2)"))
     where = {"PYTHONPATH": str(tmp_path)}
     (tmp_path / "whole.toml").write_text('name = "whole"\ntitle = "t"\n[claim]\nreserve = 0.0\n')
-    options = ("--task", "python:slow:task", "--max-seconds", 1, "--folder", "l")
+    options = ("--task", "python:slow:task", "--max-seconds", 2, "--folder", "l")
     assert bilevel("run", "whole.toml", *options, **where).returncode == 0
     spent = bilevel("confirm", "l", "--pairs", 1, **where)
-    assert "the limit of 1 seconds" in spent.stdout and "bilevel confirm" in spent.stdout
+    assert "the limit of 2 seconds" in spent.stdout and "bilevel confirm" in spent.stdout
     assert "no mean on fresh seeds" in spent.stdout
     done = bilevel("confirm", "l", "--pairs", 1, "--max-seconds", 60, **where)
     assert "fresh seeds" in done.stdout and "Ended early" not in done.stdout

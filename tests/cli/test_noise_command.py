@@ -10,9 +10,11 @@ from bilevel import calibration, machine
 from bilevel.calibration import seeds_needed
 from bilevel.lab import Lab
 from bilevel.noise import Noise
+from bilevel.objective import Objective
 from bilevel.quantiles import sd_interval
 from bilevel.recipe import find, override, resolve
 from bilevel.store.folder import RunFolder
+from bilevel.trace import Trace
 from bilevel.wiring import build
 
 
@@ -202,3 +204,49 @@ def test_the_real_task(bilevel_json, data):
     found = bilevel_json("noise", "gpt", "--rung", "1s", "--seeds", 3, "--repeats", 2)
     assert found["failed"] == 0 and found["between_seeds"]["n"] == 3 and found["same_seed"]["n"] == 2
     assert 0 < found["between_seeds"]["sd"] < 0.5
+
+
+def test_what_runs_learn_makes_the_stored_estimate_better_and_is_never_mixed(bilevel, bilevel_json, tmp_path, data):
+    def run(name, seed, *more):
+        return bilevel(
+            "run", "a", "--task", "sphere:noise=0.3", "--trials", 10, "--seed", seed, "--folder", name, *more
+        )
+
+    assert bilevel("noise", "sphere:noise=0.3", "--show").returncode == 2, "nothing is there"
+    run("early", 1)
+    assert not list(data.rglob("*.json")), "a run alone stores nothing: the same command gives the same run"
+    bilevel("noise", "sphere:noise=0.3", "--seeds", 6)
+    first = run("first", 2)
+    assert "make the stored estimate better" in first.stdout
+    (learnt,) = data.rglob("runs/*.json")
+    said = json.loads(learnt.read_text())
+    trace = trials_of(tmp_path / "first")
+    own = Trace(Objective("loss"))
+    for trial in trace:
+        own = own + replace(trial, known=Noise(0.0, 0, 0))
+    assert said["degrees"] == own.noise.degrees > 2 and said["run"] == "first"
+    assert math.sqrt(said["squares"] / said["degrees"]) == pytest.approx(own.noise.sd)
+    # The next run knows both, each with its degrees of freedom; one with the same seed would see the same scores again.
+    second = run("second", 3)
+    assert "and from the repeats of 1 run;" in second.stdout
+    known = root_noise(tmp_path / "second")
+    assert known.degrees == 5 + said["degrees"]
+    run("same", 2)
+    assert root_noise(tmp_path / "same").degrees == known.degrees - said["degrees"] + second_of(data)["degrees"]
+    shown = bilevel_json("noise", "sphere:noise=0.3", "--show")
+    assert [one["run"] for one in shown["runs"]][:2] == ["first", "second"]
+    assert shown["together"]["degrees"] == 5 + sum(one["degrees"] for one in shown["runs"])
+    assert "together  sd" in bilevel("noise", "sphere:noise=0.3", "--show").stdout
+    # What was learnt on another machine, or of another harness, is there and not mixed in.
+    for change in ({"machine": {**said["machine"], "processor": "another"}}, {"harness": "another"}):
+        learnt.write_text(json.dumps({**said, **change}))
+        assert "first" not in [one["run"] for one in bilevel_json("noise", "sphere:noise=0.3", "--show")["runs"]]
+    left = len(list(data.rglob("runs/*.json")))
+    run("own", 4, "--noise", "own")
+    assert len(list(data.rglob("runs/*.json"))) == left, "it asked for no estimate, and adds to none"
+
+
+def second_of(data):
+    return next(
+        found for path in data.rglob("runs/*.json") if (found := json.loads(path.read_text()))["run"] == "second"
+    )

@@ -5,15 +5,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bilevel import calibration
+from bilevel import calibration, machine, refining
 from bilevel.budget import Limits
 from bilevel.calibration import Estimate, interval, seeds_needed
 from bilevel.cli.ladders import number
 from bilevel.cli.printing import console, jsonable, print_json
 from bilevel.errors import InputError
 from bilevel.lab import Lab
+from bilevel.levels import leaf
 from bilevel.models import check_prices, connected
-from bilevel.noise import Noise
+from bilevel.noise import UNKNOWN, Noise
 from bilevel.recipe import find, override
 from bilevel.run import stopping
 from bilevel.wiring import build
@@ -50,6 +51,35 @@ def run_noise(
         print_json(_plain(found, effect, path))
     else:
         _print(console(), found, effect, path)
+
+
+def show_noise(task: str, rung: str | None, seed: int, folder: Path | None, as_json: bool) -> None:
+    """Print what is stored and fits: the estimate, what runs learnt since, and both together."""
+    spec = build(override(find("random"), task=task, rung=rung, seed=seed))
+    there, left = calibration.last_fitting(spec, folder)
+    if there is None:
+        why = f"only one made {left}" if left else "none"
+        raise InputError(
+            f"of the noise of task {leaf(spec).task.name!r}, rung {leaf(spec).top!r}, there is {why}; "
+            f"`bilevel noise {task}` measures it"
+        )
+    noise, runs = refining.refined(there, spec, folder)
+    if as_json:
+        both = {"sd": noise.sd, "interval": interval(noise), "n": noise.n, "degrees": noise.degrees,
+                "paired_sd": noise.paired_sd, "paired_degrees": noise.paired_degrees}  # fmt: skip
+        print_json({"estimate": jsonable(there), "runs": jsonable(runs), "together": both, "keep_margin": noise.margin})
+        return
+    out = console()
+    lines = [
+        f"{there.task} · rung {there.rung} · {there.objective}",
+        f"  `bilevel noise` ({there.date})  {refining.in_words(there.between)}",
+        *(f"  run {one.run} ({one.date})  {refining.in_words(one.repeats.with_known(UNKNOWN))}" for one in runs),
+        f"  together  {refining.in_words(noise)}",
+        f"  keep margin  {noise.margin:.3g}",
+        f"for harness {there.harness[:12]} on machine {machine.fingerprint(there.machine)}",
+    ]
+    for line in lines:
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _judge(models: Sequence[str]) -> dict[str, str]:

@@ -158,6 +158,8 @@ def _execute(session: RunSession, as_json: bool) -> Summary:
     out.print(f"Finished in {time.monotonic() - began:.1f} s; {spent} measurements are charged.")
     if session.ended:
         out.print(f"Ended early: {session.ended}", markup=False, highlight=False, soft_wrap=True)
+    if session.learnt:
+        out.print(session.learnt, markup=False, highlight=False, soft_wrap=True)
     return _summary(session, "limit" if session.ended else "finished")
 
 

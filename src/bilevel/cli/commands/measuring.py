@@ -16,6 +16,7 @@ def noise(
     seed: int = 0,
     model: tuple[str, ...] = (),
     folder: Path | None = None,
+    show: bool = False,
     json: Json = False,
 ) -> None:
     """Measure how much the score of a task's baseline moves by chance, and store it for later runs of the task.
@@ -38,7 +39,12 @@ def noise(
         A model for a task that has a judge: judge=PROVIDER:MODEL.
     folder
         Where to store the estimate instead of the user's data folder; runs then do not find it.
+    show
+        Measure nothing; print the stored estimate that fits, and what runs learnt since.
     """
-    from bilevel.cli.noises import run_noise
+    from bilevel.cli.noises import run_noise, show_noise
 
+    if show:
+        show_noise(task, rung, seed, folder, json)
+        return
     run_noise(task, rung, seeds, repeats, effect, seed, model, folder, json)
