@@ -9,6 +9,8 @@ import tomllib
 import pytest
 from mechanism_files import BAD, GOOD, refused
 
+from bilevel import machine
+
 
 def run(bilevel, *args):
     done = bilevel("run", *args)
@@ -50,6 +52,8 @@ def test_a_mechanism_goes_out_of_a_run_into_the_library_and_into_another_run(
     evidence = row["evidence"]
     assert evidence["forks"] == 1 and evidence["family"] == "sphere" and not evidence["confirmed"]
     assert evidence["low"] < evidence["effect"] < evidence["high"]
+    shown = bilevel("mechanisms", "show", f"user:{searched}").stdout
+    assert f"machine {machine.facts()['fingerprint']}" in shown
 
     again = recipe(work, f'[inner]\ntrials = 12\nresearcher = "stuck"\nmechanisms = ["user:{searched}", "revert"]\n')
     run(bilevel, again, "--folder", "second")

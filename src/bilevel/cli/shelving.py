@@ -133,7 +133,8 @@ def _print_measurement(out: Console, measurement: Measurement) -> None:
     _line(out, "evidence", measurement.sentence)
     gains = ", ".join(f"{gain:+.3g}" for gain in measurement.gains) or "none"
     _line(out, "", f"gains {gains}; e-value {measurement.e_value:.2g}; {measurement.evaluations} evaluations")
-    _line(out, "", f"run {measurement.run}, {measurement.date}, harness {measurement.harness[:12]}")
+    machine = f", machine {measurement.machine}" if measurement.machine else ""
+    _line(out, "", f"run {measurement.run}, {measurement.date}, harness {measurement.harness[:12]}{machine}")
 
 
 def _line(out: Console, title: str, text: str) -> None:

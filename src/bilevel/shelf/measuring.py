@@ -23,6 +23,7 @@ from bilevel.recipe import Recipe
 from bilevel.report import own_trials
 from bilevel.shelf.found import Found
 from bilevel.shelf.record import Control, Measurement, Origin, Preconditions, Record
+from bilevel.store.folder import RunFolder
 from bilevel.trial import Trial
 
 
@@ -171,7 +172,7 @@ def judged(forks: Sequence[Tested]) -> Verdict:
 
 
 def measurements(
-    forks: Sequence[Tested], source: str, spec: LoopSpec, *, run: str, date: datetime.date
+    forks: Sequence[Tested], source: str, spec: LoopSpec, *, run: str, date: datetime.date, machine: str
 ) -> tuple[Measurement, ...]:
     """The forks that tested one source (its hash), put together for each control."""
     task, found = leaf(spec).task, []
@@ -184,7 +185,8 @@ def measurements(
         said = judged(mine)
         found.append(
             Measurement(
-                family=family(task.name), task=task.name, harness=task.harness, unit=task.objective.unit,
+                family=family(task.name), task=task.name, harness=task.harness, machine=machine,
+                unit=task.objective.unit,
                 control=control, effect=said.effect, low=said.low if said.forks else None,
                 high=said.high if said.forks else None, forks=len(alive), told=said.forks,
                 inert=len(mine) - len(alive), verdict=said.word, e_value=said.e_value,
@@ -228,11 +230,24 @@ def taken_out(
         preconditions=preconditions(found, sorted({type(d).__name__ for d in inner.task.space.domains.values()})),
         parameters={key: repr(value)[:500] for key, value in found.parameters.items()},
         evidence=(
-            *measurements(tested(records, spec, name), found.source_hash, spec, run=run.resolve().name, date=date),
+            *measurements(
+                tested(records, spec, name), found.source_hash, spec, run=run.resolve().name, date=date,
+                machine=_machine(run),
+            ),
             *fresh_measurements(run, spec, name, found.source_hash, date),
         ),
     )  # fmt: skip
     return version.source, record
+
+
+def _machine(run: Path) -> str:
+    """The fingerprint of the machine that a run was made on."""
+    folder = RunFolder.read(run)
+    try:
+        elsewhere = any(one.get("differs") for one in folder.meta("machines") or [])
+        return "several" if elsewhere else str((folder.meta("environment") or {}).get("fingerprint", ""))
+    finally:
+        folder.close()
 
 
 def _chosen(
@@ -308,8 +323,8 @@ def fresh_measurements(run: Path, spec: LoopSpec, name: str, source: str, date: 
             against = claim.against[PLAIN]
             yield Measurement(
                 family=family(inner.task.name), task=inner.task.name, harness=inner.task.harness,
-                unit=inner.task.objective.unit, control="without it", effect=against.effect, low=against.low,
-                high=against.high, forks=claim.live, told=sum(1 for gain in gains if gain),
+                machine=_machine(run), unit=inner.task.objective.unit, control="without it", effect=against.effect,
+                low=against.low, high=against.high, forks=claim.live, told=sum(1 for gain in gains if gain),
                 inert=claim.pairs - claim.live,
                 verdict="helped" if claim.confirmed else "hurt" if claim.status == HARMFUL else "undecided",
                 e_value=claim.e_value, confirmed=claim.confirmed,

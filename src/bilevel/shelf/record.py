@@ -59,10 +59,11 @@ class Preconditions(Part):
 class Measurement(Part):
     """What the forks of one run say, by the rule of `bilevel.evidence`: a posterior effect with its central 90 %.
 
-    `family` is the task without its options. `told` of the `forks` told the arms apart; `low` and `high` are missing
-    where none did. `inert` forks, in which it changed no decision, count for nothing and are no part of these.
-    `evaluations`: of both arms of all forks. `arms` identifies each fork by what was measured in it: evidence that has
-    the same forks is the same evidence.
+    `family` is the task without its options. `machine` is the fingerprint of what can change a score there
+    (`bilevel.machine`), "several" where the run went on elsewhere; empty in older records. `told` of the `forks`
+    told the arms apart; `low` and `high` are missing where none did. `inert` forks, in which it changed no
+    decision, count for nothing and are no part of these. `evaluations`: of both arms of all forks. `arms`
+    identifies each fork by what was measured in it: evidence that has the same forks is the same evidence.
 
     With `trials` these are no forks but pairs of whole loops of so many trials on fresh run seeds (`bilevel confirm
     --mechanism`): `effect` is the mean gain over the loop without it, `low` and `high` what the pairs leave of it,
@@ -72,6 +73,7 @@ class Measurement(Part):
     family: Line
     task: Line
     harness: Line
+    machine: Line = ""
     unit: Line = ""
     control: Control
     effect: Number
