@@ -5,7 +5,9 @@ prints the mean normalised regret x 100 of the candidate that each method would 
 median of the space; on values without noise) at 10, 20 and 40 evaluations, with 95 % bootstrap intervals over seeds
 within tasks; average ranks over tasks, Friedman's p and Nemenyi's critical difference (Demsar 2006). The intervals
 speak of these tasks; the ranks of tasks like these. Records are lines of JSON: a run that was killed goes on, and
-`--methods a,c --again --all-methods` measures some methods anew and prints them beside the stored ones. SMAC3 and
+`--methods a,c --again --all-methods` measures some methods anew and prints them beside the stored ones. A record says
+which version of the program made it (a hash of the code, of peers the versions of their packages): those of another
+version are kept and never printed beside those of this one; `--print-only --program VERSION` prints theirs. SMAC3 and
 HEBO are not among the peers: SMAC3's random forest comes as source to be compiled, HEBO was not tried.
 """
 
@@ -16,6 +18,7 @@ import os
 import random
 import statistics
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +26,19 @@ from typing import Any
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")  # before numpy and torch are imported
 
-from suite_methods import BEST, CHECKPOINTS, DEV, OURS, PEERS, STARTS, UNSEEN, Job, missing, search  # noqa: E402
+from suite_methods import (  # noqa: E402
+    BEST,
+    CHECKPOINTS,
+    DEV,
+    OURS,
+    PEERS,
+    STARTS,
+    UNSEEN,
+    Job,
+    missing,
+    program,
+    search,
+)
 
 from bilevel.compare.ranks import ranked  # noqa: E402
 
@@ -45,12 +60,14 @@ def main() -> None:
     file = Path(options.out)
     stored = read(file)
     if options.again:
-        stored = {key: row for key, row in stored.items() if row["method"] not in methods}
+        stored = {key: row for key, row in stored.items() if row["method"] not in methods or not _is_this(row)}
         _write(file, stored.values())
     if not options.print_only:
-        _measure([job for job in jobs if job.key not in stored], file, min(options.processes, 2))
+        have = {job_of(row).key for row in stored.values() if _is_this(row)}
+        _measure([job for job in jobs if job.key not in have], file, min(options.processes, 2))
         stored = read(file)
-    shown = [row for row in stored.values() if row["task"] in tasks and row["seed"] in seeds]
+    asked = [row for row in stored.values() if row["task"] in tasks and row["seed"] in seeds]
+    shown = of_one_version(asked, methods if not options.all_methods else None, options.program, options.print_only)
     shown = [row for row in shown if row["evaluations"] == options.evaluations]
     for start in options.starts.split(","):
         print_table([row for row in shown if row["start"] == start], start, options.all_methods or methods)
@@ -69,6 +86,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", default="experiments/suite/records.jsonl")
     parser.add_argument("--again", action="store_true", help="forget what is stored of these methods first")
     parser.add_argument("--print-only", action="store_true", help="measure nothing")
+    parser.add_argument("--program", default="", help="with --print-only: the version whose records are printed")
     parser.add_argument("--all-methods", action="store_true", help="print every stored method, not only those named")
     parser.add_argument("--quick", action="store_true", help="two landscapes, four methods, two seeds; seconds")
     options = parser.parse_args()
@@ -90,15 +108,59 @@ def _methods(options: argparse.Namespace) -> list[str]:
     return [name for name in asked if not missing(name)]
 
 
+def job_of(row: Mapping[str, Any]) -> Job:
+    """The search that a record is of."""
+    return Job(*(row[name] for name in ("method", "task", "start", "seed", "evaluations")))
+
+
+def version_of(row: Mapping[str, Any]) -> str:
+    """Which version of the program made a record; older ones do not say."""
+    return str(row.get("program", "unknown"))
+
+
+def _is_this(row: Mapping[str, Any]) -> bool:
+    """Whether a record is of this version. Of peers, one that does not say is taken for it."""
+    if row["method"] not in OURS:
+        return missing(row["method"]) == "" and version_of(row) in ("unknown", program(row["method"]))
+    return version_of(row) == program(row["method"])
+
+
+def of_one_version(
+    rows: Sequence[Mapping[str, Any]], methods: Sequence[str] | None, wanted: str, print_only: bool
+) -> list[Mapping[str, Any]]:
+    """The records of peers, and those of ours that one version made: the wanted one, or this one, or with `print_only`
+    the only one there is. What is left out is said. Exits where several versions could be meant."""
+    asked = [row for row in rows if methods is None or row["method"] in methods]
+    ours = Counter(version_of(row) for row in asked if row["method"] in OURS)
+    this = program(next(iter(OURS)))
+    if print_only and not wanted and len(ours) > 1 and this not in ours:
+        found = ", ".join(f"{name} ({count} searches)" for name, count in sorted(ours.items()))
+        sys.exit(f"the records are of several versions of the program: {found}; name one with --program")
+    version = wanted or (next(iter(ours)) if print_only and len(ours) == 1 else this)
+    if print_only and wanted and wanted not in ours:
+        sys.exit(f"no records of version {wanted!r} of the program; there are: {', '.join(sorted(ours)) or 'none'}")
+    if version != this and ours:
+        print(f"made by version {version} of the program; this one is {this}")
+    for name, count in sorted(ours.items()):
+        if name != version:
+            print(f"left out: {count} searches by version {name} of the program")
+    peers = {(row["method"], version_of(row)) for row in asked if row["method"] not in OURS}
+    for name in sorted({name for name, _ in peers}):
+        made = sorted(version for method, version in peers if method == name)
+        if len(made) > 1:
+            print(f"not to be compared: {name} was measured with {' and '.join(made)}; use --again")
+    return [row for row in asked if row["method"] not in OURS or version_of(row) == version]
+
+
 def read(file: Path) -> dict[str, dict[str, Any]]:
-    """The stored records by key. A last line that a kill cut off is left out."""
+    """The stored records by key and version. A last line that a kill cut off is left out."""
     found = {}
     for line in file.read_text("utf-8").splitlines() if file.is_file() else []:
         try:
             row = json.loads(line)
         except json.JSONDecodeError:
             continue
-        found[Job(*(row[name] for name in ("method", "task", "start", "seed", "evaluations"))).key] = row
+        found[f"{job_of(row).key} {version_of(row)}"] = row
     return found
 
 

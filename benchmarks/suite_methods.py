@@ -7,14 +7,17 @@ rule takes.
 """
 
 import functools
+import importlib.metadata
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from bilevel.codec import derive_seed
+import bilevel
+from bilevel.codec import content_hash, derive_seed
 from bilevel.lab import Bench, Lab, MemoryStore
 from bilevel.levels import LoopTask, leaf
 from bilevel.loop import Loop, LoopSpec
@@ -29,6 +32,7 @@ from bilevel.trial import Trial
 from bilevel.wiring import build
 
 CHECKPOINTS = (10, 20, 40)
+SHOWING = ("cli", "dashboard", "exports", "compare", "init")  # parts of the package that decide nothing
 
 # The split was written down before any method was measured here. Whatever is tuned, is tuned on DEV.
 DEV = ("hpo:protein_structure", "hpo:slice_localization", "hpo:vehicle", "hpo:phoneme")
@@ -116,12 +120,25 @@ def search(job: Job) -> dict[str, Any]:
     return {
         **asdict(job),
         "harness": task.harness,
+        "program": program(job.method),
         "regret": {str(mark): round(at[mark], 4) for mark in sorted(at)},
         "spent": spent,
         "distinct": len(set(seen)),
         "refused": sum(not step.measured for step in taken),
         "seconds": round(time.perf_counter() - began, 2),
     }
+
+
+@functools.cache
+def program(method: str) -> str:
+    """What a method is, beside its name: a hash of the code of bilevel that can decide a search, or of a peer the
+    versions of its packages. What only shows, serves and exports is left out."""
+    if method not in OURS:
+        return " ".join(f"{name} {importlib.metadata.version(name)}" for name in NEEDS[method])
+    root = Path(bilevel.__file__).parent
+    files = [path for path in sorted(root.rglob("*.py")) if path.relative_to(root).parts[0] not in SHOWING]
+    mine = [(str(path.relative_to(root)), path.read_text("utf-8")) for path in [*files, *sorted(root.rglob("*.toml"))]]
+    return content_hash([[name, text] for name, text in mine])[:12]
 
 
 def known(name: str, start: str, seed: int) -> tuple[FunctionTask, Callable[[Mapping[str, Value]], float]]:

@@ -63,6 +63,24 @@ def test_a_line_that_a_kill_cut_off_is_measured_again(suite, tmp_path):
     assert list(suite.read(file).values()) == [row]
 
 
+def test_records_of_another_version_of_the_program_are_never_mixed_in(suite, capsys):
+    now = suite.search(suite.Job("a", TASK, "poor", 3, 10))
+    assert now["program"] == suite.program("a") == suite.program("d") != suite.program("optuna-tpe")
+    old = {name: value for name, value in now.items() if name != "program"}
+    other, peer = {**old, "program": "other"}, {**old, "method": "optuna-tpe"}
+    assert suite.of_one_version([old, now, peer], None, "", False) == [now, peer]
+    assert "left out: 1 searches by version unknown" in capsys.readouterr().out
+    assert suite.of_one_version([old, now], None, "unknown", True) == [old]
+    assert f"made by version unknown of the program; this one is {now['program']}" in capsys.readouterr().out
+    assert suite.of_one_version([old, peer], ["a"], "", True) == [old], "one version only: it is said which"
+    for rows, wanted in (([old, other], ""), ([old], "nobody's")):
+        with pytest.raises(SystemExit, match="version"):
+            suite.of_one_version(rows, None, wanted, True)
+    both = [{**peer, "program": "optuna 1"}, {**peer, "program": "optuna 2", "seed": 4}]
+    assert suite.of_one_version(both, None, "", False) == both
+    assert "not to be compared: optuna-tpe was measured with optuna 1 and optuna 2" in capsys.readouterr().out
+
+
 def test_the_table_has_intervals_ranks_and_leaves_out_what_is_not_whole(suite, capsys):
     rows = [
         {"method": m, "task": t, "start": "poor", "seed": s, "evaluations": 10, "regret": {"10": v + s},

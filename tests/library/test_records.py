@@ -26,7 +26,8 @@ def measurement(*arms, **changes):
 
 measurements = st.builds(
     Measurement, family=LINES, task=LINES, harness=LINES, machine=LINES, unit=LINES,
-    control=st.just("without it"), effect=NUMBERS, low=st.none() | NUMBERS, high=st.none() | NUMBERS, forks=st.integers(0, 99), told=st.integers(0, 99),
+    control=st.just("without it"), effect=NUMBERS, low=st.none() | NUMBERS, high=st.none() | NUMBERS,
+    forks=st.integers(0, 99), told=st.integers(0, 99),
     inert=st.integers(0, 9), verdict=st.sampled_from(["helped", "hurt", "undecided"]),
     e_value=st.floats(0, 1e9), confirmed=st.booleans(), evaluations=st.integers(0, 10**6), date=st.dates(), run=LINES,
     gains=st.lists(NUMBERS, max_size=4).map(tuple), spreads=st.lists(NUMBERS, max_size=4).map(tuple),
