@@ -122,9 +122,7 @@ def standing(question: Question, rounds: Sequence[Round], score: Score) -> Stand
     state = state_after(question, rounds, score)
     sure = state.e_value >= CONFIRMED and not state.failed
     status = REFUTED if state.lost else STANDS if sure else PROVISIONAL
-    seeds = "a fresh seed" if state.failed == 1 else f"{state.failed} fresh seeds"
-    note = f"it failed on {seeds}, so it is not confirmed" if state.failed and not state.lost else ""
-    whole = Claim("", status, state.pairs, state.e_value, note)
+    whole = Claim("", status, state.pairs, state.e_value, _failures(question, state))
     values = [e_value(state.of(change)) for change in question.changes]
     claims = [
         _claim(state, change, value, chosen and sure)
@@ -134,6 +132,22 @@ def standing(question: Question, rounds: Sequence[Round], score: Score) -> Stand
     kept = tuple(change for change in question.changes if change.trial not in out)
     answer = question.baseline if state.lost else question.without(state.refuted)
     return Standing(answer, kept, whole, tuple(claims))
+
+
+def _failures(question: Question, state: State) -> str:
+    """What is to be said of rounds in which the answer, or the baseline beside it, failed."""
+    found = []
+    if state.failed and not state.lost:
+        found.append(f"it failed on {_seeds(state.failed)}, so it is not confirmed")
+    if question.version > 1 and state.void:
+        found.append(f"the baseline failed on {_seeds(state.void)}")
+    if question.version > 1 and found:
+        found.append("mean and interval are of the seeds on which both have a score")
+    return "; ".join(found)
+
+
+def _seeds(count: int) -> str:
+    return "a fresh seed" if count == 1 else f"{count} fresh seeds"
 
 
 def _claim(state: State, change: KeptChange, value: float, sure: bool) -> Claim:

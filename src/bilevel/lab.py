@@ -291,6 +291,7 @@ class Lab:
         )  # fmt: skip
         self._began = self._saved = time.monotonic()
         self._warning = threading.Lock()
+        self._under_way: dict[RunKey, threading.Lock] = {}
         self._warned = self._spent_shares()  # by an earlier session: it was told then
 
     def add_trial(self, branch_id: str, trial: Trial) -> Trace:
@@ -298,6 +299,12 @@ class Lab:
         self.store.add_trial(branch_id, trial)
         self._save_now_and_then()
         return self.traces.add(branch_id, trial)
+
+    def alone(self, key: RunKey) -> threading.Lock:
+        """Held while something is measured, so that another trial that needs the same waits for it and pays no second
+        time (a parent on a further seed, say)."""
+        with self._warning:
+            return self._under_way.setdefault(key, threading.Lock())
 
     def asks(self, level: str, branch: str, trial: int) -> Ask | None:
         """How guests of a loop's trial ask their level's model; None where it has none."""

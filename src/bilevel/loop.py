@@ -7,6 +7,7 @@ With W workers the view of trial n holds exactly the trials 0 ... n-W: the trace
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 
 from bilevel.acts import UNSTEERED, Act
@@ -27,6 +28,7 @@ from bilevel.mechanism import Guest, Mechanism
 from bilevel.persons import Place, admitted, heard
 from bilevel.planning import HELD, Spending, converged, default_steps, put_aside, steps_after
 from bilevel.researcher import Researcher
+from bilevel.space import Candidate
 from bilevel.task import BESIDE, Climbing, Comparing, as_steered, with_built_in
 from bilevel.trace import NOTHING_TOLD, Trace
 from bilevel.trial import Decision, Fault, Pending, Proposal, Run, Status, Step, Trial, merge
@@ -252,27 +254,34 @@ class Loop:
         task, candidate = self.spec.task, pending.parent if step.of_parent else pending.proposal.candidate
         seed = derive_seed(self.spec.seed, "evaluation", step.seed)
         key = RunKey(task.harness, candidate.id, step.rung, seed)
-        run = None if task.remembers else self.lab.store.find_run(key)
-        if run is None:
-            options = next(rung.options for rung in task.rungs if rung.name == step.rung)
-            bench = Bench(
-                self.lab, step.rung, step.seed, seed, options,
-                pending.parent, pending.state, self.branch.id, pending.number, self._most(pending.number),
-            )  # fmt: skip
-            run = task.run(candidate, bench)
-            if run.status is Status.INFRASTRUCTURE:
-                if self.lab.stop.is_set():
-                    raise Stopped(f"stopped within trial {pending.number}; resume the run to finish it")
-                lost = run.cost
-                run = task.run(candidate, bench)
-                run = replace(run, cost=run.cost + lost)
-            run = with_built_in(task, candidate, checked(task, self.lab.without_secrets(run)))
-            must_go_on(task, pending, run, self.trace)
-            if not task.remembers and run.status is not Status.INFRASTRUCTURE:
-                self.lab.store.add_run(key, run)
+        with nullcontext() if task.remembers else self.lab.alone(key):
+            run = None if task.remembers else self.lab.store.find_run(key)
+            if run is None:
+                run = self._measured(pending, step, candidate, key)
         if not task.remembers:
             self.lab.meter.charge(run.cost)
         return replace(run, rung=step.rung, seed=step.seed)
+
+    def _measured(self, pending: Pending, step: Step, candidate: Candidate, key: RunKey) -> Run:
+        """A measurement that is not there yet, stored where it may be served again."""
+        task = self.spec.task
+        options = next(rung.options for rung in task.rungs if rung.name == step.rung)
+        bench = Bench(
+            self.lab, step.rung, step.seed, key.seed, options,
+            pending.parent, pending.state, self.branch.id, pending.number, self._most(pending.number),
+        )  # fmt: skip
+        run = task.run(candidate, bench)
+        if run.status is Status.INFRASTRUCTURE:
+            if self.lab.stop.is_set():
+                raise Stopped(f"stopped within trial {pending.number}; resume the run to finish it")
+            lost = run.cost
+            run = task.run(candidate, bench)
+            run = replace(run, cost=run.cost + lost)
+        run = with_built_in(task, candidate, checked(task, self.lab.without_secrets(run)))
+        must_go_on(task, pending, run, self.trace)
+        if not task.remembers and run.status is not Status.INFRASTRUCTURE:
+            self.lab.store.add_run(key, run)
+        return run
 
     # ---- tell ----
 

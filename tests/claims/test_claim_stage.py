@@ -244,7 +244,9 @@ def test_an_answer_that_fails_on_a_fresh_seed_is_not_confirmed_and_the_stage_end
         rounds.append(found)
     stands = standing(question, rounds, score)
     assert len(rounds) <= 12 and stands.whole.status == PROVISIONAL and stands.changes[0].status == PROVISIONAL
-    assert ("failed on" in stands.whole.note) == (fails == "answer")
+    assert ("it failed on" in stands.whole.note) == (fails == "answer")
+    assert ("the baseline failed on" in stands.whole.note) == (fails != "answer")
+    assert stands.whole.note.endswith("mean and interval are of the seeds on which both have a score")
 
 
 def test_a_rolled_back_answer_that_fails_is_given_up():

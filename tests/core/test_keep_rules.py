@@ -1,6 +1,7 @@
 """Keep rules: what is run, what is kept, what becomes of the incumbent, what it costs, and old runs."""
 
 import json
+import threading
 from dataclasses import replace
 
 import pytest
@@ -14,7 +15,8 @@ from bilevel.budget import Budget, Cost
 from bilevel.claim import changes_between
 from bilevel.compare.rechecking import keeps_of
 from bilevel.keep import is_simpler
-from bilevel.lab import MemoryStore
+from bilevel.lab import Lab, MemoryStore
+from bilevel.loop import Loop
 from bilevel.mechanism import Mechanism
 from bilevel.noise import UNKNOWN, Noise
 from bilevel.objective import Objective
@@ -349,6 +351,37 @@ def test_with_workers_the_order_in_which_runs_end_changes_nothing():
             return super().run(candidate, bench) if bench.seed_index == 0 else TinyTask.run(self, candidate, bench)
 
     assert race(TinyTask(noise=0.8)) == race(Late(noise=0.8))
+
+
+def test_two_trials_that_need_the_same_run_of_their_parent_make_it_once():
+    """b asks for the baseline on seed 1 while a's race measures it there, and waits for what comes of it."""
+    asked, other = [], threading.Event()
+
+    class Both(Told):
+        def run(self, candidate, bench):
+            asked.append((candidate.params["shift"], bench.seed_index))
+            if asked[-1] == (START.params["shift"], 1) and asked.count(asked[-1]) == 1:
+                other.wait(10)
+            return super().run(candidate, bench)
+
+    class Asked(MemoryStore):
+        def find_run(self, key):
+            if key.candidate == START.id and (START.params["shift"], 1) in asked:
+                other.set()
+            return super().find_run(key)
+
+    class Keys(Lab):
+        def alone(self, key):
+            if key.candidate == START.id and (START.params["shift"], 1) in asked:
+                other.set()
+            return super().alone(key)
+
+    task = Both(base=(1.0, 1.2, 1.1), a=(0.9, 0.9, 0.9), b=(0.8, 0.8, 0.8))
+    script = Script({1: [{"shift": SHIFTS["a"]}], 2: [{"shift": SHIFTS["b"]}]})
+    lab = Keys(Asked(), workers=2)
+    trace = Loop(spec_of(task, script, calibration=1, keep=Rule("race", 2), trials=2), lab).run()
+    assert [trial.decision.keep for trial in trace] == [True] * 3 and all(len(t.parent_runs) == 1 for t in trace[1:])
+    assert asked.count((START.params["shift"], 1)) == 1 and lab.meter.spent.evaluations == 7, "paid by both, made once"
 
 
 def test_a_trial_with_runs_of_its_parent_is_stored_and_comes_back():
