@@ -410,6 +410,7 @@ def standing(traces: Traces, spec: LoopSpec, branch: str | None, depth: int) -> 
         task = _loop_task(spec)
         trace = Trace(task.objective) if branch is None else traces.trace(branch, task.objective)
         current = trace.current
+        current = None if current is None else task.as_steered(current, trace.steering)
         spec = task.inner if current is None else task.surface.write(task.inner, current)
         branch = trace.state
     return spec, branch

@@ -29,6 +29,7 @@ from bilevel.noise import Noise
 from bilevel.rules import mean
 from bilevel.shadow import aside_of
 from bilevel.standings import Ladder, Retired, ladder_of, retirements
+from bilevel.steered import key_of
 from bilevel.steps import StepCount, steps_in
 from bilevel.trace import Trace
 from bilevel.trial import Trial, merge
@@ -275,10 +276,11 @@ def _repetition(trials: list[Trial]) -> Repetition:
 
 
 def in_force(records: Records, spec: LoopSpec) -> tuple[str, ...]:
-    """The innermost loop's mechanisms, as the levels above have set them by now."""
-    branch = "root" if records.branches() else None
-    inmost, _ = standing(Traces(records), spec, branch, len(levels_of(spec)) - 1)
-    return tuple(guest.name for guest in inmost.mechanisms)
+    """The innermost loop's mechanisms, as the levels above, and persons, have set them by now."""
+    branch, traces = "root" if records.branches() else None, Traces(records)
+    inmost, branch = standing(traces, spec, branch, len(levels_of(spec)) - 1)
+    retired = frozenset() if branch is None else traces.trace(branch, inmost.task.objective).steering.retired
+    return tuple(guest.name for guest in inmost.mechanisms if key_of(guest) not in retired)
 
 
 def _static(spec: LoopSpec, inner: list[tuple[str, Trial]]) -> dict[str, dict[str, dict[str, int]]]:

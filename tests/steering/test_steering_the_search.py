@@ -1,5 +1,7 @@
 """A second process tells loops how to search: guidance, frozen parameters, mechanisms; on the level that is meant."""
 
+import json
+
 import pytest
 from steered import PHASES, Once, recipe, replayed, search
 
@@ -140,6 +142,20 @@ def test_a_level_that_begins_anew_takes_up_what_was_said_once_more(tmp_path, sec
 # ---- mechanisms ----
 
 
+def test_a_mechanism_of_a_run_of_one_level_is_retired_for_good(tmp_path, second):
+    path, said = tmp_path / "run", []
+
+    def act():
+        said.append(second("steer", "pin", path, "tabu"))
+        second.gives("retire", path, "tabu")
+
+    search(path, recipe(5, **FORK), Once("while it is measured", 2, act))
+    assert ["tabu" in trial.ledger for trial in trials_of(path)[1:]] == [True, True, False, False, False]
+    assert said[0][0] == 2 and "need not be pinned" in said[0][1]
+    assert json.loads(second("status", path, "--json")[1])["in_force"] == ["restart"]
+    assert replayed(path) == 6 and second("verify", path)[0] == 0
+
+
 def calls(path, branch, name):
     """For each trial of a branch, whether a mechanism was asked anything."""
     return [name in trial.ledger for trial in trials_of(path, branch)]
@@ -159,6 +175,8 @@ def test_a_retired_mechanism_is_out_from_the_next_trial_on_and_does_not_come_bac
     assert all("tabu" not in trial.parent.files for trial in trials_of(path)[2:])
     assert "tabu" not in names_in_force(path) and "restart" in names_in_force(path)
     assert second("steer", "retire", path, "tabu")[0] == 2
+    shown = json.loads(second("status", path, "--json")[1])
+    assert "tabu" not in shown["in_force"] and "restart" in shown["in_force"] and shown["acts"][0]["kind"] == "retire"
     replayed(path)
     assert second("verify", path)[0] == 0
 
