@@ -32,9 +32,9 @@ class Told:
 
 
 @dataclass(frozen=True)
-class Texts:
-    """The texts of a researcher. `templates`: those that a prompt text may replace; `system`: the one to which other
-    prompt texts are added."""
+class Carried:
+    """The texts that a researcher carries. `templates`: those that a prompt text may replace; `system`: the one to
+    which other prompt texts are added."""
 
     guests: tuple[Guest, ...]
     prompts: Mapping[str, str]

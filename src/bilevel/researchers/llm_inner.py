@@ -10,7 +10,7 @@ from bilevel.call import Request
 from bilevel.errors import ContextOverflow, UnusableReply
 from bilevel.mechanism import Guest
 from bilevel.researchers.answer import ask_until, parse
-from bilevel.researchers.carried import Texts
+from bilevel.researchers.carried import Carried
 from bilevel.researchers.constant_lines import shown
 from bilevel.researchers.drafts import Draft, Drafts, DraftsModel, Ground, read_edits, read_values
 from bilevel.researchers.history import Teller, patch, quoted
@@ -246,8 +246,8 @@ class ModelResearcher:
         return self._carried.refusal(text, space)
 
     @property
-    def _carried(self) -> Texts:
-        return Texts(self.texts, self.prompts, "inner_system", TEMPLATES)
+    def _carried(self) -> Carried:
+        return Carried(self.texts, self.prompts, "inner_system", TEMPLATES)
 
     # ---- shared ----
 

@@ -22,7 +22,7 @@ from bilevel.prose import Block
 from bilevel.researchers import gates
 from bilevel.researchers.answer import ask_until
 from bilevel.researchers.arranging import START, Arrangement, Step, arranged
-from bilevel.researchers.carried import Texts
+from bilevel.researchers.carried import Carried
 from bilevel.researchers.gates import DIMENSIONS, Edit, Hypothesis, Plan
 from bilevel.researchers.history import quoted
 from bilevel.researchers.llm_inner import ModelResearcher
@@ -183,9 +183,9 @@ class Workflow:
         return tuple(text for text in self.texts if carrier_of(text.name) == "workflow")
 
     @property
-    def _carried(self) -> Texts:
+    def _carried(self) -> Carried:
         others = tuple(text for text in self.texts if carrier_of(text.name) != "workflow")
-        return Texts(others, self.prompts, "article_system")
+        return Carried(others, self.prompts, "article_system")
 
     # ---- the plan ----
 
