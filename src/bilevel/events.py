@@ -34,6 +34,7 @@ from bilevel.trial import Trial
 
 META = "events"  # the fact of a run folder that says what was seen, and which events were sent
 KIND = "command"  # of the events in the store that say how a command ended
+TOLD = "told by its command"  # so it ends where a command worked
 PERIOD = 0.25  # seconds between two looks
 MEMORY, OUTPUT = 1 << 30, 1 << 16  # bytes that a command may use, and print
 SHOWN = 200  # characters of what a command printed that are kept
@@ -213,7 +214,7 @@ class Telling:
             return
         said = " ".join((done.stderr or done.stdout).split())[-SHOWN:] or "it printed nothing"
         if done.ok:
-            self._note(f"{event}: {message}; told by its command")
+            self._note(f"{event}: {message}; {TOLD}")
         elif done.ending is Ending.EXITED:
             self._note(f"{event}: {message}; its command failed with exit code {done.exit_code}: {said}")
         else:

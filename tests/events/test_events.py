@@ -95,6 +95,8 @@ def test_a_command_that_fails_hangs_or_is_no_command_changes_nothing_and_is_said
     assert trace.fingerprint() == alone.fingerprint() and nothing == []
     said = "\n".join(notes)
     assert "its command failed with exit code 3: oh no" in said
+    status = bilevel("status", "run").stdout
+    assert all(f"command: {line}" in status for line in notes)
     assert "its command failed with exit code 127:" in said and "no-such-program" in said
     assert re.search(r"^finished: ended \(finished\).*its command was ended \(wall_limit\) after 0\.\d s$", said, re.M)
 
@@ -212,5 +214,6 @@ def test_a_question_at_the_gate_is_told_and_may_be_answered_by_the_command(bilev
     mine = recipe(tmp_path, f"gate = '''{answer}'''\n[gate]\nkeep = true\nwait = 60", trials=1)
     bilevel("run", mine, *SPHERE)
     (asked,) = told()["gate"]
+    assert "command:" not in bilevel("status", "run").stdout
     assert asked["kind"] == "keep" and asked["question"] == "keep:root#1"
     assert opened(tmp_path / "run")[0][1].decision.keep

@@ -11,7 +11,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from bilevel import confirming
+from bilevel import confirming, events
 from bilevel.claiming import claimed
 from bilevel.cli.ladders import print_retired
 from bilevel.cli.printing import (
@@ -103,6 +103,7 @@ def print_status(path: Path, as_json: bool) -> None:
             origin = f"{branch.parent} after {branch.at} trials" if branch.parent else ""
             table.add_row(branch.id, LEVEL_TITLES.get(branch.level, branch.level), str(own), origin)
         out.print(table)
+        _show_failed_commands(run)
 
 
 def watch_run(path: Path) -> None:
@@ -146,6 +147,13 @@ def _show_machines(run: Opened) -> None:
     for one in run.folder.meta("machines") or []:
         said = f"went on on another machine after {one['after']} trials: {'; '.join(one['differs'])}"
         console().print(said, highlight=False, markup=False, soft_wrap=True)
+
+
+def _show_failed_commands(run: Opened) -> None:
+    """Which events a person was not told of, since their command failed."""
+    for _, event in run.folder.store.events():
+        if event.kind == events.KIND and not event.text.endswith(events.TOLD):
+            console().print(f"command: {event.text}", highlight=False, markup=False, soft_wrap=True)
 
 
 def print_diff(path: Path, as_json: bool) -> None:

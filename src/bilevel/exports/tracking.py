@@ -192,8 +192,8 @@ class _Writing:
         at = round(start * 1000)
         metrics = [Metric(_clean(k), float(v), at, step) for k, v in numbers.items() if v is not None]
         metrics += [Metric(_clean(f"seeds/{k}"), value, at, seed) for k, value, seed in _by_seed(trial)]
-        self._log(found, metrics, [Param(_clean(k), v[: LONGEST["param"]]) for k, v in params.items()])
-        self._log(found, tags=[RunTag(k, v[: LONGEST["tag"]]) for k, v in tags.items()])
+        named = [Param(_clean(k), v[: LONGEST["param"]]) for k, v in params.items()]
+        self._log(found, metrics, named, [RunTag(k, v[: LONGEST["tag"]]) for k, v in tags.items()])
         for name, text in self._texts(branch, trial).items():
             self.client.log_text(found, text, name)
         end = round((start + trial.cost.seconds) * 1000)
@@ -230,8 +230,7 @@ class _Writing:
         numbers = {_clean(k): v for k, v in self.about.numbers.items() if v is not None}
         news = [Metric(k, float(v), now, trials) for k, v in numbers.items() if data.metrics.get(k) != v]
         params = [Param(k, _text(v)[: LONGEST["param"]]) for k, v in flat.items() if k not in data.params]
-        self._log(found, [*curve, *news], params)
-        self._log(found, tags=[RunTag(k, v[: LONGEST["tag"]]) for k, v in tags.items()])
+        self._log(found, [*curve, *news], params, [RunTag(k, v[: LONGEST["tag"]]) for k, v in tags.items()])
         for name, text in {**self.about.texts, "trials.csv": csv}.items():
             self.client.log_text(found, text, name)
         if self.about.state in STATES:
@@ -242,13 +241,11 @@ class _Writing:
     def _log(
         self, found: str, metrics: Sequence[Any] = (), params: Sequence[Any] = (), tags: Sequence[Any] = ()
     ) -> None:
-        """Metrics, parameters and tags in batches that MLflow takes: 1,000 metrics, 100 parameters, 100 tags."""
-        for at in range(0, len(metrics), 1000):
-            self.client.log_batch(found, metrics=metrics[at : at + 1000])
-        for at in range(0, len(params), 100):
-            self.client.log_batch(found, params=params[at : at + 100])
-        if tags:
-            self.client.log_batch(found, tags=tags)
+        """Metrics, parameters and tags in as few batches as MLflow takes, for each is a transaction."""
+        parts = max(-(-len(metrics) // 800), -(-len(params) // 100), 1)
+        for part in range(parts):
+            some, named = metrics[part * 800 : (part + 1) * 800], params[part * 100 : (part + 1) * 100]
+            self.client.log_batch(found, metrics=some, params=named, tags=tags if part == 0 else ())
 
 
 def _name(level: str, number: int) -> str:
