@@ -211,5 +211,9 @@ def test_a_plan_says_what_it_takes_and_from_what_and_makes_nothing(compare, tmp_
     assert "9 runs" in done.out and "one measurement of the baseline, timed now" in done.out
     planned = compare("--plan", "--json").json
     assert planned["measurements"] == 9 * (8 + 3 + 2 * 3) and planned["tokens"] == 0
-    assert compare("--json").json["plan"] == planned["plan"]
+    assert "an idea takes up to 3 of them" in done.out and {one["each"] for one in planned["arms"]} == {3}
+    result = compare("--json").json
+    assert result["plan"] == planned["plan"]
+    took = {one["name"]: round(one["average"]["measurements"]) for one in result["arms"]}
+    assert {one["arm"]: one["trials"] for one in compare("--plan", "--json").json["arms"]} == took
     assert "finished runs of this comparison (a, static, random)" in compare("--plan").out

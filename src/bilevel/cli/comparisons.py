@@ -148,9 +148,12 @@ def _print_expected(expected: Expected, plan: Plan, as_json: bool) -> None:
     tokens = "unknown" if expected.tokens is None else f"{expected.tokens:,} tokens"
     _line(
         out,
-        f"\nin all, where nothing is refused: {expected.measurements or 'unknown'} measurements · {time} · {tokens} · "
-        f"{cost}",
+        f"\nin all, where nothing is refused: at most {expected.measurements or 'unknown'} measurements · {time} · "
+        f"{tokens} · {cost}",
     )
+    each = max((one.each for one in expected.arms), default=1)
+    if each > 1:
+        _line(out, f"trials are measurements here: repeats of the keep rule count, an idea takes up to {each} of them")
     if plan.recheck:
         most = "an unknown number" if expected.rechecks is None else f"{expected.rechecks:,} at most"
         _line(out, f"of the measurements {most} to measure keeps again, outside the budget")

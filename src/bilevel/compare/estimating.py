@@ -25,9 +25,10 @@ N = TypeVar("N", int, float)
 
 @dataclass(frozen=True)
 class ArmEstimate:
-    """One run of an arm on a task: innermost trials where none is refused, measurements with the baseline's and those
-    on fresh seeds (at most so many of them `rechecks` of keeps), seconds, calls and tokens at most, and US dollars;
-    None where nobody can say."""
+    """One run of an arm on a task: innermost trials where none is refused (measurements, in which repeats of the keep
+    rule count: an idea takes up to `each` of them), at most, or as many as finished runs took; measurements with the
+    baseline's and those on fresh seeds (at most so many of them `rechecks` of keeps), seconds, calls and tokens at
+    most, and US dollars; None where nobody can say."""
 
     arm: str
     task: str
@@ -38,6 +39,15 @@ class ArmEstimate:
     calls: int | None
     tokens: int | None
     money: float | None
+    each: int = 1
+
+
+@dataclass(frozen=True)
+class Took:
+    """What finished runs of an arm took on average: measurements without the baseline's calibration, and seconds."""
+
+    measurements: float
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -109,28 +119,33 @@ def time_baseline(plan: Plan, task: str) -> float | None:
     return time.monotonic() - began
 
 
-def _known(folder: Folder | None) -> dict[tuple[str, str], float]:
-    """The mean seconds of the finished runs, by task and arm."""
-    found: dict[tuple[str, str], list[float]] = {}
+def _known(folder: Folder | None) -> dict[tuple[str, str], Took]:
+    """What the finished runs took, by task and arm."""
+    found: dict[tuple[str, str], list[Took]] = {}
     for job in folder.jobs if folder is not None else ():
         outcome = outcome_of(folder, job) if folder is not None else None
         if outcome is not None and outcome.ended:
-            found.setdefault((job.task, job.arm), []).append(outcome.spent.seconds + outcome.beyond)
-    means = {key: sum(seconds) / len(seconds) for key, seconds in found.items()}
+            took = Took(outcome.spent.measurements, outcome.spent.seconds + outcome.beyond)
+            found.setdefault((job.task, job.arm), []).append(took)
+    means = {
+        key: Took(sum(one.measurements for one in took) / len(took), sum(one.seconds for one in took) / len(took))
+        for key, took in found.items()
+    }
     order = [(task, arm) for task in folder.plan.harnesses for arm in folder.plan.arms] if folder is not None else []
     return {key: means[key] for key in order if key in means}
 
 
-def _arm(plan: Plan, arm: str, task: str, known: float | None, single: float | None) -> ArmEstimate:
+def _arm(plan: Plan, arm: str, task: str, known: Took | None, single: float | None) -> ArmEstimate:
     recipe = plan.recipe(arm, 1, task)
     spec = build(recipe)
-    trials = measured(recipe, spec)
+    trials = measured(recipe, spec) if known is None else round(known.measurements)
     rechecks = _rechecks(plan, trials)
     searched = None if trials is None else trials + leaf(spec).calibration + 2 * plan.fresh
     measurements = _sum([searched, rechecks])
     whole = None if trials is None else trials + leaf(spec).calibration
     calls = estimate(recipe, spec, whole, fresh=2 * plan.fresh + (rechecks or 0))
-    seconds = known if known is not None else _times(measurements, single)
+    seconds = known.seconds if known is not None else _times(measurements, single)
+    rule = leaf(spec).rule
     return ArmEstimate(
         arm=arm,
         task=task,
@@ -141,6 +156,7 @@ def _arm(plan: Plan, arm: str, task: str, known: float | None, single: float | N
         calls=calls.calls if calls else _nothing(recipe),
         tokens=calls.tokens if calls else _nothing(recipe),
         money=calls.money if calls else _nothing(recipe),
+        each=2 * rule.depth - 1 if rule is not None and rule.name in ("race", "fixed") else 1,
     )
 
 
