@@ -6,6 +6,7 @@ from bilevel.levels import levels_of, standing
 from bilevel.loop import LoopSpec
 from bilevel.researchers.skills import read_skill
 from bilevel.space import Space
+from bilevel.steered import key_of
 
 
 def beliefs(records: Records, spec: LoopSpec) -> dict[str, tuple[str, ...]]:
@@ -16,6 +17,7 @@ def beliefs(records: Records, spec: LoopSpec) -> dict[str, tuple[str, ...]]:
     if branch is None:
         return {}
     space, trace = Space(inmost.task.space.domains), traces.trace(branch, inmost.task.objective)
-    skills = [text for text in inmost.mechanisms if carrier_of(text.name) == "skill"]
+    left = [text for text in inmost.mechanisms if key_of(text) not in trace.steering.retired]
+    skills = [text for text in left if carrier_of(text.name) == "skill"]
     found = {text.name: read_skill(text, space).standings(trace) for text in skills}
     return {name: tuple(one.sentence for one in told) for name, told in found.items() if told}
