@@ -317,7 +317,7 @@ class Lab:
     def set_limits(self, limits: Limits) -> None:
         """Put other limits in force from now on; of what they are spent already nobody is warned."""
         self.limits = limits
-        self.calls.priced = limits.money is not None
+        self.calls.priced = self.calls.priced or limits.money is not None
         self._warned = self._spent_shares()
 
     def hold(self, branch: str, number: int) -> None:

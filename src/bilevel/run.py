@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType, MappingProxyType, TracebackType
 from typing import Any
@@ -174,7 +174,7 @@ def start(recipe: Recipe, path: Path) -> RunSession:
         recipe = recipe.model_copy(update={"task": task.reference})  # its checkout may change while the run goes on
     recipe = _located(recipe)
     limits = Limits(**recipe.limits.model_dump())
-    check_prices(recipe, limits)
+    check_prices(recipe, _of_money(recipe, limits))
     models, redact = connected(recipe, spec)
     variables_for(recipe.events)
     facts = {
@@ -197,6 +197,7 @@ def start(recipe: Recipe, path: Path) -> RunSession:
         folder.store, workers=recipe.workers, models=models, redact=redact, limits=limits, isolation=in_short(walls),
         persons=hearing,
     )  # fmt: skip
+    lab.calls.priced = _of_money(recipe, lab.limits).money is not None
     return RunSession(folder, recipe, spec, lab, hosting, hearing)
 
 
@@ -230,7 +231,7 @@ def resume(
         models, redact = connected(recipe, spec)
         given = {name: value for name, value in limits.items() if value is not None}
         in_force = {**recipe.limits.model_dump(), **(folder.meta("limits") or {}), **given}
-        check_prices(recipe, Limits(**in_force))
+        check_prices(recipe, _of_money(recipe, Limits(**in_force)))
         if given:
             folder.set_meta("limits", in_force)
         if on:
@@ -248,6 +249,7 @@ def resume(
         if branch.level == leaf(spec).name:
             for trial in folder.store.trials(branch.id):
                 lab.meter.charge(trial.cost)
+    lab.calls.priced = _of_money(recipe, lab.limits).money is not None
     return RunSession(folder, recipe, spec, lab, hosting, hearing)
 
 
@@ -300,6 +302,11 @@ def _located(recipe: Recipe) -> Recipe:
 
     command = located(recipe.agent.command, Path.cwd())
     return recipe.model_copy(update={"agent": recipe.agent.model_copy(update={"command": command})})
+
+
+def _of_money(recipe: Recipe, limits: Limits) -> Limits:
+    """The limits; where there is none on money, the sum at which the gate asks, for which prices must be known too."""
+    return limits if limits.money is not None else replace(limits, money=recipe.gate.money)
 
 
 def _check_harness(folder: RunFolder[SqliteStore], spec: LoopSpec) -> None:

@@ -98,10 +98,11 @@ def test_a_limit_on_money_with_the_price_list_of_the_provider(serve, bilevel, bi
     assert bilevel_json("show", "run", "--calls")[0]["money"] > 0
 
 
+@pytest.mark.parametrize("limit", [("--max-money", "1"), ("--gate", "money=1")])
 @pytest.mark.parametrize("chain", [MODEL, f"{model_of('openai')},{MODEL}"])
-def test_a_limit_on_money_is_refused_before_anything_is_asked_where_no_price_can_be_known(serve, bilevel, chain):
+def test_a_limit_on_money_is_refused_before_anything_is_asked_where_no_price_can_be_known(serve, bilevel, chain, limit):
     servers = serve("openai"), serve()
-    done = bilevel("run", "a", *A[:2], "--model", chain, "--max-money", "1", "--folder", "run")
+    done = bilevel("run", "a", *A[:2], "--model", chain, *limit, "--folder", "run")
     assert done.code == 2
     assert f"{MODEL!r} has no price list" in done.err and "models.price_in" in done.err
     assert not any(server.bodies for server in servers)
@@ -128,6 +129,10 @@ def test_a_resume_with_a_limit_on_money_needs_prices_too(serve, bilevel):
     assert bilevel("run", "a", *A, "--max-tokens", 3 * EACH, "--folder", "run").code == 0
     done = bilevel("resume", "run", "--max-money", "1", "--max-tokens", "10000")
     assert done.code == 2 and "has no price list" in done.err and len(server.bodies) == 3
+    done = bilevel("steer", "budget", "run", "--max-money", "1")
+    assert done.code == 2 and "has no price list" in done.err
+    done = bilevel("steer", "budget", "run", "--max-tokens", "10")
+    assert done.code == 2 and "is less than the" in done.err
     assert bilevel("resume", "run", "--max-tokens", "10000").code == 0  # the limit was not taken in
 
 

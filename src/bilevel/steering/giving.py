@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from bilevel.acts import LIMITS, REFUSED, Act, Steering
+from bilevel.budget import Limits
 from bilevel.description import host_space
 from bilevel.errors import InputError
 from bilevel.lab import Traces, limit_text
 from bilevel.levels import LoopTask, aimed_at, leaf, level_named, levels_of, standing
 from bilevel.loop import LoopSpec
 from bilevel.mechanism import Guest
+from bilevel.models import check_prices
 from bilevel.run import recorded
 from bilevel.steered import key_of, searches_mechanisms
 from bilevel.steering.hearing import GATE
@@ -142,6 +144,8 @@ class _Situation:
         if value is None or not value > 0 or (what not in ("seconds", "money") and value != int(value)):
             raise InputError(f"budget {what}: {value!r} is no amount; give a number above 0")
         if what in LIMITS:
+            if what == "money":
+                self._must_be_priced(value)
             spent = self._spent(what)
             if value < spent:
                 raise self._less(what, limit_text(what, value), limit_text(what, round(spent, 2)))
@@ -166,6 +170,16 @@ class _Situation:
             raise self._less(what, f"{int(value):,}", f"{done:,}")
         raw = int(value) - (1 if nested else 0)
         return Act(0, "budget", "trials", f"{int(value):,} {what}", raw, levels=(self.spec.name,))
+
+    def _must_be_priced(self, money: float) -> None:
+        """A limit on money that cannot be kept would end the run with the next call."""
+        check_prices(self.recipe, Limits(money=money))
+        unknown = next((c.model for c in self.store.calls() if c.money is None and c.cost.tokens), "")
+        if unknown:
+            raise InputError(
+                f"the price of {unknown!r} is not known, so a limit on money cannot be kept in {self._here}; give "
+                "--max-tokens"
+            )
 
     def _less(self, what: str, wanted: str, spent: str) -> InputError:
         return InputError(
