@@ -41,7 +41,6 @@ def credit(seen: Seen) -> Section:
     blocks += _whole_loops(seen)
     blocks += _trials(seen)
     blocks += _ledgers(seen)
-    blocks += _steps(seen)
     if summary.mechanisms:
         blocks.append(Words(f"In force at the end: {', '.join(summary.in_force) or 'none'}."))
     if summary.ladder is not None and summary.ladder.notes:
@@ -132,16 +131,6 @@ def _ledgers(seen: Seen) -> Iterator[Block]:
             f"and in {advice.again.differed} of {advice.again.asks} that were asked again with the same text; {live} "
             f"(p = {advice.chance:.2g})."
         )
-
-
-def _steps(seen: Seen) -> Iterator[Block]:
-    """Of a researcher that works in steps: what each of them did, which no fork tested."""
-    steps = seen.summary.steps
-    if steps:
-        names = ("asked", "sent_back", "failed", "said", "reached", "decisive")
-        rows = tuple((step, *(str(getattr(count, name)) for name in names)) for step, count in steps.items())
-        header = ("step", *(name.replace("_", " ") for name in names))
-        yield Grid("The steps of the researcher: what they said, and what of it reached the text", header, rows)
 
 
 def _sources(seen: Seen) -> Iterator[Block]:
