@@ -51,8 +51,8 @@ class Inner(Part):
     """The innermost loop. `trials` is its budget where no level stands above it; `rung` is the task's last if empty.
 
     `lessons`: whether a model is asked for lessons after each cycle; a cycle is what the level above says, or
-    `lessons_every` trials where there is none. `shadow`: the share of trials in which a model is asked once more to see
-    whether a mechanism's advice mattered. `noise`: "stored" begins with what `bilevel noise` has measured on this
+    `lessons_every` trials where there is none, or where it wipes. `shadow`: the share of trials in which a model is
+    asked once more to see whether a mechanism's advice mattered. `noise`: "stored" begins with what `bilevel noise` has measured on this
     machine, where it has, and learns from all repeats of the run; "own" learns from these alone; "baseline", as in
     older versions, from the repeats of the baseline alone, with a margin that is right for many of them. `keep` is the
     rule by which a candidate takes its parent's place, and `depth` on how many seeds rules that repeat measure a

@@ -159,7 +159,8 @@ def _inner(recipe: Recipe, task: Task, texts: Texts, hosting: Hosting) -> LoopSp
     if unknown:
         raise InputError(f"inner.settings.frozen: task {task.name!r} has no parameter {unknown[0]!r}")
     values["frozen"] = dict.fromkeys(values["frozen"], "recipe")
-    cycle = recipe.outer[0].trials if recipe.outer else inner.lessons_every
+    alone = not recipe.outer or recipe.outer[0].wipe  # what a cycle ends with, none after a wipe begins with
+    cycle = inner.lessons_every if alone else recipe.outer[0].trials
     spec = LoopSpec(
         name="inner",
         task=task,

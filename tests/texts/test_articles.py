@@ -434,6 +434,7 @@ researcher = "library:only:{}.py"
 trials = 2
 cycles = 2
 start = "fork"
+wipe = true
 
 [claim]
 on = false
@@ -547,6 +548,19 @@ def test_each_addendum_is_measured_beside_the_same_cycle_without_it_and_kept_or_
     page = (file.parent / "r" / "report.md").read_text()
     assert "The ledger of the steps" in page and "| add revision | Say therefore twice" in page
     assert bilevel("replay", "r").returncode == 0 and bilevel("verify", "r").returncode == 0
+
+
+def test_lessons_end_with_a_cycle_that_begins_anew(bilevel, serve, file):
+    file.write_text(TEXT + "\nA third one is longer than both of them, so that no edit of the first makes it long.\n")
+    server = serve()
+    args = ("--article", file, *MODEL, "--inner-budget", 3, "--outer-cycles", 2, "--folder", "r")
+    done = bilevel("run", "article-steps", *args)
+    assert done.returncode == 0, done.stderr
+    told = ["Reasons after claims" in prompt for prompt in server.of("analysis")]
+    assert server.steps.count("lessons") == 2 and told == [False, False, True] * 2  # the arms ask the same here
+    settings = server.of("settings")
+    assert settings and not any("first claim stands" in prompt for prompt in settings)  # no sentence goes up
+    assert bilevel("replay", "r").returncode == 0
 
 
 def test_an_addendum_in_force_is_left_out_for_a_cycle_and_the_step_answers_are_shared_until_it_speaks(
