@@ -52,13 +52,14 @@ class Inner(Part):
 
     `lessons`: whether a model is asked for lessons after each cycle; a cycle is what the level above says, or
     `lessons_every` trials where there is none, or where it wipes. `shadow`: the share of trials in which a model is
-    asked once more to see whether a mechanism's advice mattered. `noise`: "stored" begins with what `bilevel noise` has measured on this
-    machine, where it has, and learns from all repeats of the run; "own" learns from these alone; "baseline", as in
-    older versions, from the repeats of the baseline alone, with a margin that is right for many of them. `keep` is the
-    rule by which a candidate takes its parent's place, and `depth` on how many seeds rules that repeat measure a
-    candidate at most; `target`: a score that ends the search of one level once the best has held it after three trials
-    in a row; "unpooled" is what an old run folder goes on with: the margin, each trial's own score standing
-    for its candidate. `rules` is the version of how trials are decided: 1 is what an old run folder goes on with.
+    asked once more to see whether a mechanism's advice mattered. `noise`: "stored" begins with what `bilevel noise` has
+    measured on this machine, where it has, and learns from all repeats of the run; "own" learns from these alone;
+    "baseline", as in older versions, from the repeats of the baseline alone, with a margin that is right for many of
+    them. `keep` is the rule by which a candidate takes its parent's place, and `depth` on how many seeds rules that
+    repeat measure a candidate at most; `target`: a score that ends the search of one level once the best has held it
+    after three trials in a row; "unpooled" is what an old run folder goes on with: the margin, each trial's own score
+    standing for its candidate. `rules` is the version of how trials are decided: 1 is what an old run folder goes on
+    with.
 
     What the host does beside the mechanisms, to be left out where that is what a comparison asks: `duplicate_check`
     turns back what was measured; `history` is how a researcher learns of earlier trials ("prose": a model reads them in
