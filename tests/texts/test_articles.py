@@ -87,7 +87,8 @@ def test_the_estimate_of_calls_counts_the_judge(bilevel, serve, file):
     server = serve()
     done = bilevel("run", "article", "--article", file, *MODEL, "--trials", 4, "--folder", "run")
     (calls,) = re.search(r"about (\d+) calls", done.stdout).groups()
-    assert int(calls) == len(server.requests) == 3 + 4 * 8  # the baseline on three seeds, one article
+    assert int(calls) == 3 + 4 * 8  # the baseline on three seeds, one article
+    assert 0 <= len(server.requests) - int(calls) <= 2  # repeats of what leads come on top
 
 
 def test_arms_on_articles_are_planned_with_what_the_judge_is_asked(bilevel, serve, file):
