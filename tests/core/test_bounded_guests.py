@@ -118,7 +118,7 @@ def test_no_plan_picks_a_lucky_seed(seeds, skips):
 
 @pytest.mark.parametrize("name", ["a\x1b[2Jb", "../../x", "a\nb", "```", "", "x" * 100, "researcher walk"])
 def test_a_mechanism_has_a_name_that_can_be_printed_anywhere(name):
-    surface = MechanismSurface(door=lambda guest: None)
-    (problem,) = surface.problems(None, mechanism_set((Guest(name, "x"),)), mechanism_set(()))
+    surface, spec = MechanismSurface(door=lambda guest: None), LoopSpec("inner", Bowl(), Walk())
+    (problem,) = surface.problems(spec, mechanism_set((Guest(name, "x"),)), mechanism_set(()))
     assert "is no name of a mechanism" in problem and problem.isprintable()
-    assert surface.problems(None, mechanism_set((Guest("tabu-2 b.x", "x"),)), mechanism_set(())) == []
+    assert surface.problems(spec, mechanism_set((Guest("tabu-2 b.x", "x"),)), mechanism_set(())) == []
