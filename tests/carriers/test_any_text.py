@@ -47,7 +47,7 @@ def searched():
 VIEW = searched()
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.sampled_from(CARRIERS[1:4]), st.sampled_from(("mine", "inner_system", "inner_ask_values")), texts | headed)
 def test_a_text_of_a_model_is_refused_with_a_reason_or_works(carrier, name, source):
     text, researcher = Guest(f"{carrier}:{name}", source), ModelResearcher()
@@ -61,7 +61,7 @@ def test_a_text_of_a_model_is_refused_with_a_reason_or_works(carrier, name, sour
         assert (used == {text.name}) == changed  # what has no say changes nothing of what is told
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(texts | headed)
 def test_a_step_is_refused_with_a_reason_or_can_be_taken(source):
     text, flow = Guest("workflow:mine", source), Workflow()

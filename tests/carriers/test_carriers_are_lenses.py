@@ -40,7 +40,7 @@ sets = st.lists(st.tuples(names, st.text(max_size=9)), max_size=5, unique_by=lam
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(sets, sets, st.sampled_from(SURFACES))
 def test_every_surface_of_a_carrier_keeps_the_laws_whatever_is_in_force(one, other, surface):
     spec = replace(SPEC, mechanisms=one)
@@ -49,7 +49,7 @@ def test_every_surface_of_a_carrier_keeps_the_laws_whatever_is_in_force(one, oth
     assert guests_of(surface.read(spec)) == one
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(sets)
 def test_a_researcher_works_with_the_texts_that_it_has_a_place_for_and_no_others(guests):
     researcher = with_texts(SPEC.researcher, guests)
