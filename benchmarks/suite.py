@@ -216,6 +216,9 @@ def print_table(rows: Sequence[Mapping[str, Any]], start: str, only: Sequence[st
         print(
             f"Friedman p {ranks.p:.4f}; ranks closer than {ranks.critical_difference:.2f} cannot be told apart at 5 %"
         )
+    for ours in [name for name in names if name in OURS][:1]:
+        for peer in [name for name in names if name not in OURS]:
+            print(f"{ours} less {peer} at {last}, paired by task and seed: {_difference(by[ours], by[peer], last)}")
     print(f"by task at {last}: " + ", ".join(names[:4]))
     for task in tasks:
         print(f"  {task:32}" + "".join(f"{-scores[task][name]:9.1f}" for name in names[:4]))
@@ -228,14 +231,31 @@ def _mean(tasks: Mapping[str, Mapping[int, Mapping[str, Any]]], mark: str) -> fl
 
 
 def _interval(tasks: Mapping[str, Mapping[int, Mapping[str, Any]]], mark: str) -> str:
-    """The mean over tasks, and a percentile bootstrap over the seeds within each."""
+    mean, low, high = _bootstrapped([[row["regret"][mark] for row in seeds.values()] for seeds in tasks.values()])
+    return f"{mean:.1f} [{low:.1f}, {high:.1f}]"
+
+
+def _difference(
+    a: Mapping[str, Mapping[int, Mapping[str, Any]]], b: Mapping[str, Mapping[int, Mapping[str, Any]]], mark: str
+) -> str:
+    """How much higher the regret of a is than that of b; both have the same tasks and seeds."""
+    mean, low, high = _bootstrapped(
+        [
+            [row["regret"][mark] - b[task][seed]["regret"][mark] for seed, row in seeds.items()]
+            for task, seeds in a.items()
+        ]
+    )
+    return f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def _bootstrapped(values: Sequence[Sequence[float]]) -> tuple[float, float, float]:
+    """The mean over tasks of their means over seeds, and a percentile bootstrap over the seeds within each."""
     rng = random.Random(0)
-    values = [[row["regret"][mark] for row in seeds.values()] for seeds in tasks.values()]
     means = sorted(
         statistics.mean(statistics.fmean(rng.choices(own, k=len(own))) for own in values) for _ in range(RESAMPLES)
     )
     low, high = means[int(0.025 * RESAMPLES)], means[int(0.975 * RESAMPLES) - 1]
-    return f"{_mean(tasks, mark):.1f} [{low:.1f}, {high:.1f}]"
+    return statistics.mean(map(statistics.fmean, values)), low, high
 
 
 if __name__ == "__main__":
