@@ -84,6 +84,7 @@ def test_keys_do_what_clicks_do(tab, browser):
     tab.keyboard.press("?")
     assert tab.locator("dialog[open]").is_visible()
     tab.keyboard.press("Escape")
+    tab.wait_for_selector("dialog[open]", state="detached")
     tab.keyboard.press("0")
     tab.wait_for_url(browser.address)
     assert not tab.wrong
