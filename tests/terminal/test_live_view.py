@@ -114,7 +114,7 @@ def test_a_run_in_a_terminal_shows_the_view_and_then_its_summary(tmp_path):
     )
     assert terminal.end() == 0, terminal.text[-2000:]
     said = terminal.text
-    for words in ("d on sphere, it · ", "level 2 (mechanisms)", "└ level 1 (inner)", "best so far",
+    for words in ("d on sphere, it · running", "level 2 (mechanisms)", "└ level 1 (inner)", "best so far",
                   "against the best", " measurements", "cost per level", "run folder: it"):  # fmt: skip
         assert words in said
     assert b"\x1b[" in terminal.raw and "discard: " not in said.partition("cost per level")[0].rpartition("Finished")[0]

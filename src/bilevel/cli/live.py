@@ -37,7 +37,7 @@ class Live:
         self.console, self.folder = console, folder
         self.progress = Progress(spec, planned)
         self.title, self._stays = title, stays
-        self._state = state or (lambda: self.progress.state)
+        self._state = state or (lambda: self.progress.state or "running")  # before its folder says so
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="live", daemon=True)
         self._rich: RichLive | None = None
