@@ -38,7 +38,6 @@ LOOP_SOURCES = {  # what a mechanism session reads: the functions that decide, b
     "fold": ("Fold.propose", "Fold.count_decisive"),
     "keep": ("keep_by_default", "_keep_by_rule", "_verdict"),
     "rules": ("Rule.goes_on", "Rule.keeps"),
-    "trace": ("Trace.gain_of",),
 }
 READERS = ("llm", "agent")  # researchers that can be told of earlier trials in prose
 LOOP, IMPORTS = "loop-source", "imports"  # the names, under the prompts, of these and of what an author may import
