@@ -1,8 +1,10 @@
 """How much guests may say: bounds on what mechanisms propose, advise and ask, so that a run stays small and stored."""
 
-from bilevel.call import Request
+from dataclasses import dataclass
+
+from bilevel.call import Ask, Reply, Request
 from bilevel.codec import canonical
-from bilevel.errors import GuestError
+from bilevel.errors import BilevelError, GuestError
 
 MOST_PROPOSALS = 64
 MOST_STEPS = 16
@@ -40,3 +42,26 @@ def check_small(answer: object, hook: str, most: int = MOST_TEXT) -> None:
         raise GuestError(f"what {hook} returns cannot be stored: {error}") from None
     if length > most:
         raise GuestError(f"what {hook} returns is too long: {length:,} of at most {most:,} characters")
+
+
+@dataclass
+class Asking:
+    """A mechanism's questions to a model during one hook. `failure` is none of the mechanism's: a wrong key, a stop."""
+
+    name: str
+    asks: Ask
+    count: int = 0
+    failure: BilevelError | None = None
+
+    def __call__(self, request: Request, purpose: str, seed: int, repeat: int) -> Reply:
+        self.count += 1
+        if self.count > MOST_ASKS:
+            raise GuestError(f"a hook may ask a model at most {MOST_ASKS} times")
+        check_question(request, purpose, repeat)
+        try:
+            return self.asks(request, f"mechanism {self.name}/{purpose}", seed, repeat)
+        except GuestError:
+            raise
+        except BilevelError as error:
+            self.failure = error
+            raise

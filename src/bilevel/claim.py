@@ -16,17 +16,30 @@ same way; then the baseline is the answer. All else is *provisional*.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bilevel.budget import Cost
 from bilevel.eprocess import CONFIRMED, e_bh, e_value, interval
-from bilevel.rollback import ANSWER, BASELINE, VERSION, WITHOUT, KeptChange, Question, Round, Score, State, state_after
+from bilevel.rollback import (
+    ANSWER,
+    BASELINE,
+    GUARDED,
+    VERSION,
+    WITHOUT,
+    KeptChange,
+    Question,
+    Round,
+    Score,
+    State,
+    state_after,
+)
 from bilevel.space import Candidate
 from bilevel.trace import Trace
 from bilevel.trial import Trial
 
 ENOUGH = 6  # rounds that settle a claim where the effect is large
+ONLY_CHANGE = "the only change: its pairs are the answer's"
 PROVISIONAL, STANDS, REFUTED = "provisional", "confirmed", "refuted"  # statuses
 
 
@@ -123,15 +136,35 @@ def standing(question: Question, rounds: Sequence[Round], score: Score) -> Stand
     sure = state.e_value >= CONFIRMED and not state.failed
     status = REFUTED if state.lost else STANDS if sure else PROVISIONAL
     whole = Claim("", status, state.pairs, state.e_value, _failures(question, state))
-    values = [e_value(state.of(change)) for change in question.changes]
+    only = _only(question, state)
+    values = [state.e_value if change == only else e_value(state.of(change)) for change in question.changes]
     claims = [
         _claim(state, change, value, chosen and sure)
         for change, value, chosen in zip(question.changes, values, e_bh(values), strict=True)
     ]
+    if only is not None:
+        claims = [
+            replace(claim, gains=state.pairs, note=ONLY_CHANGE) if claim.trial == only.trial else claim
+            for claim in claims
+        ]
     out = frozenset(change.trial for change in question.changes) if state.lost else state.refuted
     kept = tuple(change for change in question.changes if change.trial not in out)
     answer = question.baseline if state.lost else question.without(state.refuted)
     return Standing(answer, kept, whole, tuple(claims))
+
+
+def _only(question: Question, state: State) -> KeptChange | None:
+    """The change that is all of the answer: the answer without it is the baseline, which is measured beside it.
+
+    None where others were taken back and it has pairs from before: these say more.
+    """
+    left = [change for change in question.changes if change.trial not in state.refuted]
+    if question.version < GUARDED or state.lost or not state.pairs or len(left) != 1:
+        return None
+    if len(question.changes) > 1 and state.of(left[0]):
+        return None
+    alone = left[0].taken_from(question.without(state.refuted), question.baseline)
+    return left[0] if alone.id == question.baseline.id else None
 
 
 def _failures(question: Question, state: State) -> str:
@@ -234,8 +267,10 @@ class Claimed:
     """What the claim stage of a run came to so far.
 
     `skipped` says why nothing was measured. `answer` is the id of the final answer, `incumbent` that of the best seen
-    candidate; `mean` and `baseline` are means over `seeds` fresh seeds. `regret`: the true mean of the answer against
-    the optimum, where the task knows both. `complete`: nothing more is to be measured within what was allowed.
+    candidate; `mean` is the answer's over `seeds` fresh seeds. `paired` and `baseline` are means over the pairs of
+    `whole`, whose effect is their difference: of the answer (of what was found, where that was refuted) and of the
+    baseline; None without pairs. `regret`: the true mean of the answer against the optimum, where the task knows both.
+    `complete`: nothing more is to be measured within what was allowed.
     """
 
     incumbent: str
@@ -251,6 +286,7 @@ class Claimed:
     kept_files: tuple[str, ...]
     cost: Cost
     regret: float | None = None
+    paired: float | None = None
     sealed: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # baseline, answer -> metric -> value
 
 

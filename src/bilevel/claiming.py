@@ -12,10 +12,12 @@ from typing import Any, Protocol, runtime_checkable
 from bilevel import codec
 from bilevel.budget import Cost
 from bilevel.claim import (
+    PROVISIONAL,
     STANDS,
     Allowance,
     Claim,
     Claimed,
+    Standing,
     changes_between,
     next_round,
     said,
@@ -23,8 +25,11 @@ from bilevel.claim import (
     who_may_be_asked,
 )
 from bilevel.errors import Diverged, InputError
+from bilevel.facts import scoring_runs
 from bilevel.fresh import (
     CLAIM,
+    AsMeasured,
+    Measurements,
     baseline_of,
     deterministic,
     fresh_seed,
@@ -35,12 +40,13 @@ from bilevel.fresh import (
     score_of,
     steady,
 )
+from bilevel.guardrails import breach
 from bilevel.lab import Bench, Lab, Records, Traces
 from bilevel.levels import leaf
 from bilevel.loop import LoopSpec
 from bilevel.recipe import ClaimTable
 from bilevel.report import archive_best, own_trials
-from bilevel.rollback import ANSWER, BASELINE, VERSION, Question, Round, Score
+from bilevel.rollback import ANSWER, BASELINE, GUARDED, VERSION, Question, Round, Score
 from bilevel.space import Candidate, Value
 from bilevel.store.folder import RunFolder
 from bilevel.task import Sealing
@@ -149,7 +155,7 @@ def _opened(folder: RunFolder[Any], spec: LoopSpec, lab: Lab, table: ClaimTable,
 def _look(folder: RunFolder[Any], spec: LoopSpec, lab: Lab, incumbent: Candidate) -> None:
     """Where the baseline's repeats were all equal, see whether seeds change the incumbent's score."""
     if incumbent.id != spec.task.baseline().id and steady(spec, baseline_of(folder.store, spec)):
-        lab.check_limits()
+        lab.may_spend()
         for run in look(lab, spec, incumbent, CLAIM):
             lab.meter.charge(run.cost)
 
@@ -166,7 +172,7 @@ def needless(records: Records, spec: LoopSpec, incumbent: Candidate) -> str:
 
 def _measured(folder: RunFolder[Any], spec: LoopSpec, lab: Lab, stage: Stage) -> Stage:
     """The stage with all rounds that are to be measured."""
-    question, score = question_of(folder.store, spec, stage), score_in(folder.store, spec)
+    question, score = question_of(folder.store, spec, stage), score_in(folder.store, spec, stage)
     for number, done in enumerate(stage.rounds):  # what is there is charged again; what a kill left out is measured
         _measure_round(lab, spec, done, who_may_be_asked(question, stage.rounds[:number], score))
     while True:
@@ -185,16 +191,20 @@ def _measure_round(lab: Lab, spec: LoopSpec, found: Round, known: Mapping[str, C
     """Measure all that take part, several at once where the run has workers, and charge them."""
     seed = fresh_seed(spec, CLAIM, found.seed)
     wanted = [known[candidate] for candidate in dict.fromkeys(found.arms.values())]
+
+    def charged(candidate: Candidate) -> None:
+        """At once, so that what may be spent is looked at before the next one."""
+        lab.meter.charge(measure(lab, spec, candidate, seed).cost)
+
     with ThreadPoolExecutor(min(lab.workers, len(wanted)), thread_name_prefix="claim") as pool:
-        runs: Sequence[Run] = list(pool.map(lambda candidate: measure(lab, spec, candidate, seed), wanted))
-    for run in runs:
-        lab.meter.charge(run.cost)
+        list(pool.map(charged, wanted))
 
 
 def question_of(records: Records, spec: LoopSpec, stage: Stage) -> Question:
     """What a stage is to find out, from the records of the search."""
     trace = Traces(records).trace(stage.branch, spec.task.objective)
-    incumbent, baseline = trace[stage.trial], spec.task.baseline()
+    incumbent, start = trace[stage.trial], baseline_of(records, spec)
+    baseline = spec.task.baseline() if start is None else start.candidate  # the task's files may be others by now
     parent = incumbent.candidate
 
     def barred(candidate: Candidate) -> str:
@@ -204,14 +214,17 @@ def question_of(records: Records, spec: LoopSpec, stage: Stage) -> Question:
     return Question(spec.task.objective, baseline, parent, changes, stage.least, stage.first, barred, stage.version)
 
 
-def score_in(records: Records, spec: LoopSpec) -> Score:
-    """The stored score of a candidate in a round. Raises Diverged where nothing is stored."""
+def score_in(records: Measurements, spec: LoopSpec, stage: Stage) -> Score:
+    """The stored score of a candidate in a round; None where it failed, or (but in older stages) broke a guardrail.
+
+    Raises Diverged where nothing is stored.
+    """
 
     def score(candidate: str, number: int) -> float | None:
         run = records.find_run(key_of(spec, candidate, fresh_seed(spec, CLAIM, number)))
         if run is None:
             raise Diverged(f"candidate {candidate!r} has no measurement on claim seed {number}")
-        return score_of(spec, run)
+        return score_of(spec, run, guarded=stage.version >= GUARDED)
 
     return score
 
@@ -234,7 +247,7 @@ def _seal(folder: RunFolder[Any], spec: LoopSpec, lab: Lab) -> None:
     found: dict[str, Any] = dict(folder.meta(SEALED) or {})
     for candidate in (task.baseline(), answer[1]):
         if candidate.id not in found:
-            lab.check_limits()
+            lab.may_spend()
             run = task.sealed(candidate, Bench(lab, spec.top, 0, fresh_seed(spec, CLAIM, 0), options))
             lab.meter.charge(run.cost)
             found[candidate.id] = codec.plain(run)
@@ -249,8 +262,8 @@ def claimed(folder: RunFolder[Any], spec: LoopSpec) -> tuple[Claimed | None, Can
     inner, stage = leaf(spec), stage_of(folder)
     if stage is None:
         return None, inner.task.baseline()
-    question = question_of(folder.store, inner, stage)
-    rounds, score = _whole_rounds(folder.store, inner, stage.rounds), score_in(folder.store, inner)
+    question, measured = question_of(folder.store, inner, stage), AsMeasured(folder.store, folder.meta("harness"))
+    rounds, score = _whole_rounds(measured, inner, stage.rounds), score_in(measured, inner, stage)
     stands = standing(question, rounds, score)
     if stage.skipped:
         stands = replace(
@@ -259,19 +272,21 @@ def claimed(folder: RunFolder[Any], spec: LoopSpec) -> tuple[Claimed | None, Can
                 _exact(each, change.gain) for each, change in zip(stands.changes, question.changes, strict=True)
             ),
         )  # fmt: skip
+    if stage.version >= GUARDED:
+        stands = _held(folder, inner, measured, stage, stands, rounds)
     whole, answer, base = stands.whole, stands.answer, question.baseline
     role = BASELINE if answer.id == base.id else ANSWER
     own = [score(answer.id, each.seed) for each in rounds if each.arms.get(role) == answer.id]
-    others = [score(base.id, each.seed) for each in rounds if BASELINE in each.arms]
-    looked = looks_at(folder.store, inner, question.incumbent.id, CLAIM) if stage.skipped else ()
-    cost = sum((run.cost for run in (*_runs(folder.store, inner, rounds), *looked)), Cost())
+    pairs = pairs_of(rounds, base.id, score)[-len(whole.gains) :] if whole.gains else ()
+    looked = looks_at(measured, inner, question.incumbent.id, CLAIM) if stage.skipped else ()
+    cost = sum((run.cost for run in (*_runs(measured, inner, rounds), *looked)), Cost())
     return Claimed(
         incumbent=question.incumbent.id,
         answer=answer.id,
         skipped=stage.skipped,
         complete=stage.complete,
         mean=_mean(own),
-        baseline=_mean(others),
+        baseline=_mean([before for before, _ in pairs]),
         seeds=len([value for value in own if value is not None]),
         whole=said(whole, None, question.incumbent, base),
         changes=tuple(
@@ -282,8 +297,29 @@ def claimed(folder: RunFolder[Any], spec: LoopSpec) -> tuple[Claimed | None, Can
         kept_files=answer.files_changed_from(base),
         cost=cost + sum((run.cost for run in _sealed_runs(folder).values()), Cost()),
         regret=_regret(inner, answer),
+        paired=_mean([after for _, after in pairs]),
         sealed=_sealed(folder, base, answer),
     ), answer
+
+
+def pairs_of(rounds: Sequence[Round], baseline: str, score: Score) -> list[tuple[float, float]]:
+    """The baseline and the answer of each round in which both have a score; the last ones are of the last answer."""
+    found = [
+        (score(baseline, each.seed), score(each.arms[ANSWER], each.seed))
+        for each in rounds
+        if BASELINE in each.arms and ANSWER in each.arms
+    ]
+    return [(before, after) for before, after in found if before is not None and after is not None]
+
+
+def baseline_in_all_rounds(folder: RunFolder[Any], spec: LoopSpec) -> float | None:
+    """The baseline's mean over all rounds, also those of answers that were rolled back: what older versions stated."""
+    inner, stage = leaf(spec), stage_of(folder)
+    if stage is None:
+        return None
+    measured, base = AsMeasured(folder.store, folder.meta("harness")), inner.task.baseline().id
+    rounds, score = _whole_rounds(measured, inner, stage.rounds), score_in(measured, inner, stage)
+    return _mean([score(base, each.seed) for each in rounds if BASELINE in each.arms])
 
 
 def _regret(spec: LoopSpec, answer: Candidate) -> float | None:
@@ -300,6 +336,41 @@ def _exact(seen: Claim, gain: float | None) -> Claim:
     return replace(seen, status=STANDS, note=f"exactly {gain:.4g} better when it was tried")
 
 
+def _held(
+    folder: RunFolder[Any],
+    spec: LoopSpec,
+    records: Measurements,
+    stage: Stage,
+    stands: Standing,
+    rounds: Sequence[Round],
+) -> Standing:
+    """The claims, none of them confirmed where the answer breaks a guardrail on the fresh seeds."""
+    task, start, answer = spec.task, baseline_of(folder.store, spec), stands.answer.id
+    own = [each for each in rounds if each.arms.get(ANSWER) == answer]
+    if not task.objective.guardrails or start is None or answer == start.candidate.id:
+        return stands
+    after = [run for each in own if (run := _run(records, spec, answer, each)) is not None]
+    pairs = [each for each in own if BASELINE in each.arms]
+    before = [run for each in pairs if (run := _run(records, spec, start.candidate.id, each)) is not None]
+    if stage.skipped:
+        after, before = looks_at(records, spec, answer, CLAIM), list(start.runs)
+    broken = breach(
+        task.objective.guardrails, scoring_runs(after, spec.top), scoring_runs(before, spec.top), spec.rules
+    )
+    if broken is None:
+        return stands
+    note = "; ".join(part for part in (stands.whole.note, f"on fresh seeds: {broken.reason}") if part)
+    return replace(stands, whole=replace(_unsure(stands.whole), note=note), changes=tuple(map(_unsure, stands.changes)))
+
+
+def _unsure(claim: Claim) -> Claim:
+    return replace(claim, status=PROVISIONAL) if claim.status == STANDS else claim
+
+
+def _run(records: Measurements, spec: LoopSpec, candidate: str, each: Round) -> Run | None:
+    return records.find_run(key_of(spec, candidate, fresh_seed(spec, CLAIM, each.seed)))
+
+
 def _seen(records: Records, spec: LoopSpec) -> float | None:
     trials, best = own_trials(records, spec.name), archive_best(records, spec)
     if not trials or best is None or trials[0][1].score is None or best[1].score is None:
@@ -307,7 +378,7 @@ def _seen(records: Records, spec: LoopSpec) -> float | None:
     return spec.task.objective.gain(trials[0][1].score, best[1].score)
 
 
-def _whole_rounds(records: Records, spec: LoopSpec, rounds: Sequence[Round]) -> tuple[Round, ...]:
+def _whole_rounds(records: Measurements, spec: LoopSpec, rounds: Sequence[Round]) -> tuple[Round, ...]:
     """The rounds whose measurements are all there: of one that is under way nothing is said yet."""
     return tuple(
         each
@@ -319,7 +390,7 @@ def _whole_rounds(records: Records, spec: LoopSpec, rounds: Sequence[Round]) -> 
     )
 
 
-def _runs(records: Records, spec: LoopSpec, rounds: Sequence[Round]) -> list[Run]:
+def _runs(records: Measurements, spec: LoopSpec, rounds: Sequence[Round]) -> list[Run]:
     keys = [
         key_of(spec, candidate, fresh_seed(spec, CLAIM, each.seed))
         for each in rounds

@@ -19,33 +19,40 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+_SCALARS = frozenset({type(None), bool, int, str})
+_MAPPINGS = frozenset({dict, MappingProxyType})
+
 
 def plain(value: object) -> Any:
     """The value as JSON-ready dicts, lists and scalars. Raises TypeError or ValueError for what has no such form."""
-    if value is None or isinstance(value, bool | str) or type(value) is int:
+    kind = type(value)
+    if kind in _SCALARS or isinstance(value, str):
         return value
+    if kind is float:
+        return _finite(value)
+    if kind in _MAPPINGS:
+        return _mapping(value)
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
-        if not math.isfinite(value):
-            raise ValueError(f"{value!r} is not a number that can be stored; use None for a missing value")
-        return value + 0.0  # -0.0 equals 0.0 and has its text
+        return _finite(value)
     if isinstance(value, Mapping):
-        return {_key(key): plain(item) for key, item in value.items()}
+        return _mapping(value)
     if isinstance(value, tuple):
         return {"()": [plain(item) for item in value]}
     if isinstance(value, list):
         return [plain(item) for item in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {name: _field(getattr(value, name)) for name in _field_names(type(value)) if not _silent(value, name)}
-    raise TypeError(f"{type(value).__name__} has no JSON form")
+        return _record(value)
+    raise TypeError(f"{kind.__name__} has no JSON form")
 
 
 def canonical(value: object) -> str:
     """The one JSON text of a value: sorted keys, no white space."""
-    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _ENCODER.encode(plain(value))
 
 
 def content_hash(value: object) -> str:
@@ -92,6 +99,8 @@ def build(kind: Any, data: Any) -> Any:
 
 def freeze(data: Any, in_order: bool = False) -> Any:
     """The same with every mapping read-only and its keys sorted, as `load` gives it back; `in_order`: as they are."""
+    if type(data) in _SCALARS or type(data) is float:
+        return data
     if isinstance(data, Mapping):
         items = data.items() if in_order else sorted(data.items(), key=lambda item: str(item[0]))
         return MappingProxyType({key: freeze(item, in_order) for key, item in items})
@@ -123,11 +132,25 @@ def _untyped(data: Any) -> Any:
     return data
 
 
-def _field(value: object) -> Any:
-    """Tuples in typed fields are plain lists: the type says that they are tuples."""
-    if isinstance(value, tuple):
-        return [plain(item) for item in value]
-    return plain(value)
+def _finite(value: Any) -> Any:
+    if not math.isfinite(value):
+        raise ValueError(f"{value!r} is not a number that can be stored; use None for a missing value")
+    return value + 0.0  # -0.0 equals 0.0 and has its text
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return {_key(key): plain(item) for key, item in value.items()}
+
+
+def _record(value: Any) -> dict[str, Any]:
+    """A dataclass's fields. A field that came later and says nothing is left out: older texts and hashes stay."""
+    kind: Any = type(value)
+    later, found = _later(kind), {}
+    for name in _field_names(kind):
+        item = getattr(value, name)
+        if name not in later or item != later[name]:  # tuples in typed fields are plain lists: the type says it
+            found[name] = [plain(part) for part in item] if isinstance(item, tuple) else plain(item)
+    return found
 
 
 def _key(key: object) -> str:
@@ -147,13 +170,6 @@ def _field_names(kind: Any) -> tuple[str, ...]:
 def _later(kind: Any) -> Mapping[str, object]:
     """The fields that came with a later version, and what they are where they say nothing."""
     return {field.name: field.default for field in dataclasses.fields(kind) if field.metadata.get("later")}
-
-
-def _silent(value: object, name: str) -> bool:
-    """Whether a field came later and says nothing: it is left out, so that older texts and hashes stay."""
-    kind: Any = type(value)
-    later = _later(kind)
-    return name in later and getattr(value, name) == later[name]
 
 
 @functools.cache

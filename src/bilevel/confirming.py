@@ -63,10 +63,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Plan:
-    """The record of what is tested in a run folder."""
+    """The record of what is tested in a run folder.
+
+    `guarded`: a best that breaks a guardrail on a fresh seed has failed there; older versions did not look.
+    """
 
     entries: tuple[Entry, ...] = ()
     asks: tuple[Ask, ...] = ()
+    guarded: bool = False
 
     def entry(self, series: Series) -> Entry:
         return next(entry for entry in self.entries if entry.series == series)
@@ -130,7 +134,7 @@ def looped(records: Records, traces: Traces, spec: LoopSpec, branch: str, series
     if best is not None and exact:
         looked = sum((run.cost for run in looks_at(records, spec, best.candidate.id, CLAIM)), Cost())
     elif best is not None:
-        again = _again(records, spec, best.candidate, series.fresh)
+        again = _again(records, spec, best.candidate, series.fresh, planned(records).guarded)
         value = again.mean
     if value is None:
         instead = _again(records, spec, spec.task.baseline(), series.fresh)
@@ -171,12 +175,12 @@ class Again:
         return sum(known) / len(known) if known and len(known) == len(self.scores) else None
 
 
-def _again(records: Records, spec: LoopSpec, candidate: Candidate, fresh: int) -> Again:
+def _again(records: Records, spec: LoopSpec, candidate: Candidate, fresh: int, guarded: bool = False) -> Again:
     runs = [records.find_run(key_of(spec, candidate.id, fresh_seed(spec, CLAIM, index))) for index in range(fresh)]
     there = [run for run in runs if run is not None]
     if len(there) < fresh:
         raise Diverged(f"candidate {candidate.id!r} is not measured on all of its {fresh} fresh seeds")
-    return Again(tuple(score_of(spec, run) for run in there), sum((run.cost for run in there), Cost()))
+    return Again(tuple(score_of(spec, run, guarded) for run in there), sum((run.cost for run in there), Cost()))
 
 
 # ---- the test ----
@@ -222,7 +226,7 @@ def laboratory(session_lab: Lab, folder: RunFolder[Any]) -> Lab:
     )  # fmt: skip
 
 
-def planned(store: Reader | None) -> Plan:
+def planned(store: Any) -> Plan:
     """What is tested in a store, so far."""
     data = None if store is None else _fact(store, PLAN)
     return Plan() if data is None else codec.build(Plan, data)
@@ -236,6 +240,7 @@ def _asked(
         raise InputError(f"task {inner.task.name!r} is measured by whoever drives the run, so no loop can be run here")
     assert isinstance(lab.store, SqliteStore)
     plan = planned(lab.store)
+    plan = plan if plan.entries else replace(plan, guarded=True)
     known = {entry.series for entry in plan.entries}
     plan = replace(plan, entries=(*plan.entries, *(entry for entry in entries if entry.series not in known)))
     wanted_now = {entry.series for entry in entries}
@@ -268,19 +273,19 @@ def _loop(lab: Lab, spec: LoopSpec, branch: Branch, series: Series, own: str) ->
         for run in look(lab, spec, best.candidate, CLAIM):
             lab.meter.charge(run.cost)
     if best is not None and not deterministic(lab.store, spec, loop.trace[0], best.candidate.id, CLAIM):
-        scores = _measured(lab, spec, best.candidate, series.fresh)
+        scores = _measured(lab, spec, best.candidate, series.fresh, planned(lab.store).guarded)
     if best is None or None in scores:
         _measured(lab, spec, spec.task.baseline(), series.fresh)
     _set(lab, _key(branch.id), looped(lab.store, lab.traces, spec, branch.id, series, own))
 
 
-def _measured(lab: Lab, spec: LoopSpec, candidate: Candidate, fresh: int) -> list[float | None]:
+def _measured(lab: Lab, spec: LoopSpec, candidate: Candidate, fresh: int, guarded: bool = False) -> list[float | None]:
     found = []
     for index in range(fresh):
         lab.check_limits()
         run = measure(lab, spec, candidate, fresh_seed(spec, CLAIM, index))
         lab.meter.charge(run.cost)
-        found.append(score_of(spec, run))
+        found.append(score_of(spec, run, guarded))
     return found
 
 

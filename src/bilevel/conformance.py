@@ -20,13 +20,16 @@ from bilevel.questions import nonsense, questions
 from bilevel.rollout import judge, search_with
 from bilevel.saying import frames, holds_nan, raised, refusal_hint, said, situation
 from bilevel.situations import Case, cases, view_of
+from bilevel.step_suite import check_step
 from bilevel.trial import Proposal
 from bilevel.view import Briefing, View
 from bilevel.watch import StillRunning, Watch, pace
+from bilevel.workflow_step import WorkflowStep
 
 __all__ = ["check_mechanism", "said"]
 
 SECONDS = 1.0  # for all hooks over the long trace, CPU time of the reference machine
+CERTAIN = 0.02  # seconds: what took less is fast enough beside any machine's pace, and needs no yardstick
 TIMES = 2  # what is too slow is measured again, and the best counts
 PATIENCE = 4.0  # seconds for all of one hook's questions in one case; it is ended there
 MOST_MEMORY = 1_000_000  # characters of a memory's repr after the long trace
@@ -39,7 +42,8 @@ Found = tuple[str, str, str]  # hook, kind of problem, sentence
 
 
 def check_mechanism(make: Callable[[], Mechanism], watch: Watch | None = None) -> list[str]:
-    """What is wrong with a mechanism, at most 12 sentences; `make` gives a new instance each time.
+    """What is wrong with a mechanism, at most 12 sentences; `make` gives a new instance each time. A step of a workflow
+    is tried by `check_step`.
 
     Each sentence says in which hook and in which of the situations, the smallest that shows it, what was expected, what
     came, and the line where there is one. `watch` ends what never ends.
@@ -54,6 +58,8 @@ def check_mechanism(make: Callable[[], Mechanism], watch: Watch | None = None) -
         return [f"it cannot be made: {error}"]
     except Exception as error:
         return [f"it cannot be made: {said(error)}"]
+    if isinstance(mechanism, WorkflowStep):
+        return [ADDRESS.sub("", problem) for problem in check_step(make, type(mechanism), watch)][:MOST_PROBLEMS]
     hooks = overridden(mechanism)
     wrong = _check_declarations(mechanism)
     if not hooks:
@@ -193,12 +199,14 @@ class _Suite:
         hooks = [hook for hook in self.hooks if hook != "remember"]
         best: dict[str, float] = {}
         for _ in range(TIMES):
-            here, mechanism, view, took = pace(), self.make(), view_of(case, memory), {}
+            here = pace() if best else 0.0
+            mechanism, view, took = self.make(), view_of(case, memory), {}
             for hook in hooks:
                 began = time.thread_time()
                 for question in questions(hook, case):
                     _quietly(getattr(mechanism, hook), view, *question)
-                took[hook] = (time.thread_time() - began) / max(here, pace())
+                seconds = time.thread_time() - began
+                took[hook] = seconds / max(here, pace()) if best or seconds > CERTAIN else seconds
             best = took if not best or sum(took.values()) < sum(best.values()) else best
             if sum(best.values()) <= SECONDS:
                 return
@@ -213,9 +221,11 @@ class _Suite:
         """The memory after the case's trace; a generator that yields problems and returns the memory."""
         memory: Any = None
         other: Any = None
-        limit, began = SECONDS * pace() if not small else 0.0, time.thread_time()
+        limit, began = 0.0, time.thread_time()
         for trial in case.trace:
-            if not small and time.thread_time() - began > TIMES * limit:
+            if not small and not limit and (took := time.thread_time() - began) > CERTAIN:
+                limit, began = SECONDS * pace(), time.thread_time() - took
+            if limit and time.thread_time() - began > TIMES * limit:
                 text = f"a call for each trial took more than {TIMES * SECONDS:g} s in all, and each must take constant"
                 yield ("remember", "slow", f"{text} time: keep totals and a bounded list, not all that ever was")
                 raise _Failed

@@ -70,6 +70,16 @@ class Verdict:
         word = "confirmed" if self.confirmed else self.word
         beside = self.e_value >= CONFIRMED and not self.confirmed
         few = f", not enough beside {self.tested} other{'s' if self.tested > 1 else ''}" if beside else ""
+        return self._with(word, few)
+
+    @property
+    def so_far(self) -> str:
+        """The same of one mechanism by itself, after some of a run's forks: nothing is confirmed by that."""
+        if self.forks and not self.tested and self.confirmed:
+            return self._with(self.word, " by itself; whether that confirms it hangs on all others that are tested")
+        return self.sentence
+
+    def _with(self, word: str, few: str) -> str:
         return (
             f"{word} after {self.forks} fork{'s' if self.forks > 1 else ''}: effect {self.effect:+.4g} "
             f"[{self.low:+.4g}, {self.high:+.4g}], {self.probability:.0%} likely positive, "
@@ -83,6 +93,13 @@ def together(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
     return tuple(
         replace(one, tested=len(verdicts) - 1, stands=stands) for one, stands in zip(verdicts, chosen, strict=True)
     )
+
+
+def beside(alone: Verdict, told: Verdict | None) -> Verdict:
+    """A verdict on some of the forks of a mechanism, with what all of them are worth beside the others of the run."""
+    if told is None:
+        return alone
+    return replace(alone, tested=told.tested, stands=told.confirmed and alone.e_value >= CONFIRMED)
 
 
 def verdict(forks: Iterable[Fork]) -> Verdict:

@@ -11,18 +11,18 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from bilevel.answered import Answers
 from bilevel.bounds import (
     MOST_ADVICE,
-    MOST_ASKS,
     MOST_NAME,
     MOST_PROPOSALS,
     MOST_REASON,
     MOST_STEPS,
     MOST_WHY,
-    check_question,
+    Asking,
     check_small,
 )
-from bilevel.call import Ask, Reply, Request
+from bilevel.call import Ask
 from bilevel.codec import content_hash
 from bilevel.errors import BilevelError, GuestError, HarnessError, Stopped
 from bilevel.mechanism import Guest, Mechanism, overridden
@@ -38,12 +38,16 @@ NOTHING = object()
 
 @dataclass
 class Record:
-    """What one ask, plan or decision adds to the ledger."""
+    """What one ask, plan or decision adds to the ledger. `only`: the one mechanism that is counted, where not all are;
+    then no other is left out to see whether it is decisive."""
 
     counts: dict[str, dict[str, Count]] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    only: str = ""
 
     def add(self, name: str, hook: str, count: Count) -> None:
+        if self.only and name != self.only:
+            return
         hooks = self.counts.setdefault(name, {})
         hooks[hook] = hooks.get(hook, Count()) + count
 
@@ -84,11 +88,15 @@ EVERYTHING = Without()
 
 
 class Fold:
-    """The mechanisms of one loop, in order. Stateless but for caches of their memories and faults."""
+    """The mechanisms of one loop, in order. Stateless but for caches of their memories, faults and `answers`: what they
+    propose is asked once per question; None asks each time, as is due where a model may be behind it."""
 
-    def __init__(self, guests: Sequence[tuple[Guest, Mechanism]], max_faults: int, since: int = 0) -> None:
+    def __init__(
+        self, guests: Sequence[tuple[Guest, Mechanism]], max_faults: int, since: int = 0, answers: Answers | None = None
+    ) -> None:
         self.members = tuple(Member(guest.name, made, overridden(made)) for guest, made in guests)
         self.max_faults = max_faults
+        self.answers = answers
         self.since = since  # older faults are not counted: another mechanism of that name may have been in force
         self._sources = {guest.name: content_hash(guest.source) for guest, _ in guests}
         self._memories: dict[str, dict[int, Any]] = {member.name: {0: None} for member in self.members}
@@ -156,7 +164,7 @@ class Fold:
     def view_of(self, member: Member, view: View) -> View:
         """The view with the member's own memory; what it asks a model is asked in its name, and not without end."""
         memories = self._memories[member.name]
-        asks = None if view.asks is None else _Asking(member.name, view.asks)
+        asks = None if view.asks is None else Asking(member.name, view.asks)
         return replace(view, memory=memories[_longest(memories, len(view.trace))], asks=asks)
 
     def select(self, view: View, parent: Candidate, record: Record, without: Without = EVERYTHING) -> Candidate:
@@ -228,7 +236,7 @@ class Fold:
                 member,
                 "propose",
                 record,
-                partial(_propose, member, guest_view, parent, proposals),
+                partial(self._proposed, member, guest_view, parent, proposals),
                 guest_view.asks,
             )
             if answer is NOTHING:
@@ -242,6 +250,19 @@ class Fold:
                     dropped(proposal, f"{member.name}: {reason[:MOST_REASON]}")
             proposals = tuple(proposal for proposal in answer if not proposal.dropped)
         return proposals
+
+    def _proposed(
+        self, member: Member, view: View, parent: Candidate, proposals: tuple[Proposal, ...]
+    ) -> tuple[Proposal, ...]:
+        def ask() -> tuple[Proposal, ...]:
+            return check_proposals(member.mechanism.propose(view, parent, proposals), member.name, proposals)
+
+        if self.answers is None:
+            return ask()
+        ids = tuple(proposal.candidate.id for proposal in proposals)
+        key = (member.name, self._sources[member.name], parent.id, ids)
+        answer: tuple[Proposal, ...] = self.answers.get(key, view, proposals, ask)
+        return answer
 
     def plan(
         self, view: View, proposal: Proposal, partial: tuple[Run, ...], steps: tuple[Step, ...], rungs: tuple[str, ...],
@@ -322,29 +343,6 @@ class Fold:
         return value
 
 
-@dataclass
-class _Asking:
-    """A mechanism's questions to a model during one hook. `failure` is none of the mechanism's: a wrong key, a stop."""
-
-    name: str
-    asks: Ask
-    count: int = 0
-    failure: BilevelError | None = None
-
-    def __call__(self, request: Request, purpose: str, seed: int, repeat: int) -> Reply:
-        self.count += 1
-        if self.count > MOST_ASKS:
-            raise GuestError(f"a hook may ask a model at most {MOST_ASKS} times")
-        check_question(request, purpose, repeat)
-        try:
-            return self.asks(request, f"mechanism {self.name}/{purpose}", seed, repeat)
-        except GuestError:
-            raise
-        except BilevelError as error:
-            self.failure = error
-            raise
-
-
 def _longest(cache: dict[int, Any], length: int) -> int:
     """The greatest length in a cache that is not more than `length`; 0 if there is none."""
     return length if length in cache else max((known for known in cache if known < length), default=0)
@@ -369,7 +367,7 @@ def _answer(member: Member, hook: str, record: Record, call: Callable[[], Any], 
         raise
     except (Exception, SystemExit) as error:
         fault = str(error) if isinstance(error, BilevelError) else error
-    if isinstance(asks, _Asking) and asks.failure is not None:
+    if isinstance(asks, Asking) and asks.failure is not None:
         raise asks.failure
     if fault is not None:
         record.fault(member.name, hook, fault)
@@ -384,10 +382,6 @@ def _called(
     value: T,
 ) -> T:
     return check(call(guest, view, value), value)
-
-
-def _propose(member: Member, view: View, parent: Candidate, proposals: tuple[Proposal, ...]) -> tuple[Proposal, ...]:
-    return check_proposals(member.mechanism.propose(view, parent, proposals), member.name, proposals)
 
 
 def check_proposals(answer: object, author: str, known: tuple[Proposal, ...] = ()) -> tuple[Proposal, ...]:

@@ -7,7 +7,7 @@ from bilevel.arms import Arm, Control, numbers_of
 from bilevel.budget import Cost
 from bilevel.codec import plain
 from bilevel.objective import Objective
-from bilevel.shadow import Advice
+from bilevel.shadow import Advice, advice_of
 from bilevel.surfaces import Test
 from bilevel.trial import Run, Status
 
@@ -70,11 +70,22 @@ def report_of(
 
 
 def _inert(arm: Arm, names: tuple[str, ...]) -> list[str]:
-    return [name for name in names if not any(count.decisive for count in arm.ledger.get(name, {}).values())]
+    return [name for name in names if not _decided(arm, name) and _uncompared(arm, name) is None]
 
 
 def _unshown(arm: Arm, names: tuple[str, ...]) -> dict[str, Advice]:
     """The mechanisms that did no more than advise a researcher that costs something, whose drafts differed without
-    the advice no more often than when it was asked again."""
-    found = {name: arm.advice_alone(name) for name in names}
+    the advice no more often than when it was asked again; or where no ask on the side could be used."""
+    found = {name: arm.advice_alone(name) if _decided(arm, name) else _uncompared(arm, name) for name in names}
     return {name: advice for name, advice in found.items() if advice is not None and not advice.live}
+
+
+def _decided(arm: Arm, name: str) -> bool:
+    return any(count.decisive for count in arm.ledger.get(name, {}).values())
+
+
+def _uncompared(arm: Arm, name: str) -> Advice | None:
+    """What was asked on the side about advice, where none of it could be compared: then nobody knows whether it did
+    something (a prompt, say, after which no answer is one)."""
+    found = advice_of(name, arm.shadows)
+    return found if found is not None and not found.without.asks else None

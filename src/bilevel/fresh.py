@@ -4,17 +4,40 @@ Each purpose has a list of its own (a `stream` of seeds); the search's is "evalu
 loop's seed, so they are the same whoever asks, and a measurement is made once and stored with those of the search.
 """
 
+from dataclasses import dataclass, replace
+from typing import Protocol
+
 from bilevel.codec import derive_seed
 from bilevel.errors import HarnessError, Stopped
 from bilevel.facts import checked, failure_reason
+from bilevel.guardrails import breach
 from bilevel.lab import Bench, Lab, Records, RunKey
 from bilevel.loop import LoopSpec
 from bilevel.space import Candidate
+from bilevel.task import with_built_in
 from bilevel.trace import Trace
 from bilevel.trial import Run, Status, Trial
 
 COMPARISON, CLAIM = "comparison", "claim"  # streams
 LOOKS = 2  # fresh seeds on which a best candidate is looked at before a task is taken for deterministic
+
+
+class Measurements(Protocol):
+    """Where measurements are looked up."""
+
+    def find_run(self, key: RunKey) -> Run | None: ...
+
+
+@dataclass(frozen=True)
+class AsMeasured:
+    """The measurements of a run as they were made: what measures its task may be another by now (None: it is not known
+    what it was)."""
+
+    records: Measurements
+    harness: str | None
+
+    def find_run(self, key: RunKey) -> Run | None:
+        return self.records.find_run(key if self.harness is None else replace(key, harness=self.harness))
 
 
 def fresh_seed(spec: LoopSpec, stream: str, index: int) -> int:
@@ -39,7 +62,7 @@ def steady(spec: LoopSpec, baseline: Trial | None) -> bool:
     return baseline is not None and (Trace(spec.task.objective) + baseline).noise.deterministic
 
 
-def deterministic(records: Records, spec: LoopSpec, baseline: Trial | None, candidate: str, stream: str) -> bool:
+def deterministic(records: Measurements, spec: LoopSpec, baseline: Trial | None, candidate: str, stream: str) -> bool:
     """Whether no seed changes a score, so that fresh seeds tell nothing new.
 
     The baseline's repeats say so, and what was seen of a candidate (an id) on the first fresh seeds of the stream. For
@@ -51,7 +74,7 @@ def deterministic(records: Records, spec: LoopSpec, baseline: Trial | None, cand
     return all(score_of(spec, run) == seen for run in looks_at(records, spec, candidate, stream))
 
 
-def looks_at(records: Records, spec: LoopSpec, candidate: str, stream: str) -> list[Run]:
+def looks_at(records: Measurements, spec: LoopSpec, candidate: str, stream: str) -> list[Run]:
     """What is stored of a candidate on the first fresh seeds of a stream; older versions looked at none."""
     keys = [key_of(spec, candidate, fresh_seed(spec, stream, index)) for index in range(LOOKS)]
     return [run for key in keys if (run := records.find_run(key)) is not None]
@@ -62,22 +85,35 @@ def look(lab: Lab, spec: LoopSpec, candidate: Candidate, stream: str, most: int 
     return [measure(lab, spec, candidate, fresh_seed(spec, stream, index)) for index in range(min(most, LOOKS))]
 
 
-def score_of(spec: LoopSpec, run: Run | None) -> float | None:
-    """The score of a measurement; None where there is none, or it failed."""
-    return None if run is None or run.metrics is None else spec.task.evaluate(run)
+def score_of(spec: LoopSpec, run: Run | None, guarded: bool = False) -> float | None:
+    """The score of a measurement; None where there is none, or it failed, or (`guarded`) it breaks a guardrail."""
+    if run is None or run.metrics is None or (guarded and broken_by(spec, run)):
+        return None
+    return spec.task.evaluate(run)
+
+
+def broken_by(spec: LoopSpec, run: Run) -> str:
+    """The bound that one measurement breaks by itself, as each in a search must hold it; relative ones are of means."""
+    broken = breach(spec.task.objective.guardrails, [run], [])
+    return broken.reason if broken else ""
 
 
 def measure(lab: Lab, spec: LoopSpec, candidate: Candidate, seed: int) -> Run:
-    """One measurement, stored, or the one that is stored already; one that the machine failed is repeated once."""
+    """One measurement, stored, or the one that is stored already; one that the machine failed is repeated once.
+
+    One that is to be made waits where a person must allow to spend more. Raises LimitReached where the answer is no.
+    """
     key = key_of(spec, candidate.id, seed)
     known = lab.store.find_run(key)
     if known is not None:
         return known
     if lab.stop.is_set():
         raise Stopped("stopped before everything was measured on fresh seeds")
+    lab.persons.spend()
     options = next(rung.options for rung in spec.task.rungs if rung.name == spec.top)
     for _ in range(2):
-        run = checked(spec.task, lab.without_secrets(spec.task.run(candidate, Bench(lab, spec.top, 0, seed, options))))
+        run = lab.without_secrets(spec.task.run(candidate, Bench(lab, spec.top, 0, seed, options)))
+        run = with_built_in(spec.task, candidate, checked(spec.task, run))
         if run.status is not Status.INFRASTRUCTURE:
             lab.store.add_run(key, run)
             return run

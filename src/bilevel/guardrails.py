@@ -85,6 +85,37 @@ def breach(
     return None
 
 
+@dataclass(frozen=True)
+class Room:
+    """Where a trial stands to a guardrail: the value that counts (the worst run's, or the mean), the bound, and how far
+    the value may still move towards what is worse. All in the metric's unit; where `left` is negative it is broken."""
+
+    value: float
+    bound: float
+    left: float
+
+
+def room(guardrail: Guardrail, values: Sequence[float], baseline: Sequence[float], version: int = 2) -> Room | None:
+    """The room that the values of a trial's ok runs on the top rung leave; arguments as those of `breach`.
+
+    None where there is nothing to say: no values, or a relative bound without those of the baseline.
+    """
+    if not values:
+        return None
+    if guardrail.at_most is not None:
+        value = max(values)
+        return Room(value, guardrail.at_most, guardrail.at_most - value)
+    if guardrail.at_least is not None:
+        value = min(values)
+        return Room(value, guardrail.at_least, value - guardrail.at_least)
+    if not baseline:
+        return None
+    mean, start = sum(values) / len(values), sum(baseline) / len(baseline)
+    share, noise = _allowed(guardrail, len(values), baseline, version)
+    allowed, sign = share + noise, 1 if guardrail.minimize else -1
+    return Room(mean, start + sign * allowed, allowed - sign * (mean - start))
+
+
 def built_in(names: frozenset[str], run: Run, diff: Mapping[str, int]) -> dict[str, float]:
     """Those of the wanted built-in metrics that are known of a run; a cost of no seconds was not measured."""
     known: dict[str, float] = {}
@@ -141,11 +172,9 @@ def _broken(guardrail: Guardrail, values: Sequence[float], baseline: Sequence[fl
         )
     if not baseline:
         return ""
-    mean, start, sign = sum(values) / len(values), sum(baseline) / len(baseline), 1 if guardrail.minimize else -1
-    share = abs(start) * (guardrail.worse_by_at_most or 0.0)
-    known = estimate(baseline)
-    quantile = student(0.95, known.degrees) if version > 1 and known.degrees else ONE_SIDED_5_PERCENT
-    noise = quantile * known.sd * math.sqrt(1 / len(values) + 1 / len(baseline))
+    mean, start = sum(values) / len(values), sum(baseline) / len(baseline)
+    share, noise = _allowed(guardrail, len(values), baseline, version)
+    sign = 1 if guardrail.minimize else -1
     if sign * (mean - start) <= share + noise:
         return ""
     bound = start + sign * (share + noise)
@@ -153,3 +182,11 @@ def _broken(guardrail: Guardrail, values: Sequence[float], baseline: Sequence[fl
         f"{guardrail.metric} is {mean:.6g}{f' (mean of {len(values)} runs)' if len(values) > 1 else ''}, worse than "
         f"{bound:.6g}: the baseline's {start:.6g}, {share:.3g} allowed, and {noise:.3g} for noise"
     )
+
+
+def _allowed(guardrail: Guardrail, many: int, baseline: Sequence[float], version: int) -> tuple[float, float]:
+    """By how much the mean of so many runs may be worse than the baseline's: the share, and what is for noise."""
+    share = abs(sum(baseline) / len(baseline)) * (guardrail.worse_by_at_most or 0.0)
+    known = estimate(baseline)
+    quantile = student(0.95, known.degrees) if version > 1 and known.degrees else ONE_SIDED_5_PERCENT
+    return share, quantile * known.sd * math.sqrt(1 / many + 1 / len(baseline))

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from bilevel import mechanisms
 from bilevel.admission import Admission
-from bilevel.carrying import CODE, carrier_of
+from bilevel.carrying import PYTHON, carrier_of
 from bilevel.doors import sandboxed_door
 from bilevel.mechanism import Guest, Mechanism, load
 from bilevel.mishaps import Mishaps, watched
@@ -64,7 +64,7 @@ class Hosting:
 def takes_mechanisms(recipe: Recipe) -> bool:
     """Whether mechanisms can run in the sandbox in a run of this recipe."""
     named = [*recipe.inner.mechanisms, *(name for level in recipe.outer for name in level.mechanisms)]
-    named = [name for name in named if carrier_of(plain(name)) == CODE]
+    named = [name for name in named if carrier_of(plain(name)) in PYTHON]
     foreign = [name for name in named if name.removeprefix("shipped:") not in mechanisms.library()]
-    searched = any(level.level == "mechanisms" and CODE in level.carriers for level in recipe.outer)
+    searched = any(level.level == "mechanisms" and not set(PYTHON).isdisjoint(level.carriers) for level in recipe.outer)
     return bool(foreign) or recipe.sandbox.shipped or searched

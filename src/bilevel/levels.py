@@ -1,20 +1,21 @@
 """Levels: a loop as a task, nested to any depth.
 
-nest(loop, surface, researcher)         one more level
 Inside(surface)                         the same lens, aimed one loop deeper
 LoopTask(start="fork")                  challenger and control run from the same state
 LoopTask(start="continue")              as the founding paper did it: no control, biased
+
+`nesting.nest(loop, surface, researcher)` puts one more level above a loop.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
 from bilevel.acts import Steering
+from bilevel.answered import Answers
 from bilevel.arms import Arm, Best, Control, ledger_of
-from bilevel.budget import Budget, Cost
-from bilevel.carrying import CODE, Carrying, carrier_of, no_place_for
+from bilevel.budget import Cost
 from bilevel.codec import content_hash
 from bilevel.errors import InputError, Stopped
 from bilevel.forking import Asked, report_of
@@ -24,9 +25,8 @@ from bilevel.loop import Loop, LoopSpec
 from bilevel.mechanism import Guest
 from bilevel.objective import Objective
 from bilevel.rehearsal import climb_rehearsal
-from bilevel.researcher import Researcher
 from bilevel.rules import mean
-from bilevel.space import Candidate, Derived, Space
+from bilevel.space import Candidate, Space
 from bilevel.steered import barred_by, searches_mechanisms, without_retired
 from bilevel.surfaces import Surface, Test
 from bilevel.task import Rung
@@ -84,7 +84,10 @@ class LoopTask:
     the gain over the best of the control and those that have a guest. `wipe`: each run begins with the baseline and
     knows nothing of the runs before it, in a fork both arms with the same seeds; only right above the innermost loop.
     `stuck_after`: the first run, which has no control, goes on until the loop has been without improvement for so many
-    trials.
+    trials, and for `stuck_share` of all its trials; where there is a share this is asked after each trial, else after
+    each round of `trials`. Of draws that do not depend on each other, the last share s of them holds no new best with
+    probability 1 - s however many there were (Rényi 1962, records of a sequence), so a fixed number alone calls every
+    search stuck in the end.
     """
 
     inner: LoopSpec
@@ -95,6 +98,8 @@ class LoopTask:
     controls: tuple[Control, ...] = ()
     wipe: bool = False
     stuck_after: int = 0
+    stuck_share: float = 0.0
+    answers: Answers = field(default_factory=Answers, compare=False, repr=False)  # of the replays, each asked once
     remembers: bool = field(default=True, init=False)
     rungs: tuple[Rung, ...] = field(default=(Rung("cycle"),), init=False)
 
@@ -162,7 +167,7 @@ class LoopTask:
 
     def _replay(self, candidate: Candidate, traces: Traces, state: str | None, guest: Guest) -> Climb:
         spec, trace = self._aimed(candidate, traces, state)
-        return climb_replay(spec, guest, trace, lambda seen: spec.task.below(traces, seen.state))
+        return climb_replay(spec, guest, trace, lambda seen: spec.task.below(traces, seen.state), self.answers)
 
     def _rehearse(self, candidate: Candidate, traces: Traces, state: str | None, guest: Guest) -> Climb:
         return climb_rehearsal(*self._aimed(candidate, traces, state), guest)
@@ -249,15 +254,17 @@ class LoopTask:
             loop.run(until=until, most=None if bench.most is None else bench.most // arms)
             if len(loop.trace) < until:
                 raise Stopped(f"stopped within {branch.id}; resume the run to finish it")
-            if arm != "only" or not self._goes_on(loop.trace.upto(until), at, bench.most):
+            trials = 1 if self.stuck_share else self.trials
+            if arm != "only" or not self._goes_on(loop.trace.upto(until), at, bench.most, trials):
                 return self._read(candidate, bench, arm)
 
-    def _goes_on(self, trace: Trace, at: int, most: int | None) -> bool:
-        """Whether a run without a control goes on: the loop is not stuck yet, and another round can be paid for."""
-        if most is None or trace.since_improvement() >= self.stuck_after:
+    def _goes_on(self, trace: Trace, at: int, most: int | None, trials: int) -> bool:
+        """Whether a run without a control goes on: the loop is not stuck yet, and so many more trials can be paid
+        for."""
+        if most is None or trace.since_improvement() >= max(self.stuck_after, self.stuck_share * len(trace)):
             return False
         spent = sum(trial.cost.evaluations for trial in trace[at:])
-        return spent + self.trials * self.inner.task.evaluations <= most
+        return spent + trials * self.inner.task.evaluations <= most
 
     def _branch(self, bench: Bench, arm: str) -> Branch:
         """Where an arm's trials are; a level that wipes keeps the baseline, which need not be measured again."""
@@ -285,79 +292,6 @@ class LoopTask:
 
     def _credited(self, candidate: Candidate, parent: Candidate | None) -> tuple[str, ...]:
         return () if parent is None else self.surface.credited(candidate, parent)
-
-
-def nest(
-    inner: LoopSpec,
-    surface: Surface,
-    researcher: Researcher,
-    *,
-    name: str,
-    trials: int,
-    cycles: int,
-    start: Literal["fork", "continue"] = "fork",
-    ladder: Collection[str] = ("door",),
-    controls: Sequence[Control] = (),
-    wipe: bool = False,
-    stuck_after: int = 0,
-) -> LoopSpec:
-    """One more level: a loop that searches `inner` through `surface`.
-
-    `trials`: trials of the inner loop per run and arm; `cycles`: runs of this loop, its baseline among them. Only the
-    outermost level may fork. `ladder`: the rungs before a mechanism's live trial. `controls`: further
-    arms of a fork. `wipe`: each run begins anew. `stuck_after`: how long the loop must have been without improvement
-    before the first fork.
-    """
-    below = [loop.task for loop in levels_of(inner)]
-    if start == "fork" and any(isinstance(task, LoopTask) and task.start == "fork" for task in below):
-        raise InputError("only the outermost level may fork; nest the inner one with start='continue'")
-    if wipe and (below != [inner.task] or isinstance(inner.task, LoopTask)):
-        raise InputError("wipe: only a level right above the innermost loop can begin anew")
-    if wipe and stuck_after:
-        raise InputError("wipe and stuck_after: a cycle that begins anew waits for nothing; leave one of them out")
-    if stuck_after and (start != "fork" or isinstance(inner.task, LoopTask)):
-        raise InputError("stuck_after: only a level with start='fork', right above the innermost loop, can wait for it")
-    task = LoopTask(
-        replace(inner, budget=Budget()), surface, trials, start, frozenset(ladder), tuple(controls), wipe, stuck_after
-    )
-    return LoopSpec(
-        name,
-        task,
-        researcher,
-        budget=Budget(trials=cycles - 1),
-        seed=inner.seed,
-        calibration=1,
-        noise=None,
-        keep=inner.keep,
-    )
-
-
-def lift(guest: Guest, spec: LoopSpec) -> LoopSpec:
-    """The loop with a mechanism found one level below put in force. Raises InputError where it cannot work there."""
-    if guest.name in [other.name for other in spec.mechanisms]:
-        raise InputError(f"a mechanism {guest.name!r} is in force on {spec.name!r} already; give this one another name")
-    problem = no_place_for(spec.researcher, guest.name)
-    if carrier_of(guest.name) == CODE:
-        problem = unfit(spec, spec.load(guest).needs, guest.name)
-    elif problem is None and isinstance(spec.researcher, Carrying):
-        problem = spec.researcher.refusal(guest, spec.task.space)
-        problem = problem and f"mechanism {guest.name!r} cannot be put in force: {problem}"
-    if problem is not None:
-        raise InputError(problem)
-    return replace(spec, mechanisms=(*spec.mechanisms, guest))
-
-
-def unfit(spec: LoopSpec, needs: Collection[str], name: str) -> str | None:
-    """Why a mechanism with these needs cannot work on a loop, or None."""
-    derived = all(isinstance(domain, Derived) for domain in spec.task.space.domains.values())
-    if "numeric" in needs and derived:
-        return (
-            f"mechanism {name!r} constructs candidates and cannot be lifted to {spec.name!r}, where "
-            "parameters are derived; mechanisms that select, advise, constrain, filter or decide can"
-        )
-    if "advice" in needs and not spec.researcher.reads_advice:
-        return f"mechanism {name!r} gives advice, which {spec.researcher.name!r} does not read"
-    return None
 
 
 def leaf(spec: LoopSpec) -> LoopSpec:

@@ -6,11 +6,12 @@ With W workers the view of trial n holds exactly the trials 0 ... n-W: the trace
 
 import threading
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 
 from bilevel.acts import UNSTEERED, Act
+from bilevel.answered import WITHIN_AN_ASK, Answers
 from bilevel.budget import Budget
 from bilevel.carrying import code_of, no_place_for, texts_of, with_texts
 from bilevel.climbing import Climber, rules_for
@@ -19,17 +20,18 @@ from bilevel.description import LoopSpec as LoopSpec
 from bilevel.description import budget_of, host_space, view_for
 from bilevel.draft import Drafting
 from bilevel.errors import GuestError, InputError, Stopped
-from bilevel.facts import checked, mean_score, must_go_on, status_of
+from bilevel.facts import mean_score, status_of
 from bilevel.fold import Fold, Record, Without
 from bilevel.keep import keep_by_default, with_rule
-from bilevel.lab import Bench, Branch, Lab, RunKey
+from bilevel.lab import Bench, Branch, Lab
 from bilevel.learning import learn
+from bilevel.measurement import Measuring
 from bilevel.mechanism import Guest, Mechanism
 from bilevel.persons import Place, admitted, heard
 from bilevel.planning import HELD, Spending, converged, default_steps, put_aside, steps_after
 from bilevel.researcher import Researcher
-from bilevel.space import Candidate
-from bilevel.task import BESIDE, Climbing, Comparing, as_steered, with_built_in
+from bilevel.stints import seated, timed
+from bilevel.task import BESIDE, Climbing, Comparing, as_steered
 from bilevel.trace import NOTHING_TOLD, Trace
 from bilevel.trial import Decision, Fault, Pending, Proposal, Run, Status, Step, Trial, merge
 from bilevel.view import View
@@ -48,13 +50,15 @@ class Loop:
             raise InputError(f"loop {spec.name!r}: task {spec.task.name!r} has no rung {spec.top!r}")
         self._unloaded: list[Fault] = []
         loaded = self._load()
-        self.fold = Fold(loaded if spec.guards.mechanisms else (), spec.settings.max_faults, self.branch.at)
+        answers = None if spec.name in lab.models else Answers(WITHIN_AN_ASK)
+        self.fold = Fold(loaded if spec.guards.mechanisms else (), spec.settings.max_faults, self.branch.at, answers)
         named = (*(guest.name for guest, _ in loaded), *(text.name for text in texts_of(spec.mechanisms)))
         self._uncalled = () if spec.guards.mechanisms else named
         self._space = (UNSTEERED, host_space(spec))
         self._due: dict[int, tuple[Act, ...]] = {}  # by trial that is not asked for yet
         spent = sum(trial.cost.evaluations for trial in self.trace[self.branch.at :])
         self._spent = Spending(spec, self.branch.at, spent)
+        self._measuring = Measuring(spec, lab, self.branch.id)
         self.workers = 1 if spec.task.remembers else lab.workers
         self._flight = {pending.number: pending for pending in lab.store.pendings(self.branch.id)}
         self._guests = threading.RLock()  # mechanisms are asked one at a time
@@ -162,10 +166,11 @@ class Loop:
         )
 
     def _researcher(self, trace: Trace) -> Researcher:
-        """The researcher with the texts in force, without those that a person retired."""
+        """The researcher with the texts in force, without those that a person retired, or that failed too often."""
         texts = texts_of(self.spec.mechanisms) if self.spec.guards.mechanisms else ()
-        retired = trace.steering.retired
+        retired, faulty = trace.steering.retired, self.fold.retired(trace)
         left = [text for text in texts if (text.name, content_hash(text.source)) not in retired]
+        left = [text for text in left if text.name not in faulty]
         return with_texts(self.spec.researcher, left)
 
     def _nothing(self, record: Record) -> str:
@@ -251,37 +256,7 @@ class Loop:
         return planned
 
     def _run_step(self, pending: Pending, step: Step) -> Run:
-        task, candidate = self.spec.task, pending.parent if step.of_parent else pending.proposal.candidate
-        seed = derive_seed(self.spec.seed, "evaluation", step.seed)
-        key = RunKey(task.harness, candidate.id, step.rung, seed)
-        with nullcontext() if task.remembers else self.lab.alone(key):
-            run = None if task.remembers else self.lab.store.find_run(key)
-            if run is None:
-                run = self._measured(pending, step, candidate, key)
-        if not task.remembers:
-            self.lab.meter.charge(run.cost)
-        return replace(run, rung=step.rung, seed=step.seed)
-
-    def _measured(self, pending: Pending, step: Step, candidate: Candidate, key: RunKey) -> Run:
-        """A measurement that is not there yet, stored where it may be served again."""
-        task = self.spec.task
-        options = next(rung.options for rung in task.rungs if rung.name == step.rung)
-        bench = Bench(
-            self.lab, step.rung, step.seed, key.seed, options,
-            pending.parent, pending.state, self.branch.id, pending.number, self._most(pending.number),
-        )  # fmt: skip
-        run = task.run(candidate, bench)
-        if run.status is Status.INFRASTRUCTURE:
-            if self.lab.stop.is_set():
-                raise Stopped(f"stopped within trial {pending.number}; resume the run to finish it")
-            lost = run.cost
-            run = task.run(candidate, bench)
-            run = replace(run, cost=run.cost + lost)
-        run = with_built_in(task, candidate, checked(task, self.lab.without_secrets(run)))
-        must_go_on(task, pending, run, self.trace)
-        if not task.remembers and run.status is not Status.INFRASTRUCTURE:
-            self.lab.store.add_run(key, run)
-        return run
+        return self._measuring.run(pending, step, self.trace, partial(self._most, pending.number))
 
     # ---- tell ----
 
@@ -409,7 +384,7 @@ class Loop:
     def step(self) -> Trial:
         """One iteration."""
         pending = self.ask()
-        return self.tell(pending, *self.measure(pending))
+        return self.tell(pending, *timed(self.lab.clock, self.branch.id, pending, self.measure))
 
     def run(self, until: int | None = None, most: int | None = None) -> Trace:
         """Iterate until the budget is spent, or the trace has `until` trials; they repeat nothing beyond `most`
@@ -438,7 +413,7 @@ class Loop:
         """Up to W trials in flight; told in order, each asked as soon as the trials that it sees are told."""
         flight: list[tuple[Pending, Future[tuple[tuple[Run, ...], Record, tuple[Run, ...]]]]] = []
         stopped: Stopped | None = None
-        with ThreadPoolExecutor(self.workers, thread_name_prefix="trial") as pool:
+        with seated(self.workers) as pool:
             while True:
                 while stopped is None and not self._done(until) and self._may_ask(len(flight)):
                     try:
@@ -446,7 +421,7 @@ class Loop:
                     except Stopped as error:  # what is in flight is paid for: it is told before the loop ends
                         stopped = error
                         break
-                    flight.append((pending, pool.submit(self.measure, pending)))
+                    flight.append((pending, pool.submit(timed, self.lab.clock, self.branch.id, pending, self.measure)))
                 if not flight and stopped is not None:
                     raise stopped
                 if not flight and self.lab.persons.paused and not self._done(until):
@@ -458,6 +433,5 @@ class Loop:
                 self.tell(pending, *future.result())
 
     def _may_ask(self, in_flight: int) -> bool:
-        if self.lab.persons.paused:
-            return False
-        return in_flight < self.workers and (self._asked == 0 or len(self.trace) > 0)
+        free = in_flight < self.workers and not self.lab.persons.paused
+        return free and (self._asked == 0 or len(self.trace) > 0)

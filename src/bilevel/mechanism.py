@@ -1,7 +1,9 @@
 """Port: a mechanism, and how one is loaded from its source text."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import CodeType
 from typing import Any, ClassVar
 
 from bilevel.errors import GuestError
@@ -71,7 +73,7 @@ def load(guest: Guest) -> Mechanism:
     """
     namespace: dict[str, Any] = {"__name__": f"bilevel_guest_{guest.name}"}
     try:
-        exec(compile(guest.source, f"<mechanism {guest.name}>", "exec"), namespace)
+        exec(_compiled(guest), namespace)
     except (Exception, SystemExit) as error:
         raise GuestError(f"mechanism {guest.name!r} cannot be loaded: {type(error).__name__}: {error}") from error
     found = {
@@ -85,6 +87,11 @@ def load(guest: Guest) -> Mechanism:
         return found.pop()()
     except (Exception, SystemExit) as error:
         raise GuestError(f"mechanism {guest.name!r} cannot be made: {type(error).__name__}: {error}") from error
+
+
+@functools.lru_cache(maxsize=256)
+def _compiled(guest: Guest) -> CodeType:
+    return compile(guest.source, f"<mechanism {guest.name}>", "exec")
 
 
 def overridden(mechanism: Mechanism) -> tuple[str, ...]:

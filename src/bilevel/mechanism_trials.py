@@ -1,4 +1,4 @@
-"""The trials of mechanisms at level 2, each as a report shows it: source, ladder, ledger, gain against its control."""
+"""The trials of mechanisms at level 2 and above, as a report shows each: source, ladder, ledger, gain."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from bilevel.budget import Cost
 from bilevel.calls import CallSummary
 from bilevel.evidence import Verdict
 from bilevel.shadow import AGAIN, WITHOUT, Tally, advice_of, aside_of
-from bilevel.standings import attempts, is_ablation, verdict_in
+from bilevel.standings import attempts, is_ablation, rank_of, verdict_in
 from bilevel.trial import Climb, Count, Trial
 
 
@@ -41,8 +41,9 @@ class AdviceLedger:
 
 @dataclass(frozen=True)
 class MechanismTrial:
-    """One trial of a mechanism at level 2: its source, ledger, gain against its control, and what was decided.
+    """One trial of a level that searches mechanisms: its source, ledger, gain over its control, and what was decided.
 
+    `level` names that level: "mechanisms" is level 2, "mechanisms-3" level 3 (`rank`).
     `change` is add, replace or remove; "leave out" where probation took one away that is in force. `climbs`: the rungs
     of the one that ran; `refused`: for each draft before it, and for all where none `ran`, the rung that it failed.
     `verdict` over all forks so far, `said` in a sentence. `gains`: over each control; `again`: by how much the same
@@ -77,6 +78,12 @@ class MechanismTrial:
     gains: Mapping[str, float] = field(default_factory=dict)
     again: tuple[float, ...] = ()
     isolation: str = ""
+    level: str = "mechanisms"
+
+    @property
+    def rank(self) -> int:
+        """The number by which the level is known."""
+        return rank_of(self.level)
 
 
 def advice_ledger(
@@ -99,12 +106,12 @@ def aside_cost(calls: Sequence[CallSummary]) -> AsideCost:
 
 
 def mechanism_trial(
-    branch: str, trial: Trial, calls: Sequence[CallSummary], shadowed: Sequence[tuple[str, Trial]]
+    level: str, branch: str, trial: Trial, calls: Sequence[CallSummary], shadowed: Sequence[tuple[str, Trial]]
 ) -> MechanismTrial:
-    """One trial of level 2 as a report shows it; `shadowed` are all trials that asked on the side, by branch."""
+    """One trial of a mechanism as a report shows it; `shadowed` are all trials that asked on the side, by branch."""
     changed = trial.candidate.files_changed_from(trial.parent)
     name = changed[0] if changed else ""
-    place = ("mechanisms", branch, trial.number)
+    place = (level, branch, trial.number)
     written = [call for call in calls if (call.level, call.branch, call.trial) == place]
     arms_of_it = f"{branch}/{trial.number}."
     own = [c for c in calls if c.purpose.startswith(f"mechanism {name}/") and c.branch.startswith(arms_of_it)]
@@ -138,10 +145,11 @@ def mechanism_trial(
         climbs=climbs,
         refused=refused,
         verdict=verdict,
-        said="" if verdict is None else verdict.sentence,
+        said="" if verdict is None else verdict.so_far,
         gains=data.get("gains", {}),
         again=tuple(data.get("again", ())),
         isolation=trial.isolation,
+        level=level,
     )
 
 

@@ -5,10 +5,9 @@ folder stores is the resolved recipe, so a resume needs nothing else.
 """
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -23,7 +22,8 @@ BEFORE_KEEP_RULES = {"keep": "unpooled"}
 BEFORE_LOOKS = {"rules": 1}
 # Researchers of outer levels that --model replaces, unless a recipe offers them something; others are controls.
 BY_RULES = ("settings_rules", "library")
-EVENTS = ("finished", "failed", "best", "budget", "stuck", "gate")  # what a person's commands can be told of
+# What a person's commands can be told of.
+EVENTS = ("finished", "failed", "best", "budget", "stuck", "gate", "mechanism", "act")
 INNER_BY_RULES = ("bayesian",)  # the same of the innermost loop, beside one that the recipe does not name
 
 
@@ -102,9 +102,10 @@ class Outer(Part):
     so that evidence on it goes on growing; 0 is no probation. `wipe`: each cycle begins with the baseline and an empty
     trace, in a fork in both arms; only right above the innermost loop. `stuck_after`: the first cycle goes on until the
     innermost loop has been without improvement for so many trials, within `evaluations` or what the cycles would take;
-    only with start "fork", right above it. `carriers`: what this level's mechanisms may be: code; or texts that the
-    inner researcher works with, if it has a place for them: prompt, skill, memory, workflow. `offers`: further
-    mechanisms, by name or file, that researcher "library" tries before those that it selects by its diagnosis.
+    only with start "fork", right above it. `stuck_share`: and for this share of all its trials, which is then asked
+    after each trial. `carriers`: what this level's mechanisms may be: code; or what the inner researcher works with,
+    if it has a place for it: prompt, skill, memory, workflow, step. `offers`: further
+    mechanisms, by name or file: "library" tries them before those of its diagnosis, "lift" after what was kept below.
     """
 
     level: Literal["settings", "mechanisms"]
@@ -116,7 +117,9 @@ class Outer(Part):
     least_active: int = Field(2, ge=1)
     most_changed: int = Field(3, ge=1)
     most_mechanisms: int = Field(8, ge=1)
-    carriers: tuple[Literal["code", "prompt", "skill", "memory", "workflow"], ...] = Field(("code",), min_length=1)
+    carriers: tuple[Literal["code", "prompt", "skill", "memory", "workflow", "step"], ...] = Field(
+        ("code",), min_length=1
+    )
     offers: tuple[str, ...] = ()
     drafts: int = Field(1, ge=1, le=8)
     redrafts: int = Field(2, ge=0, le=16)
@@ -127,6 +130,7 @@ class Outer(Part):
     proof_share: float = Field(0.25, ge=0, le=1)
     wipe: bool = False
     stuck_after: int = Field(0, ge=0)
+    stuck_share: float = Field(0.0, ge=0, lt=1)
 
 
 class Models(Part):
@@ -222,8 +226,8 @@ class EventsTable(Part):
 
     `finished`: it ended, by itself or by a limit; `failed`: by an error; `best`: a new best; `budget`: one of `shares`
     of the measurements or of a limit is spent; `stuck`: `stuck_after` innermost trials in a row without a new best;
-    `gate`: it waits for a person. A command may take `seconds`. `env_pass`: variables that it is given beside the usual
-    ones.
+    `gate`: it waits for a person; `mechanism`: one comes into force or leaves; `act`: what a person said is taken up.
+    A command may take `seconds`. `env_pass`: variables that it is given beside the usual ones.
     """
 
     finished: str = ""
@@ -232,6 +236,8 @@ class EventsTable(Part):
     budget: str = ""
     stuck: str = ""
     gate: str = ""
+    mechanism: str = ""
+    act: str = ""
     shares: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.8,)
     stuck_after: int = Field(20, ge=1)
     seconds: float = Field(30.0, gt=0, le=600)
@@ -244,13 +250,13 @@ class EventsTable(Part):
 
 
 class GateTable(Part):
-    """What waits for a person: each `keep`, each `mechanism` before it is tried, and spending: whenever so much more is
-    spent (`evaluations`, `seconds`, `tokens`, `money`).
+    """What waits for a person: each `keep` (or those of the outermost level), each `mechanism` before it is tried, and
+    spending: whenever so much more is spent (`evaluations`, `seconds`, `tokens`, `money`).
 
     `wait`: after so many seconds without an answer it is no; without it there is no end to the wait.
     """
 
-    keep: bool = False
+    keep: bool | Literal["outermost"] = False
     mechanism: bool = False
     evaluations: int | None = Field(None, gt=0)
     seconds: float | None = Field(None, gt=0)
@@ -310,115 +316,7 @@ def resolve(data: Mapping[str, Any]) -> Recipe:
     """The recipe that a run folder stored. Keys that its version did not know are as that version behaved."""
     outer = [{**BEFORE_THE_LADDER, **level} for level in data.get("outer", ())]
     inner = {**BEFORE_POOLED_NOISE, **BEFORE_KEEP_RULES, **BEFORE_LOOKS, **data.get("inner", {})}
-    return _validated({"claim": BEFORE_CLAIMS, **data, "inner": inner, "outer": outer}, "the run folder's recipe")
-
-
-def override(
-    recipe: Recipe,
-    *,
-    task: str | None = None,
-    researcher: str | None = None,
-    agent: str | None = None,
-    trials: int | None = None,
-    inner_budget: int | None = None,
-    outer_cycles: int | None = None,
-    seed: int | None = None,
-    workers: int | None = None,
-    warm: bool | None = None,
-    rung: str | None = None,
-    noise: str | None = None,
-    keep: str | None = None,
-    models: Sequence[str] = (),
-    limits: Mapping[str, float | None] = MappingProxyType({}),
-    gate: Sequence[str] = (),
-) -> Recipe:
-    """The recipe with the options that were given.
-
-    `trials` is the whole run's number of measurements; in a nested recipe the outermost level then goes on for as many
-    cycles as it pays for, unless `outer_cycles` says how many. `inner_budget`: trials of the innermost loop per cycle.
-    `models`: "provider:model" for all levels, "LEVEL=provider:model" for one. `limits`: keys of LimitsTable. `agent`: a
-    coding agent's name or command line, which then is the innermost loop's researcher.
-    """
-    data = recipe.model_dump()
-    if agent is not None:
-        data["agent"]["command"] = agent
-        researcher = researcher or "agent"
-    if researcher is not None:
-        data["inner"]["researcher"] = researcher
-    _override_models(data, recipe, models, researcher)
-    data["gate"] |= _gate(gate)
-    data["limits"] |= {name: value for name, value in limits.items() if value is not None}
-    for key, value in (("task", task), ("seed", seed), ("workers", workers), ("warm", warm)):
-        if value is not None:
-            data[key] = value
-    for key, value in (("rung", rung), ("noise", noise), ("keep", keep)):
-        if value is not None:
-            data["inner"][key] = value
-    if not recipe.nested:
-        if inner_budget is not None or outer_cycles is not None:
-            raise InputError(f"recipe {recipe.name!r} has one level: use --trials instead of an inner or outer budget")
-        if trials is not None:
-            data["inner"]["trials"] = trials
-    else:
-        data["outer"] = [dict(level) for level in data["outer"]]
-        if inner_budget is not None:
-            data["outer"][0]["trials"] = inner_budget
-        if trials is not None:
-            data["evaluations"] = trials
-            data["outer"][-1]["cycles"] = trials
-        if outer_cycles is not None:
-            data["outer"][-1]["cycles"] = outer_cycles
-    return _validated(data, "the command line")
-
-
-def _gate(named: Sequence[str]) -> dict[str, Any]:
-    """The keys of the gate that options name: keep, mechanism, or NAME=AMOUNT."""
-    found: dict[str, Any] = {}
-    for text in named:
-        name, equals, amount = text.partition("=")
-        if name not in GateTable.model_fields or (name in ("keep", "mechanism")) == bool(equals):
-            raise InputError(
-                f"--gate {text!r} cannot be used; write keep, mechanism, or one of evaluations=N, seconds=N, tokens=N, "
-                "money=N, wait=SECONDS"
-            )
-        found[name] = amount if equals else True
-    return found
-
-
-def _override_models(data: dict[str, Any], recipe: Recipe, models: Sequence[str], researcher: str | None) -> None:
-    """Put models in force, and the researchers that ask them: not in place of one that the recipe names as an arm."""
-    chosen = set()
-    for text in models:
-        level, equals, name = text.partition("=")
-        level, name = (level, name) if equals else ("default", text)
-        if level not in ("default", *LEVEL_NAMES) or ":" not in name:
-            raise InputError(
-                f"--model {text!r} cannot be used; write PROVIDER:MODEL, or LEVEL=PROVIDER:MODEL with one of the "
-                f"levels {', '.join(LEVEL_NAMES)} (`bilevel models` lists the providers)"
-            )
-        there = [*(table.level for table in recipe.outer), "inner", "judge", "default"]
-        if level not in there:
-            raise InputError(
-                f"--model {text!r}: recipe {recipe.name!r} has no level {level!r}, so nothing would ask it"
-            )
-        data["models"][level] = name
-        chosen.add(level)
-    if not chosen:
-        return
-    named = "researcher" in recipe.inner.model_fields_set and recipe.inner.researcher not in INNER_BY_RULES
-    if chosen & {"default", "inner"} and researcher is None and not named:
-        data["inner"]["researcher"] = "llm"
-    outer = [dict(table) for table in data["outer"]]
-    for table in outer:
-        if chosen & {"default", table["level"]} and table["researcher"] in BY_RULES and not table["offers"]:
-            table["researcher"] = "llm"
-    data["outer"] = outer
-    asking = {data["inner"]["researcher"], *(table["researcher"] for table in outer)}
-    if chosen != {"judge"} and asking.isdisjoint(("llm", "workflow")):
-        raise InputError(
-            f"recipe {recipe.name!r} names its researchers, so --model would change nothing; use another recipe, or "
-            "--researcher llm"
-        )
+    return validated({"claim": BEFORE_CLAIMS, **data, "inner": inner, "outer": outer}, "the run folder's recipe")
 
 
 def unread(recipe: Recipe) -> list[str]:
@@ -437,8 +335,12 @@ def unread(recipe: Recipe) -> list[str]:
         taken = level.level == "mechanisms" or "proof_share" not in of_mechanisms
         if "proof_share" in level.model_fields_set and taken and level.start != "fork":
             found.append(f"outer.{depth}.proof_share: only a level with start = 'fork' reads it")
-        if level.offers and level.level == "mechanisms" and level.researcher not in ("library", "library:diagnose"):
-            found.append(f"outer.{depth}.offers: only researcher 'library' reads it")
+        if (
+            level.offers
+            and level.level == "mechanisms"
+            and level.researcher not in ("library", "library:diagnose", "lift")
+        ):
+            found.append(f"outer.{depth}.offers: only researchers 'library' and 'lift' read it")
         if level.controls and level.start != "fork":
             found.append(f"outer.{depth}.controls: only a level with start = 'fork' reads it")
         if "cycles" in level.model_fields_set and level is not recipe.outer[-1]:
@@ -475,12 +377,13 @@ def text_of(path: Path, what: str) -> str:
 
 def _parse(text: str, where: str) -> Recipe:
     try:
-        return _validated(tomllib.loads(text), where)
+        return validated(tomllib.loads(text), where)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{where} is not valid TOML: {error}") from error
 
 
-def _validated(data: Mapping[str, Any], where: str) -> Recipe:
+def validated(data: Mapping[str, Any], where: str) -> Recipe:
+    """The recipe of these keys. Raises InputError that lists all that is wrong, and says where they stand."""
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:

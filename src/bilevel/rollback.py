@@ -13,7 +13,8 @@ from bilevel.objective import Objective
 from bilevel.space import Candidate
 
 BASELINE, ANSWER, WITHOUT = "baseline", "answer", "without "  # who takes part in a round
-VERSION = 2  # of the rule by which changes are taken back; a stage goes on with the one that it began with
+VERSION = 3  # of the rules of the stage; it goes on with those that it began with
+GUARDED = 3  # the version from which on guardrails count on fresh seeds, and an only change is what the answer is
 
 Score = Callable[[str, int], float | None]  # a candidate's id and a round's number -> its score; None: it failed
 
@@ -50,7 +51,7 @@ class Round:
 class Question:
     """What is to be known of a run. `barred` says why a candidate cannot be measured; "" where it can.
 
-    `version` 1 takes all changes of no help back at once, as older stages did.
+    `version` 1 takes all changes of no help back at once, as older stages did; for 3 see `GUARDED`.
     """
 
     objective: Objective

@@ -52,6 +52,11 @@ class Rule:
         return repeats and noise.deterministic and repeated < 2 and mean(gains) > 0
 
     @property
+    def repeats(self) -> bool:
+        """Whether a candidate may be run on more than one seed."""
+        return self.name in ("race", "fixed") and self.depth > 1
+
+    @property
     def at_once(self) -> int:
         """How many seeds are planned before the first result is known."""
         return self.depth if self.name == "fixed" else 1

@@ -1,6 +1,7 @@
 """A run: a recipe, a run folder, and a lab, put together; started, stopped, resumed."""
 
 import os
+import re
 import shlex
 import signal
 import threading
@@ -14,16 +15,17 @@ from typing import Any
 from bilevel import __version__, claiming, codec, machine, refining, statements
 from bilevel.admission import Admission
 from bilevel.budget import Limits
-from bilevel.errors import BilevelError, LimitReached, Stopped, StoreError
-from bilevel.events import Telling, variables_for, with_commands
+from bilevel.errors import InputError, LimitReached, Stopped, StoreError
+from bilevel.events import Telling, with_commands
 from bilevel.execution.process import CONTAINMENT
 from bilevel.hosting import Hosting, takes_mechanisms
 from bilevel.lab import Lab
-from bilevel.levels import LoopTask, leaf, levels_of
+from bilevel.levels import leaf, levels_of
 from bilevel.loop import Loop, LoopSpec
 from bilevel.models import check_prices, connected
 from bilevel.named import PREFIX
 from bilevel.noise import UNKNOWN
+from bilevel.notices import variables_for
 from bilevel.recipe import Recipe, resolve
 from bilevel.researchers.library import Known
 from bilevel.sandbox.levels import AUTO, describe
@@ -31,11 +33,12 @@ from bilevel.steering.hearing import Hearing
 from bilevel.store.folder import RunFolder
 from bilevel.store.sqlite import SqliteStore
 from bilevel.task import Judged, Task
+from bilevel.tasks.absent import Kept
 from bilevel.tasks.external import External, ExternalFolder
 from bilevel.tasks.folder import FolderTask
 from bilevel.tasks.karpathy import KarpathyTask
 from bilevel.tasks.worker import WorkerTask
-from bilevel.warming import warm_for
+from bilevel.warming import gathered
 from bilevel.wiring import Texts, build, prompts_for, sources, with_noise
 
 OWN_PROCESSES = (
@@ -47,6 +50,7 @@ FORMAT = 2  # of the records: 2 holds what a mechanism climbed, and which forks 
 VERDICTS = "door"  # the fact of a run folder that keeps what the door said of each source
 MACHINES = "machines"  # the one that lists further machines on which it went on, and after how many trials
 ON = "on"  # the one that keeps the commands on events that a resume was given
+TASK = "task"  # the one that keeps what is needed of the task to show the run without it
 MISHAPS = "mishaps"  # the one that keeps what mechanisms could not answer, by question
 
 
@@ -76,7 +80,7 @@ class RunSession:
         Where the search took its part of a limit of time, what was kept back is left for the claim stage.
         Raises Stopped after a stop; everything finished is stored by then.
         """
-        with Telling(self.folder, self.spec, self.lab, self.recipe.events, planned_evaluations(self.spec)):
+        with Telling(self.folder, self.spec, self.lab, self.recipe.events):
             self._search()
 
     def _search(self) -> None:
@@ -87,7 +91,7 @@ class RunSession:
         try:
             loop.run()
         except LimitReached as reached:
-            self.ended = str(reached).replace("RUN", shlex.quote(str(self.folder.path)))
+            self.ended = self._way_out(str(reached))
             kept, self.lab.kept_back = self.lab.kept_back, 0.0
             if kept and not self.lab.spent_up:
                 self.claim()
@@ -95,25 +99,35 @@ class RunSession:
             self.state_claims()
             return
         except Stopped:
-            self.folder.set_meta("state", "stopped")
+            self._stopped()
             raise
-        except BilevelError:
+        except Exception:
             with suppress(StoreError):  # where it is the store that fails
                 self.folder.set_meta("state", "interrupted")
             raise
         finally:
             self.lab.save_seconds()
         if self.lab.stop.is_set() and not _spent(loop):
-            self.folder.set_meta("state", "stopped")
+            self._stopped()
             raise Stopped("stopped; resume the run to go on")
         self.lab.kept_back = 0.0
         self.hearing.settle(loop.branch.id, len(loop.trace))
         self.claim()
+        self.folder.set_meta("state", "finished")  # from now on nothing more is accepted
         self.hearing.settle(loop.branch.id, len(loop.trace), levels=False)
-        self.folder.set_meta("state", "finished")
         self.state_claims()
         if self.recipe.inner.noise == "stored":
             self.learnt = refining.refine(self.folder, self.spec)
+
+    def _way_out(self, said: str) -> str:
+        """A message whose commands name this run; what else it quotes may be a person's."""
+        return re.sub(
+            r"`bilevel [^`]*`", lambda found: found[0].replace("RUN", shlex.quote(str(self.folder.path))), said
+        )
+
+    def _stopped(self) -> None:
+        self.folder.set_meta("state", "stopped")  # from now on no stop is accepted
+        self.hearing.stopped()
 
     def _for_claims(self) -> float:
         """Seconds of a limit of time that the search leaves to the claim stage."""
@@ -137,11 +151,11 @@ class RunSession:
         try:
             claiming.claim(self.folder, self.spec, self.lab, self.recipe.claim, more)
         except LimitReached as reached:
-            self.ended = str(reached).replace("RUN", shlex.quote(str(self.folder.path)))
+            self.ended = self._way_out(str(reached))
         except Stopped:
-            self.folder.set_meta("state", "stopped")
+            self._stopped()
             raise
-        except BilevelError:
+        except Exception:
             with suppress(StoreError):
                 self.folder.set_meta("state", "interrupted")
             raise
@@ -162,7 +176,7 @@ def start(recipe: Recipe, path: Path) -> RunSession:
     """A new run in a new folder. Everything that can be wrong with the recipe is found before the folder is made."""
     prompts, verdicts = prompts_for(recipe), dict[str, Admission]()
     hosting = Hosting(recipe.sandbox, keep=verdicts.__setitem__)
-    warm = warm_for(recipe)
+    warm, unfit = gathered(recipe)
     spec = build(recipe, Texts(prompts=prompts, warm=warm), hosting)
     known = refining.known(spec) if recipe.inner.noise == "stored" else refining.Found()
     if known.noise is not None:
@@ -184,18 +198,19 @@ def start(recipe: Recipe, path: Path) -> RunSession:
         "bilevel": __version__,
         "format": FORMAT,
         "noise": codec.plain(known),
-        **({"warm": codec.plain(dict(warm))} if recipe.warm else {}),
+        **({"warm": codec.plain(dict(warm)), "unfit": dict(unfit)} if recipe.warm else {}),
     }
     folder = RunFolder.create(path, facts)
     walls = isolation(task, recipe, hosting)
     folder.set_meta("environment", environment(walls))
     folder.set_meta("harness", task.harness)
+    folder.set_meta(TASK, Kept.of(task).data)
     _keep_verdicts(hosting, folder, verdicts)
     keep_mishaps(hosting, folder)
     hearing = Hearing(folder, recipe.gate)
     lab = hearing.lab = Lab(
         folder.store, workers=recipe.workers, models=models, redact=redact, limits=limits, isolation=in_short(walls),
-        persons=hearing,
+        persons=hearing, clock=folder.store,
     )  # fmt: skip
     lab.calls.priced = _of_money(recipe, lab.limits).money is not None
     return RunSession(folder, recipe, spec, lab, hosting, hearing)
@@ -225,6 +240,8 @@ def resume(
         _, spec = recorded(folder.config, hosting)
         _check_harness(folder, spec)
         _check_machine(folder, spec, other_machine)
+        if folder.meta(TASK) is None:  # begun by an older version
+            folder.set_meta(TASK, Kept.of(leaf(spec).task).data)
         walls = isolation(leaf(spec).task, recipe, hosting)
         _keep_verdicts(hosting, folder, verdicts)
         keep_mishaps(hosting, folder)
@@ -243,7 +260,7 @@ def resume(
     hearing = Hearing(folder, recipe.gate)
     lab = hearing.lab = Lab(
         folder.store, workers=recipe.workers, models=models, redact=redact, limits=Limits(**in_force), elapsed=elapsed,
-        isolation=in_short(walls), persons=hearing,
+        isolation=in_short(walls), persons=hearing, clock=folder.store,
     )  # fmt: skip
     for branch in folder.store.branches():
         if branch.level == leaf(spec).name:
@@ -253,12 +270,24 @@ def resume(
     return RunSession(folder, recipe, spec, lab, hosting, hearing)
 
 
-def recorded(config: Mapping[str, Any], hosting: Hosting | None = None) -> tuple[Recipe, LoopSpec]:
-    """The recipe that a run folder keeps, and its loops with the mechanisms as they were at the start."""
+def recorded(
+    config: Mapping[str, Any], hosting: Hosting | None = None, task: Task | None = None
+) -> tuple[Recipe, LoopSpec]:
+    """The recipe that a run folder keeps, and its loops with the mechanisms as they were at the start; `task` is put in
+    where it is given, and else found by its name.
+
+    Raises InputError where the task's folder is no longer there.
+    """
     recipe = resolve(config["recipe"])
+    if task is None and Path(recipe.task).is_absolute() and not Path(recipe.task).exists():
+        raise InputError(
+            f"the task of this run is no longer in {recipe.task!r}; put its folder, or a link to it, back there: a run "
+            "is gone on with, steered, replayed and verified with its task (`bilevel status`, `show`, `report`, "
+            "`export` and `serve` show what its records hold without)"
+        )
     warm = {name: codec.build(Known, data) for name, data in config.get("warm", {}).items()}
     texts = Texts(config.get("sources", {}), config.get("prompts", {}), known_noise(config).noise or UNKNOWN, warm)
-    return recipe, build(recipe, texts, hosting)
+    return recipe, build(recipe, texts, hosting, task)
 
 
 def known_noise(config: Mapping[str, Any]) -> refining.Found:
@@ -344,21 +373,6 @@ def _check_machine(folder: RunFolder[SqliteStore], spec: LoopSpec, go_on: bool) 
 def _spent(loop: Loop) -> bool:
     budget = loop.budget
     return budget.trials is not None and len(loop.trace) > budget.trials
-
-
-def planned_evaluations(spec: LoopSpec) -> int | None:
-    """How many measurements a run will make, its calibration among them; None where nobody says.
-
-    At most so many, if its budget is one of measurements or its keep rule repeats nothing; else without the repeats.
-    """
-    trials, task = spec.budget.trials, spec.task
-    calibration = leaf(spec).calibration
-    total = None
-    if trials is not None:
-        first = task.trials * task.inner.task.evaluations if isinstance(task, LoopTask) else 0
-        total = calibration + first + trials * task.evaluations
-    limit = spec.budget.evaluations
-    return min(x for x in (total, limit) if x is not None) if total or limit else None
 
 
 @dataclass(frozen=True)

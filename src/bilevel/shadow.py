@@ -68,7 +68,9 @@ def aside_of(purpose: str) -> str:
 def compared(
     mechanism: str, kind: str, space: Space, parent: Candidate, drafts: Sequence[Proposal], others: Sequence[Proposal]
 ) -> Shadow:
-    """How the first answers to two questions differ: the first two drafts in the order given that are not the same."""
+    """How the first answers to two questions differ: the first two drafts in the order given that are not the same.
+    What a researcher withdraws itself is no draft."""
+    drafts, others = ([one for one in each if not one.dropped] for each in (drafts, others))
     pairs = zip(drafts, others, strict=False)
     pair = next(((a.candidate, b.candidate) for a, b in pairs if a.candidate != b.candidate), None)
     if bool(drafts) != bool(others):
@@ -134,6 +136,8 @@ class Advice:
         return self.chance <= LEVEL
 
     def __str__(self) -> str:
+        if not self.without.asks:
+            return f"none of {self.without.failed} asks without it could be compared"
         return (
             f"drafts differed in {self.without.differed} of {self.without.asks} asks without it, and in "
             f"{self.again.differed} of {self.again.asks} where the same text was asked again (p = {self.chance:.2g})"

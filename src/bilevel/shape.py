@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from bilevel.mechanism import HOOKS, Mechanism
+from bilevel.workflow_step import KIND, place_in, step_kind
 
 Method = ast.FunctionDef | ast.AsyncFunctionDef
 MUTATORS = frozenset({
@@ -29,6 +30,31 @@ def shape_problems(tree: ast.Module) -> Iterator[str]:
     yield from _class(kind, classes)
     yield from _values(classes)
     yield from _unused(tree, kind)
+    yield from _state(tree, kind)
+
+
+def step_problems(tree: ast.Module) -> Iterator[str]:
+    """The same for a text that defines a step of a workflow: its place, `take`, and helpers with an underscore."""
+    kind = step_kind(tree)
+    if kind is None:
+        yield f"it must define exactly one subclass of {KIND} at the top, and nothing else of the kind"
+        return
+    if [ast.unparse(base) for base in kind.bases] != [KIND] or kind.keywords or kind.decorator_list:
+        yield f"line {kind.lineno}: write class {kind.name}({KIND}), with nothing else in the brackets or above it"
+    for method in _methods(kind):
+        expected, given = ["self", "view", "so_far"], [argument.arg for argument in method.args.args]
+        if isinstance(method, ast.AsyncFunctionDef):
+            yield f"line {method.lineno}: {method.name} must be a plain function, not async: nobody awaits it"
+        if method.name == "take" and (given != expected or method.decorator_list):
+            yield f"line {method.lineno}: expected def take({', '.join(expected)}), found def take({', '.join(given)})"
+        if method.name != "take" and not method.name.startswith("_"):
+            yield f"line {method.lineno}: {method.name} would not be called; helpers are called _{method.name}"
+        if method.name.startswith("__"):
+            yield f"line {method.lineno}: {method.name} may not be defined by a step: take and its place are all it has"
+    try:
+        place_in(tree)
+    except ValueError as error:
+        yield str(error)
     yield from _state(tree, kind)
 
 

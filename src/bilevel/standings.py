@@ -54,8 +54,8 @@ class Standing:
     """One source of a mechanism: the last rung that it reached, what its forks say, and where it is now; confirmed is
     what stands beside all others that were tested.
 
-    `since`: the trial of the outer loop from which on it is in force, 0 for one of the recipe; None if it is not.
-    `ended`: why not.
+    `level`: the one that tried it. `since`: the trial of that loop from which on it is in force, 0 for one of the
+    recipe; None if it is not. `ended`: why not.
     """
 
     mechanism: str
@@ -66,6 +66,7 @@ class Standing:
     said: str = ""
     since: int | None = None
     ended: str = ""
+    level: str = "mechanisms"
 
     def __str__(self) -> str:
         reached = f"{self.rung} {self.outcome}" if self.rung else "climbed no rung: the recipe put it in force"
@@ -102,7 +103,8 @@ class Rehearsed:
 class Ladder:
     """The ladder of a run: rungs that are off, each with the reason; whether live trials have a control; what climbed.
 
-    `notes` says the first two in sentences. `rehearsed`: what rehearsals cost, and how often they were right.
+    `off` and `control` are those of level 2; `notes` says both in sentences, for each level that searches mechanisms.
+    `rehearsed`: what rehearsals cost, and how often they were right.
     """
 
     off: Mapping[str, str]
@@ -112,19 +114,38 @@ class Ladder:
     rehearsed: Rehearsed | None = None
 
 
+def mechanism_levels(spec: LoopSpec) -> list[LoopSpec]:
+    """The loops of a nesting that search mechanisms, the lowest first: level 2, level 3 and so on."""
+    return [
+        loop
+        for loop in levels_of(spec)
+        if isinstance(loop.task, LoopTask) and loop.task.surface.name.startswith(MECHANISMS)
+    ]
+
+
+def rank_of(level: str) -> int:
+    """The number by which a level that searches mechanisms is known: 2 for "mechanisms", 3 for "mechanisms-3"."""
+    number = level.rpartition("-")[2]
+    return int(number) if number.isdigit() else 2
+
+
 def ladder_of(records: Records, spec: LoopSpec) -> Ladder | None:
     """The ladder of a run; None where no level searches mechanisms."""
     loop = next((one for one in levels_of(spec) if one.name == MECHANISMS), None)
     if loop is None or not isinstance(loop.task, LoopTask):
         return None
     off, control = _off(loop, loop.task), loop.task.start == "fork"
-    notes = ["off in this run: " + "; ".join(f"{rung} ({why})" for rung, why in off.items())] if off else []
-    if not control:
-        notes.append("no live trial has a control: gains prove nothing")
+    levels = mechanism_levels(spec)
+    notes = [
+        f"level {rank_of(one.name)}: {note}" if len(levels) > 1 else note
+        for one in levels
+        if isinstance(one.task, LoopTask)
+        for note in _notes(one, one.task)
+    ]
     rehearsed = _rehearsed(records)
     if rehearsed is not None:
         notes.append(str(rehearsed))
-    return Ladder(off, control, tuple(_standings(records, _line(records, spec))), tuple(notes), rehearsed)
+    return Ladder(off, control, tuple(_standings(records, spec)), tuple(notes), rehearsed)
 
 
 def _rehearsed(records: Records) -> Rehearsed | None:
@@ -147,6 +168,14 @@ def _rehearsed(records: Records) -> Rehearsed | None:
     refused, seconds = sum(race.outcome == "refused" for race in races), sum(race.seconds for race in races)
     hits = sum((foreseen > 0) == (live > 0) for foreseen, live in told)
     return Rehearsed(len(races), refused, round(seconds, 3), len(told), hits)
+
+
+def _notes(loop: LoopSpec, task: LoopTask) -> Iterator[str]:
+    """Which rungs a level leaves out, and whether its live trials have a control."""
+    if off := _off(loop, task):
+        yield "off in this run: " + "; ".join(f"{rung} ({why})" for rung, why in off.items())
+    if task.start != "fork":
+        yield "no live trial has a control: gains prove nothing"
 
 
 def _off(loop: LoopSpec, task: LoopTask) -> dict[str, str]:
@@ -198,6 +227,7 @@ def is_ablation(trial: Trial) -> bool:
 class _Story:
     """What is known of a source while the trials of an outer loop are gone through."""
 
+    level: str
     mechanism: str
     source: str
     climbs: list[Climb] = field(default_factory=list)
@@ -210,24 +240,50 @@ class _Story:
         said = "" if verdict is None else verdict.sentence
         ended = self.ended.replace(alone.sentence, "").rstrip(" :;") if alone is not None else self.ended
         if last is None:
-            return Standing(self.mechanism, self.source, since=self.since, ended=ended)
+            return Standing(self.mechanism, self.source, since=self.since, ended=ended, level=self.level)
         forks = 0 if verdict is None else verdict.forks
         lost = last.outcome == "confirmed" and verdict is not None and not verdict.confirmed
         outcome = verdict.word if lost and verdict is not None else last.outcome
-        return Standing(self.mechanism, self.source, last.rung, outcome, forks, said, self.since, ended)
+        place = (last.rung, outcome, forks, said, self.since, ended, self.level)
+        return Standing(self.mechanism, self.source, *place)
 
 
-def _standings(records: Records, line: Collection[tuple[str, int]]) -> Iterator[Standing]:
+def told_together(records: Records, spec: LoopSpec) -> dict[tuple[str, str], Verdict]:
+    """What its forks say of each source beside all others that were tested in the run; by name and hash."""
+    return {(name, source): found for (_, name, source), found in _judged(_all_stories(records, spec)).items()}
+
+
+def _judged(stories: Mapping[tuple[str, str, str], _Story]) -> dict[tuple[str, str, str], Verdict]:
+    alone = {key: found for key, one in stories.items() if (found := verdict_in(one.climbs)) is not None}
+    return dict(zip(alone, together([*alone.values()]), strict=True))
+
+
+def _all_stories(records: Records, spec: LoopSpec) -> dict[tuple[str, str, str], _Story]:
+    return {
+        (loop.name, *key): one
+        for loop in mechanism_levels(spec)
+        for key, one in _stories(records, loop.name, _line(records, spec, loop.name)).items()
+    }
+
+
+def _standings(records: Records, spec: LoopSpec) -> Iterator[Standing]:
+    stories = _all_stories(records, spec)
+    verdicts = _judged(stories)
+    yield from (one.told(verdicts.get(key)) for key, one in stories.items())
+
+
+def _stories(records: Records, level: str, line: Collection[tuple[str, int]]) -> dict[tuple[str, str], _Story]:
+    """By name and source what a level's trials came to."""
     stories: dict[tuple[str, str], _Story] = {}
 
     def story(name: str, source: str | None) -> _Story | None:
-        return None if source is None else stories.setdefault((name, source), _Story(name, source))
+        return None if source is None else stories.setdefault((name, source), _Story(level, name, source))
 
     for branch in records.branches():
-        for trial in records.trials(branch.id) if branch.level == MECHANISMS else ():
+        for trial in records.trials(branch.id) if branch.level == level else ():
             for climb in trial.climbs:
                 key = (climb.mechanism, climb.source)
-                one = stories.setdefault(key, _Story(*key))
+                one = stories.setdefault(key, _Story(level, *key))
                 one.climbs.append(climb)
                 if climb.outcome in FAILED and climb.rung not in LIVE:
                     one.ended = f"{climb.outcome} in trial {trial.number}: {climb.reason}"
@@ -237,15 +293,13 @@ def _standings(records: Records, line: Collection[tuple[str, int]]) -> Iterator[
                 if old.get(name) != new.get(name):
                     held = (branch.id, trial.number) in line
                     _changed(trial, story(name, old.get(name)), story(name, new.get(name)), held)
-    alone = {key: found for key, one in stories.items() if (found := verdict_in(one.climbs)) is not None}
-    verdicts = dict(zip(alone, together([*alone.values()]), strict=True))
-    yield from (one.told(verdicts.get(key)) for key, one in stories.items())
+    return stories
 
 
-def _line(records: Records, spec: LoopSpec) -> set[tuple[str, int]]:
-    """The trials, as (branch, number), of the level that searches mechanisms on which the search stands now."""
+def _line(records: Records, spec: LoopSpec, level: str) -> set[tuple[str, int]]:
+    """The trials, as (branch, number), of a level that searches mechanisms on which the search stands now."""
     traces, branch = Traces(records), ("root" if records.branches() else None)
-    while branch is not None and spec.name != MECHANISMS and isinstance(spec.task, LoopTask):
+    while branch is not None and spec.name != level and isinstance(spec.task, LoopTask):
         branch, spec = traces.trace(branch, spec.task.objective).state, spec.task.inner
     found: set[tuple[str, int]] = set()
     end: int | None = None

@@ -13,11 +13,11 @@ from typing import Any
 from bilevel import confirming
 from bilevel.budget import Cost
 from bilevel.calls import CallSummary
-from bilevel.claim import Claimed, Said
-from bilevel.claiming import claimed, question_of, stage_of
+from bilevel.claim import ONLY_CHANGE, Claimed, Said
+from bilevel.claiming import baseline_in_all_rounds, claimed, question_of, stage_of
 from bilevel.codec import content_hash, plain
 from bilevel.evidence import Verdict, together
-from bilevel.fresh import CLAIM, fresh_seed, key_of
+from bilevel.fresh import CLAIM, AsMeasured, fresh_seed, key_of
 from bilevel.helps import PLAIN, WITH
 from bilevel.lab import Records
 from bilevel.levels import leaf
@@ -25,12 +25,15 @@ from bilevel.loop import LoopSpec
 from bilevel.mechanism_trials import MechanismTrial
 from bilevel.report import Summary, own_trials, summarise
 from bilevel.rollback import ANSWER, BASELINE, WITHOUT, KeptChange, Question
+from bilevel.standings import MECHANISMS
 from bilevel.store.folder import RunFolder
 from bilevel.store.sqlite import mended
 from bilevel.trial import Trial
 
 FILE, FORMAT = "claims.json", 1
-TOGETHER = 2  # the format of runs from which on what forks say of several mechanisms is judged together
+TOGETHER = 2  # the format of claims from which on what forks say of several mechanisms is judged together
+LEVELS = 3  # the format from which on level 3 claims too, and all levels above it
+PAIRED = 4  # ... from which on the two means of an answer are over the pairs of its effect
 STATED = "stated"  # the fact of a run folder that the file is written
 ANY_TIME = "the pairs leave it open at e = 20 on either side: 90 %, valid whenever one looks"
 POSTERIOR = "central 90 % of the posterior over the forks"
@@ -124,13 +127,17 @@ class Statements:
     format: int = FORMAT
 
 
-def statements_of(folder: RunFolder[Any], spec: LoopSpec, state: str, form: int = TOGETHER) -> Statements:
-    """What the run in a folder claims so far. `form`: 1 judges each mechanism alone, as older versions did."""
-    claim, _ = claimed(folder, spec)
+def statements_of(
+    folder: RunFolder[Any], spec: LoopSpec, state: str, form: int = PAIRED, summary: Summary | None = None
+) -> Statements:
+    """What the run in a folder claims so far. `form`: what older versions did, with 1 each mechanism is judged alone,
+    up to 2 only level 2 claims, up to 3 the baseline's mean is over all rounds. `summary`: that of the same records,
+    with its claims, where there is one already.
+    """
     records, inner, config = folder.store, leaf(spec), folder.config
-    summary = summarise(records, spec, claim=claim)
+    summary = summary or summarise(records, spec, claim=claimed(folder, spec)[0])
     calls = records.calls()
-    statements = [_answer(folder, spec, summary, calls), *_changes(folder, inner, summary.claim, summary.unit)]
+    statements = [_answer(folder, spec, summary, calls, form), *_changes(folder, inner, summary.claim, summary.unit)]
     statements += [*_mechanisms(records, summary, calls, form), *_static(records, inner, summary)]
     statements += _in_whole_loops(folder.path, spec, summary.unit)
     return Statements(
@@ -173,7 +180,9 @@ def lists(data: Any) -> Any:
 # ---- the answer, and each change ----
 
 
-def _answer(folder: RunFolder[Any], spec: LoopSpec, summary: Summary, calls: Sequence[CallSummary]) -> Statement:
+def _answer(
+    folder: RunFolder[Any], spec: LoopSpec, summary: Summary, calls: Sequence[CallSummary], form: int
+) -> Statement:
     claim, inner = summary.claim, leaf(spec)
     searched = [trial for _, trial in own_trials(folder.store, inner.name)]
     cost = sum((trial.cost for trial in searched), claim.cost if claim is not None else Cost())
@@ -196,8 +205,8 @@ def _answer(folder: RunFolder[Any], spec: LoopSpec, summary: Summary, calls: Seq
     return Statement(
         **common,
         **_said(claim.whole),
-        value=claim.mean,
-        control_value=claim.baseline,
+        value=claim.mean if form < PAIRED else claim.paired,
+        control_value=baseline_in_all_rounds(folder, spec) if form < PAIRED else claim.baseline,
         tries=Tries(candidates=len(measured), pairs=pairs),
         rests_on=RestsOn(_places(folder), seeds, (claim.answer,) if claim.skipped else _on(folder, seeds, inner)),
         note=claim.skipped or claim.whole.note,
@@ -223,6 +232,8 @@ def _changes(folder: RunFolder[Any], inner: LoopSpec, claim: Claimed | None, uni
     for said, change in zip(claim.changes, question.changes, strict=True):
         role = WITHOUT + change.trial
         seeds = _seeds(folder, inner, role)
+        if said.note == ONLY_CHANGE:  # the answer without it is the baseline
+            role, seeds = "", _seeds(folder, inner, BASELINE)
         yield Statement(
             kind="change",
             subject=change.trial,
@@ -231,7 +242,7 @@ def _changes(folder: RunFolder[Any], inner: LoopSpec, claim: Claimed | None, uni
             unit=unit,
             **_said(said),
             tries=Tries(candidates=1, pairs=said.pairs, together=len(claim.changes)),
-            cost=_spent(_role_cost(folder, inner, role), ()),
+            cost=_spent(_role_cost(folder, inner, role or BASELINE), ()),
             rests_on=RestsOn((change.trial,), seeds, _on(folder, seeds, inner, role)),
             note=said.note,
         )
@@ -276,7 +287,8 @@ def _role_cost(folder: RunFolder[Any], inner: LoopSpec, role: str) -> Cost:
         for each in (() if stage is None else stage.rounds)
         if role in each.arms
     ]
-    return sum((run.cost for key in keys if (run := folder.store.find_run(key)) is not None), Cost())
+    measured = AsMeasured(folder.store, folder.meta("harness"))
+    return sum((run.cost for key in keys if (run := measured.find_run(key)) is not None), Cost())
 
 
 def _spent(cost: Cost, calls: Sequence[CallSummary]) -> Spent:
@@ -294,40 +306,41 @@ def _spent(cost: Cost, calls: Sequence[CallSummary]) -> Spent:
 
 
 def _mechanisms(records: Records, summary: Summary, calls: Sequence[CallSummary], form: int) -> Iterator[Statement]:
-    """One statement for each mechanism that had a trial, by the source that ran."""
+    """One statement for each level's mechanism that had a trial, by the source that ran."""
     trials = {
         f"{branch.id}#{trial.number}": trial
         for branch in records.branches()
-        if branch.level == "mechanisms"
+        if branch.level.startswith(MECHANISMS)
         for trial in records.trials(branch.id)
     }
-    groups: dict[tuple[str, str], list[MechanismTrial]] = {}
+    groups: dict[tuple[str, str, str], list[MechanismTrial]] = {}
     for one in summary.mechanisms:
-        if one.name:
-            groups.setdefault((one.name, content_hash(one.source)), []).append(one)
+        if one.name and (form >= LEVELS or one.level == MECHANISMS):
+            groups.setdefault((one.level, one.name, content_hash(one.source)), []).append(one)
     told = {key: [one.verdict for one in forks if one.verdict is not None] for key, forks in groups.items()}
     verdicts = {key: found[-1] for key, found in told.items() if found}
     if form >= TOGETHER:
         verdicts = dict(zip(verdicts, together([*verdicts.values()]), strict=True))
-    for (name, source), forks in groups.items():
+    for key, forks in groups.items():
+        verdict = verdicts.get(key, Verdict())
+        beside = len(groups) if form < TOGETHER else len(verdicts) if key in verdicts else 1
         places = [f"{one.branch}#{one.trial}" for one in forks]
-        verdict = verdicts.get((name, source), Verdict())
-        beside = len(groups) if form < TOGETHER else len(verdicts) if (name, source) in verdicts else 1
         own = [trials[place] for place in places]
-        yield _mechanism(name, source, verdict, forks, own, places, summary, calls, beside)
+        yield _mechanism(key[2], verdict, forks, own, places, summary, calls, beside)
 
 
 def _mechanism(
-    name: str, source: str, verdict: Verdict, forks: Sequence[MechanismTrial], trials: Sequence[Trial],
-    places: Sequence[str], summary: Summary, calls: Sequence[CallSummary], beside: int,
+    source: str, verdict: Verdict, forks: Sequence[MechanismTrial], trials: Sequence[Trial], places: Sequence[str],
+    summary: Summary, calls: Sequence[CallSummary], beside: int,
 ) -> Statement:  # fmt: skip
-    written_in = {("mechanisms", one.branch, one.trial) for one in forks}
+    name, lower = forks[0].name, forks[0].rank - 1
+    written_in = {(one.level, one.branch, one.trial) for one in forks}
     own = [call for call in calls if (call.level, call.branch, call.trial) in written_in]
     control = any(one.pairs for one in forks)
     return Statement(
         kind="mechanism",
         subject=f"{name} {source[:12]}",
-        claim=f"mechanism {name} helps the search",
+        claim=f"mechanism {name} helps {'the search' if lower == 1 else f'level {lower} to search mechanisms'}",
         status="confirmed" if verdict.confirmed else verdict.word,
         control="the same search without it, from the same state with the same seeds" if control else "none",
         unit=summary.unit,

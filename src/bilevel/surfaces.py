@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from bilevel import addenda
-from bilevel.carrying import CARRIERS, CODE, carrier_of, no_place_for
+from bilevel.carrying import CODE, STEP, TEXT_NAME, carrier_of, no_place_for
 from bilevel.codec import content_hash
 from bilevel.errors import BilevelError
 from bilevel.hints import values_in
@@ -178,7 +178,6 @@ def admit_loadable(guest: Guest) -> str | None:
 
 
 _NAME = re.compile(r"(?!researcher )\w[\w .-]{0,59}")  # it is printed, put into prompts, and no researcher's
-_TEXT_NAME = re.compile(rf"(?:{'|'.join(CARRIERS[1:])}):[a-z][a-z0-9_]{{0,39}}")
 
 
 @dataclass(frozen=True)
@@ -268,13 +267,20 @@ class MemorySurface(MechanismSurface):
 
 @dataclass(frozen=True)
 class WorkflowSurface(MechanismSurface):
-    """Level 2 on the steps of the inner researcher's workflow alone: inserted, replaced or removed."""
+    """Level 2 on the steps of the inner researcher's workflow alone, by texts: inserted, replaced or removed."""
 
     carriers: tuple[str, ...] = ("workflow",)
 
 
+@dataclass(frozen=True)
+class StepSurface(MechanismSurface):
+    """Level 2 on the same steps alone, by code: inserted, replaced or removed."""
+
+    carriers: tuple[str, ...] = (STEP,)
+
+
 def _named(name: str) -> bool:
-    return bool((_NAME if carrier_of(name) == CODE else _TEXT_NAME).fullmatch(name))
+    return bool((_NAME if carrier_of(name) == CODE else TEXT_NAME).fullmatch(name))
 
 
 def mechanism_set(guests: tuple[Guest, ...]) -> Candidate:

@@ -43,8 +43,8 @@ class Trace:
     def __init__(self, objective: Objective) -> None:
         self.objective = objective
         self._all: list[After] = []
-        self._measured: dict[str, list[int]] = {}  # candidate id -> numbers of the trials that measured it
-        self._scored: dict[str, list[int]] = {}  # candidate id -> numbers of the trials that hold scores of it
+        self._measured: dict[str, tuple[int, ...]] = {}  # candidate id -> numbers of the trials that measured it
+        self._scored: dict[str, tuple[int, ...]] = {}  # candidate id -> numbers of the trials that hold scores of it
         self._length = 0
         self._acts: tuple[Act, ...] = ()
 
@@ -56,8 +56,11 @@ class Trace:
             new._all, new._measured, new._scored = self._all, self._measured, self._scored
         else:
             new._all = self._all[: self._length]
-            for number, after in enumerate(new._all):
-                new._index(number, after.trial)
+            later = {
+                name for one in self._all[self._length :] for name in (one.trial.candidate.id, one.trial.parent.id)
+            }
+            new._measured = _without(self._measured, later, self._length)
+            new._scored = _without(self._scored, later, self._length)
         state = self.state if trial.state is None else trial.state
         told = {**self.told, **trial.told} if trial.told else self.told
         lessons = (*self.lessons, *trial.learned) if trial.learned else self.lessons
@@ -327,12 +330,18 @@ class Trace:
         return trial if self.objective.better(trial.score, best.score) else best
 
     def _index(self, number: int, trial: Trial) -> None:
+        own, parent = trial.candidate.id, trial.parent.id
         if trial.runs and trial.status not in (Status.INFRASTRUCTURE, Status.PRUNED):
-            self._measured.setdefault(trial.candidate.id, []).append(number)
+            self._measured[own] = (*self._measured.get(own, ()), number)
         if trial.score is not None:
-            self._scored.setdefault(trial.candidate.id, []).append(number)
-        if trial.parent_runs and (trial.score is None or trial.parent.id != trial.candidate.id):
-            self._scored.setdefault(trial.parent.id, []).append(number)
+            self._scored[own] = (*self._scored.get(own, ()), number)
+        if trial.parent_runs and (trial.score is None or parent != own):
+            self._scored[parent] = (*self._scored.get(parent, ()), number)
+
+
+def _without(index: Mapping[str, tuple[int, ...]], later: set[str], length: int) -> dict[str, tuple[int, ...]]:
+    """An index without the numbers from `length` on, which only the names in `later` have."""
+    return {**index, **{name: tuple(n for n in index.get(name, ()) if n < length) for name in later}}
 
 
 def top_scores(trial: Trial, metric: str) -> dict[int, float]:

@@ -9,13 +9,15 @@ from typing import Any
 from bilevel.aiming import aim, lifting
 from bilevel.arms import Control
 from bilevel.budget import Budget
+from bilevel.carrying import STEP
 from bilevel.errors import GuestError, InputError
 from bilevel.guards import Guards
 from bilevel.hosting import Hosting
-from bilevel.levels import LoopTask, leaf, levels_of, lift, nest
+from bilevel.levels import LoopTask, leaf, levels_of
 from bilevel.loop import LoopSpec
 from bilevel.mechanism import Guest
 from bilevel.named import PREFIX
+from bilevel.nesting import lift, nest
 from bilevel.noise import UNKNOWN, Noise
 from bilevel.offering import ONLY, guest_of, offers
 from bilevel.probation import AddendaOnProbation, OnProbation
@@ -27,7 +29,7 @@ from bilevel.settings import Settings
 from bilevel.steps import STEPS
 from bilevel.surfaces import SettingsSurface, mechanism_set
 from bilevel.task import Task
-from bilevel.warming import warm_for
+from bilevel.warming import gathered
 
 LEVELS = {"settings": "1.5", "mechanisms": "2"}  # the numbers by which the levels are known
 
@@ -96,6 +98,8 @@ def sources(recipe: Recipe, spec: LoopSpec) -> dict[str, str]:
             found[name] = _inmost(loop.researcher).sources(plain(name))
         for name in level.offers if level.researcher.partition(":")[0] == "library" else ():
             found[name] = _inmost(loop.researcher).sources(plain(name))
+        for name in level.offers if level.researcher == "lift" else ():
+            found[name] = _inmost(loop.researcher).offered[plain(name)]
     return found
 
 
@@ -106,11 +110,13 @@ def _inmost(researcher: Any) -> Any:
     return researcher
 
 
-def build(recipe: Recipe, stored: Texts | None = None, hosting: Hosting | None = None) -> LoopSpec:
+def build(
+    recipe: Recipe, stored: Texts | None = None, hosting: Hosting | None = None, task: Task | None = None
+) -> LoopSpec:
     """The loops of a recipe, wired to the task, the researchers and the mechanisms that it names.
 
     `stored` holds the texts that a run folder keeps; without it they are read. `hosting` is where mechanisms run, by
-    default one of its own. Raises InputError for names that do not
+    default one of its own. `task` stands for the one that the recipe names. Raises InputError for names that do not
     exist and for extras that are not installed.
     """
     from bilevel.tasks.catalog import find_seeded
@@ -119,9 +125,9 @@ def build(recipe: Recipe, stored: Texts | None = None, hosting: Hosting | None =
         raise InputError(
             f"recipe {recipe.name!r} has two levels 'settings'; the upper one would undo the lower one's work"
         )
-    texts = stored or Texts(prompts=prompts_for(recipe), warm=warm_for(recipe))
+    texts = stored or Texts(prompts=prompts_for(recipe), warm=gathered(recipe).known)
     hosting = hosting or Hosting(recipe.sandbox)
-    spec = _inner(recipe, find_seeded(recipe.task, recipe.seed), texts, hosting)
+    spec = _inner(recipe, task or find_seeded(recipe.task, recipe.seed), texts, hosting)
     for depth, level in enumerate(recipe.outer):
         spec = _outer(recipe, spec, level, depth, texts, hosting)
     limit = recipe.evaluations
@@ -163,7 +169,7 @@ def _inner(recipe: Recipe, task: Task, texts: Texts, hosting: Hosting) -> LoopSp
     spec = LoopSpec(
         name="inner",
         task=task,
-        researcher=_inner_researcher(recipe, task, texts),
+        researcher=_inner_researcher(recipe, task, texts, hosting),
         settings=Settings(**values),
         budget=Budget(trials=inner.trials),
         seed=recipe.seed,
@@ -192,7 +198,7 @@ def _outer(
     if name != level.level:
         texts = replace(texts, warm={})  # it was measured one level below
     if level.researcher == "lift":
-        researcher = lifting(inner, surface)
+        researcher = lifting(recipe, inner, level, surface, texts.mechanisms)
     else:
         researcher = _outer_researcher(recipe, level, texts, hosting)
     if level.level == "mechanisms" and level.start == "fork" and level.proof_share > 0:
@@ -211,6 +217,7 @@ def _outer(
         controls=_controls(level) if level.start == "fork" else (),
         wipe=level.wipe,
         stuck_after=level.stuck_after,
+        stuck_share=level.stuck_share,
     )
     spec = replace(
         spec, settings=Settings(drafts=level.drafts, redrafts=level.redrafts, repairs=level.repairs), load=hosting.load
@@ -229,17 +236,26 @@ def _controls(level: Outer) -> list[Control]:
     return [Control(name, guests.get(name)) for name in dict.fromkeys(level.controls)]
 
 
-def _inner_researcher(recipe: Recipe, task: Task, texts: Texts) -> Researcher:
+def _inner_researcher(recipe: Recipe, task: Task, texts: Texts, hosting: Hosting) -> Researcher:
     from bilevel import researchers
+    from bilevel.tasks.absent import Absent
     from bilevel.tasks.folder import FolderTask
 
     name = recipe.inner.researcher
     _check_level(name, "1")
+    gone = isinstance(task, Absent)  # then nobody will be asked
+    if name in ("workflow", "page_rules") and not gone and not task.baseline().files:
+        raise InputError(
+            f"researcher {name!r} revises texts, and task {task.name!r} has none: give --task article or "
+            "--task page, or name another researcher"
+        )
     if name == "agent":
         told = {"prose": recipe.inner.history == "prose"}
-        return researchers.make(name, "1", prompts=texts.prompts, **told, **_agent_options(recipe, task))
+        return researchers.make(
+            name, "1", prompts=texts.prompts, **told, **({} if gone else _agent_options(recipe, task))
+        )
     if name == "workflow":
-        return researchers.make(name, "1", prompts=texts.prompts, **_model_options(recipe, "inner"))
+        return researchers.make(name, "1", prompts=texts.prompts, load=hosting.load, **_model_options(recipe, "inner"))
     if name != "llm":
         return researchers.make(name, "1")
     options = {**_model_options(recipe, "inner"), "prose": recipe.inner.history == "prose"}
@@ -289,8 +305,8 @@ def _outer_researcher(recipe: Recipe, level: Outer, texts: Texts, hosting: Hosti
 
 def _shown(recipe: Recipe, level: Outer, texts: Texts) -> dict[str, str]:
     """The templates of the inner researcher that the author of a text has to know."""
-    steps = [f"article_{step}" for step in STEPS] if "workflow" in level.carriers else []
-    system = ["article_system" if recipe.inner.researcher == "workflow" else "inner_system"]
+    steps = [f"article_{step}" for step in STEPS] if {"workflow", STEP} & set(level.carriers) else []
+    system = [{"workflow": "article_system", "agent": "agent_system"}.get(recipe.inner.researcher, "inner_system")]
     names = [*(system if "prompt" in level.carriers else []), *steps]
     return {f"The researcher's own template {name}": texts.prompts[name] for name in names}
 

@@ -9,8 +9,10 @@ import time
 
 import pytest
 
+from bilevel.cli.inspecting import opened
 from bilevel.codec import derive_seed
 from bilevel.fresh import CLAIM
+from bilevel.statements import statements_of, written
 from bilevel.store.folder import RunFolder
 
 NOISY = "sphere:noise=0.02"
@@ -80,6 +82,7 @@ def test_a_noisy_run_ends_with_the_answer_on_fresh_seeds_and_what_each_change_is
     assert not own & {derive_seed(0, "evaluation", index) for index in searched}
 
 
+@pytest.mark.slow
 def test_the_keys_of_the_recipe_have_their_effect(bilevel, bilevel_json, recipe):
     def cost(**claim):
         done = bilevel("run", recipe(**claim), "--task", NOISY, "--folder", "-".join(map(str, claim.values())))
@@ -136,6 +139,7 @@ def test_a_run_of_before_has_no_claim_stage_unless_it_is_asked_for():
     assert not resolve(data).claim.on and find("a").claim.on
 
 
+@pytest.mark.slow
 def test_a_run_that_a_limit_ended_says_how_its_answer_is_tested(bilevel, tmp_path):
     (tmp_path / "slow.py").write_text(SLOW.replace("sleep(0.02)", "sleep(0.2)"))
     where = {"PYTHONPATH": str(tmp_path)}
@@ -150,12 +154,13 @@ def test_a_run_that_a_limit_ended_says_how_its_answer_is_tested(bilevel, tmp_pat
     assert bilevel("verify", "l", **where).returncode == 0
 
 
+@pytest.mark.slow
 def test_the_search_leaves_a_part_of_the_time_to_the_claim_stage(bilevel, bilevel_json, tmp_path):
     (tmp_path / "night.toml").write_text(
         'name = "night"\ntitle = "t"\n[inner]\nresearcher = "random"\ntrials = 100000\n[claim]\nreserve = 0.6\n'
     )
-    done = bilevel("run", "night.toml", "--task", "sphere:noise=0.2", "--max-seconds", 2, "--folder", "n")
-    assert done.returncode == 0 and "but for the 1.2 seconds kept back" in done.stdout
+    done = bilevel("run", "night.toml", "--task", "sphere:noise=0.2", "--max-seconds", 4, "--folder", "n")
+    assert done.returncode == 0 and "but for the 2.4 seconds kept back" in done.stdout
     summary = bilevel_json("status", "n")
     assert summary["state"] == "limit" and summary["claim"]["cost"]["evaluations"] >= 6
     assert rounds_of(tmp_path / "n")["complete"] and bilevel("verify", "n").returncode == 0
@@ -174,6 +179,7 @@ def test_parents_that_workers_race_against_at_the_same_time_are_verified(bilevel
     assert checked.returncode == 0, checked.stdout
 
 
+@pytest.mark.slow
 def test_a_stage_that_is_killed_goes_on_where_it_was(bilevel, tmp_path):
     slow = tmp_path / "slow.py"
     slow.write_text(SLOW)
@@ -200,3 +206,30 @@ def rounds_or_none(path):
         return rounds_of(path)
     except Exception:
         return None
+
+
+@pytest.mark.parametrize(("noise", "seed", "status"), [(1, 0, "refuted"), (0.3, 4, "provisional")])
+def test_the_gain_is_the_difference_of_the_two_means_beside_it_also_after_something_was_rolled_back(
+    bilevel, bilevel_json, tmp_path, noise, seed, status
+):
+    sphere = ("--task", f"sphere:noise={noise}", "--researcher", "random", "--trials", 40, "--seed", seed)
+    assert bilevel("run", "a", *sphere, "--folder", "it").returncode == 0
+    claim = bilevel_json("status", "it")["claim"]
+    assert claim["whole"]["status"] == status and claim["answer"] != claim["incumbent"]
+    assert claim["baseline"] - claim["paired"] == pytest.approx(claim["whole"]["effect"], abs=1e-12)
+    path = tmp_path / "it" / "claims.json"
+    stated = json.loads(path.read_text())
+    answer = stated["claims"][0]
+    assert answer["control_value"] - answer["value"] == pytest.approx(answer["effect"], abs=1e-12)
+    shown = bilevel("status", "it").stdout
+    assert f"against the baseline's {claim['baseline']:.6g}" in shown and f"gain {answer['effect']:+.4g}" in shown
+    if status == "refuted":  # the answer is the baseline, on more seeds than what was found
+        assert f"what was found {claim['paired']:.6g} against" in shown and claim["mean"] != claim["baseline"]
+    with opened(tmp_path / "it") as run:
+        older = written(statements_of(run.folder, run.spec, run.state, 2))
+    path.write_text(json.dumps(older))
+    assert bilevel("verify", "it").returncode == 0, "what an older version stated is judged as it was meant"
+    assert older["claims"][0]["value"] == claim["mean"]
+    older["claims"][0]["value"] = claim["mean"] + 1
+    path.write_text(json.dumps(older))
+    assert bilevel("verify", "it").returncode == 1

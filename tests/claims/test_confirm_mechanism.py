@@ -91,6 +91,7 @@ def arms(path):
     return found
 
 
+@pytest.mark.slow
 def test_what_helps_the_stuck_researcher_is_confirmed_and_a_placebo_never(stuck, cli):
     path = stuck("orthogonal", "placebo")
     said = cli("confirm", "r", "--mechanism", "all", "--pairs", 12)
@@ -145,6 +146,7 @@ def test_what_is_stored_is_stated_and_verified(stuck, cli, tmp_path):
     assert done.returncode and "confirm 8/0/plain but orthogonal.value" in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_more_pairs_add_to_the_same_evidence(stuck, cli):
     once, twice = stuck("orthogonal", folder="once"), stuck("orthogonal", folder="twice")
     cli("confirm", "once", "--mechanism", "orthogonal", "--pairs", 4)
@@ -166,6 +168,7 @@ def test_the_plan_does_nothing(stuck, cli):
     assert "at most 20 pairs x 4 arms x 8 trials = 640 trials" in said and known(path) is None
 
 
+@pytest.mark.slow
 def test_a_mechanism_of_level_two_is_tested_with_the_source_that_the_run_recorded(cli, tmp_path):
     (tmp_path / "mine.py").write_text(
         mechanisms.source("orthogonal") + "\n# another text, so that it runs in the sandbox\n"
@@ -218,6 +221,7 @@ def test_what_breaks_off_at_any_write_goes_on_to_the_same_end(stuck, cli, tmp_pa
     assert known(tmp_path / "broken").helps == known(tmp_path / "whole").helps and known(tmp_path / "broken").complete
 
 
+@pytest.mark.slow
 def test_killed_it_goes_on_where_it_was(cli, here, tmp_path):
     (tmp_path / "slow_claims.py").write_text(SLOW)
     (tmp_path / "s.toml").write_text(

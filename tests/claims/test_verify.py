@@ -260,7 +260,7 @@ def test_a_run_that_goes_on_and_one_that_was_killed_are_checked_as_far_as_they_c
     (one / "claims.json").unlink()
     (one / "lock").write_text(f"process 999999999 on {os.uname().nodename}")
     found = verify(one)
-    assert found.differences == () and found.checked > 100 and "has not ended (running)" in found.notes[0]
+    assert found.differences == () and found.checked > 100 and "has not ended (interrupted)" in found.notes[0]
     (one / "lock").write_text(f"process {os.getpid()} on {os.uname().nodename}")
     assert "goes on" in verify(one).notes[0]
 

@@ -54,6 +54,7 @@ def test_runs_of_a_comparison_make_no_claims_of_their_own_since_it_measures_on_f
         opened.close()
 
 
+@pytest.mark.slow
 def test_each_run_is_a_run_folder_that_the_other_commands_open(compare, bilevel, tmp_path):
     assert compare().code == 0
     assert len(run_folders(tmp_path / "it")) == 9
@@ -65,6 +66,7 @@ def test_each_run_is_a_run_folder_that_the_other_commands_open(compare, bilevel,
     assert compare().code == 0
 
 
+@pytest.mark.slow
 def test_the_arms_of_a_replicate_share_seed_and_baseline_and_replicates_do_not(compare, bilevel, tmp_path):
     assert compare().code == 0
     seeds, baselines = {}, {}
@@ -97,6 +99,7 @@ def test_the_baseline_of_a_replicate_is_measured_once_even_where_measuring_is_no
         assert len(found) == 1
 
 
+@pytest.mark.slow
 def test_the_arms_begin_in_another_order_in_each_replicate(compare):
     lines = [line for line in compare("--replicates", 6).out.splitlines() if ", replicate " in line]
     order = [line.split("  ")[1].split(":")[0].split(", replicate ") for line in lines]
@@ -112,6 +115,7 @@ def test_the_same_plan_gives_the_same_numbers_also_with_workers(compare):
     assert one != without_seconds(compare("--json", "--seed", 1, folder="four").json)
 
 
+@pytest.mark.slow
 def test_nested_arms_pay_for_their_controls_and_nobody_gets_more_than_the_budget(compare):
     options = ("--inner-budget", 3, "--budget", 11, "--replicates", 2)
     result = compare(*options, "--json", arms="a,d,placebo,random").json
@@ -132,6 +136,7 @@ def test_what_is_refused_costs_no_measurement_at_any_level(compare):
     assert spent["d"]["measurements"] > 14 - 4
 
 
+@pytest.mark.slow
 def test_level_2_is_credited_nothing_without_its_controls_in_the_same_comparison(compare):
     result = compare("--inner-budget", 2, "--replicates", 2, "--json", arms="a,d,restart,shuffle").json
     (claim,) = result["claims"]
@@ -139,12 +144,14 @@ def test_level_2_is_credited_nothing_without_its_controls_in_the_same_comparison
     assert "may not be said" in claim["text"] and "static is not in this comparison" in claim["text"]
 
 
+@pytest.mark.slow
 def test_arms_without_level_2_bring_no_claim(compare):
     done = compare()
     assert "nothing is said of mechanisms" in done.out
     assert compare("--json").json["claims"] == []
 
 
+@pytest.mark.slow
 def test_mechanisms_are_listed_with_their_ledgers(compare):
     result = compare("--budget", 20, "--researcher", "stuck", "--json").json
     assert arm(result, "a")["mechanisms"] == []
@@ -153,6 +160,7 @@ def test_mechanisms_are_listed_with_their_ledgers(compare):
     assert any(one["decisive"] > 0 and one["decisive_in"] > 0 for one in found.values())
 
 
+@pytest.mark.slow
 def test_a_stuck_researcher_shows_as_repetitive_and_an_arm_with_its_own_researcher_keeps_it(compare):
     result = compare("--budget", 20, "--researcher", "stuck", "--json").json
     stuck, free = arm(result, "a")["average"], arm(result, "random")["average"]
@@ -161,6 +169,7 @@ def test_a_stuck_researcher_shows_as_repetitive_and_an_arm_with_its_own_research
     assert 1 <= free["discards"] <= 20
 
 
+@pytest.mark.slow
 def test_regret_is_given_where_the_optimum_is_known_and_absent_elsewhere(compare):
     known = compare("--json").json
     for one in known["arms"]:
@@ -172,6 +181,7 @@ def test_regret_is_given_where_the_optimum_is_known_and_absent_elsewhere(compare
     assert "regret" not in compare(task="gpt-table", folder="other").out
 
 
+@pytest.mark.slow
 def test_improvements_are_of_fresh_seeds_unless_the_task_is_deterministic(compare):
     noisy = compare("--json", task="sphere:noise=0.2", folder="noisy").json
     assert noisy["fresh"] == 3
@@ -183,6 +193,7 @@ def test_improvements_are_of_fresh_seeds_unless_the_task_is_deterministic(compar
     assert seen["fresh"] == 0 and any("no fresh seeds" in note for note in seen["notes"])
 
 
+@pytest.mark.slow
 def test_the_curve_rises_to_the_best_seen_and_its_area_lies_below(compare):
     for one in compare("--json").json["arms"]:
         assert list(one["curve"]) == sorted(one["curve"]) and one["curve"][0] == 0
@@ -198,6 +209,7 @@ def test_too_few_replicates_are_said_to_prove_nothing(compare):
     )
 
 
+@pytest.mark.slow
 def test_equal_seconds_end_runs_by_their_limit(compare):
     options = ("--equal", "seconds", "--budget", 0.4, "--replicates", 2, "--json")
     result = compare(*options, arms="a,random").json
@@ -206,6 +218,7 @@ def test_equal_seconds_end_runs_by_their_limit(compare):
     assert all(one["average"]["trials"] < 1000 for one in result["arms"])
 
 
+@pytest.mark.slow
 def test_a_plan_says_what_it_takes_and_from_what_and_makes_nothing(compare, tmp_path):
     done = compare("--plan")
     assert done.code == 0 and not (tmp_path / "it").exists()
@@ -218,3 +231,10 @@ def test_a_plan_says_what_it_takes_and_from_what_and_makes_nothing(compare, tmp_
     took = {one["name"]: round(one["average"]["measurements"]) for one in result["arms"]}
     assert {one["arm"]: one["trials"] for one in compare("--plan", "--json").json["arms"]} == took
     assert "finished runs of this comparison (a, static, random)" in compare("--plan").out
+
+
+def test_a_plan_counts_repeats_of_the_keep_rule_in_nested_arms_too(compare):
+    """A cycle that repeats measures more than its trials: at most what the budget has."""
+    options = ("--plan", "--json", "--budget", 28)
+    (d, _) = compare(*options, arms="d,a", folder="race").json["arms"]
+    assert d["trials"] == 28

@@ -39,10 +39,12 @@ ALSO_WITH_WORKERS = pytest.mark.parametrize("workers", ["1", pytest.param("2", m
 def test_killed_at_random_instants_it_goes_on_to_the_numbers_that_would_have_been(bilevel, tmp_path, workers):
     assert bilevel("compare", *ARMS[:-1], "whole").code == 0
     rng, killed = random.Random(1), 0
-    for attempt in range(5):
+    for within in (0.1, 0.1, 1.0, 1.0, None):  # seconds after the first run is told, then after the start
         process = begin(tmp_path, *ARMS, "--workers", workers)
+        if within == 0.1:
+            until(process, "/9")
         try:
-            _, error = process.communicate(timeout=60 if attempt == 4 else rng.uniform(1.0, 2.2))
+            _, error = process.communicate(timeout=60 if within is None else rng.uniform(0, within))
             assert process.returncode in (0, 1), error
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)

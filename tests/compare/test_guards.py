@@ -7,7 +7,8 @@ from bilevel.guards import Guards
 from bilevel.lab import Lab
 from bilevel.levels import leaf
 from bilevel.loop import Loop
-from bilevel.recipe import find, override
+from bilevel.overriding import override
+from bilevel.recipe import find
 from bilevel.researchers.history import Teller
 from bilevel.tasks.catalog import find as find_task
 from bilevel.trial import Status

@@ -32,6 +32,7 @@ def survivals(result):
     return {one["name"]: one["survival"] for one in result["arms"]}
 
 
+@pytest.mark.slow
 def test_keeps_of_noise_do_not_survive_and_those_of_real_improvements_do(greedy, tmp_path):
     lucky = survivals(greedy("--recheck", "all", "--json", task="sphere:noise=20", folder="noisy", replicates=4).json)
     for one in lucky.values():
@@ -47,6 +48,7 @@ def test_keeps_of_noise_do_not_survive_and_those_of_real_improvements_do(greedy,
     assert "Keeps measured again on fresh seeds, all; without any effect 50 % survive" in report
 
 
+@pytest.mark.slow
 def test_without_it_a_plan_keeps_its_hash_and_nothing_more_is_measured(compare, tmp_path):
     wishes = {"arms": ("a", "random"), "tasks": ("sphere",)}
     plain, again = make(Wishes(**wishes)), make(Wishes(**wishes, recheck=2))
@@ -57,6 +59,7 @@ def test_without_it_a_plan_keeps_its_hash_and_nothing_more_is_measured(compare, 
     assert "measured again" not in (tmp_path / "it" / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_plan_says_what_it_takes_at_most_and_the_budget_does_not_change(greedy, compare):
     few = greedy("--recheck", 2, "--plan", "--json", task="sphere").json
     every = greedy("--recheck", "all", "--plan", "--json", task="sphere").json
@@ -70,6 +73,7 @@ def test_the_plan_says_what_it_takes_at_most_and_the_budget_does_not_change(gree
     assert [one["average"]["measurements"] for one in result["arms"]] == [25, 25]
 
 
+@pytest.mark.slow
 def test_the_same_plan_gives_the_same_shares_whether_or_not_it_was_stopped_before_them(greedy, compare, tmp_path):
     once = greedy("--recheck", 3, "--json", task="sphere").json
     opened = RunFolder.open(tmp_path / "it" / "replicate-02" / "blind")
@@ -80,6 +84,7 @@ def test_the_same_plan_gives_the_same_shares_whether_or_not_it_was_stopped_befor
     assert survivals(once) == survivals(again)
 
 
+@pytest.mark.slow
 def test_a_deterministic_task_needs_none(compare):
     result = compare("--recheck", "all", "--replicates", 2, "--json", arms="a,random", task="sphere:noise=0").json
     for one in survivals(result).values():
@@ -87,6 +92,7 @@ def test_a_deterministic_task_needs_none(compare):
     assert any("no keeps are measured again: the task is deterministic" in note for note in result["notes"])
 
 
+@pytest.mark.slow
 def test_what_a_mechanism_keeps_although_it_looks_worse_claims_nothing(compare, tmp_path):
     (tmp_path / "hot.toml").write_text('name = "hot"\ntitle = "t"\n[inner]\nmechanisms = ["annealing"]\n')
     options = ("--replicates", 1, "--budget", 20, "--recheck", "all", "--json")
@@ -127,6 +133,7 @@ def test_what_arms_have_in_common_is_measured_again_once(bilevel, tmp_path):
     assert len(fresh) == len(set(fresh)) >= 3 * 3
 
 
+@pytest.mark.slow
 def test_keeps_that_fail_on_fresh_seeds_are_missing_and_said(bilevel, tmp_path):
     (tmp_path / "moody.py").write_text(
         "from bilevel.objective import Objective\nfrom bilevel.space import Candidate, Float, Space\n"

@@ -16,8 +16,9 @@ from bilevel.compare.analysis import analyse
 from bilevel.compare.drawing import Scale, alike, dot, scale_of, text
 from bilevel.compare.folder import open_folder
 from bilevel.compare.html import page
+from bilevel.compare.markdown import markdown
 from bilevel.compare.resampling import Estimate
-from bilevel.compare.tables import markdown
+from bilevel.compare.results import Sealed
 
 TWO = "sphere:noise=0.1,dimensions=3,gpt-table"
 HOSTILE = "\"><script>alert(1)</script><img src=http://evil.example/x onerror='x'>\u202e|`"
@@ -110,7 +111,7 @@ def test_it_says_all_that_the_report_says_in_its_numbers_and_shows_it(made):
     known = set(numbers(markdown(result))) | set(numbers(json.dumps(json.loads((folder / "result.json").read_text()))))
     assert set(numbers(said)) <= known
     for line in re.findall(r"^\| (?!---).*", (folder / "report.md").read_text(), re.M):
-        for cell in line.strip("| ").split(" | "):
+        for cell in re.sub(r"\\(.)", r"\1", line).strip("| ").split(" | "):
             assert cell.strip() in said or set(cell) <= set("▁▂▃▄▅▆▇█") or cell == "curve"
     shown = [attrs.get("class", "") for _, attrs in read.tags]
     assert sum(one.startswith("dot") for one in shown) == 3 + 2 + 2 * 3 + 3  # over all, differences, two tasks, keeps
@@ -143,6 +144,22 @@ def test_it_loads_nothing_and_no_text_of_others_is_markup(made):
     assert "<script" not in source and html.escape("<script>alert(1)</script>") in source
 
 
+def test_in_markdown_no_text_of_others_is_markup_or_ends_what_it_stands_in(made):
+    wild = f"{HOSTILE}```\n# heading\n| a | b |\n- item **bold** [x](http://evil.example)"
+    result = hostile(made[1])
+    best = tuple(replace(one, arm=wild, changes=(wild,), patch=f"+{wild}\n-````x") for one in result.best)
+    sealed = (Sealed(wild, wild, wild, 1, 0, 1.0, Estimate(2.0, 1.0, 3.0), 2.0),)
+    source = markdown(replace(result, task=wild, best=best, sealed=sealed, notes=(wild,), environment={wild: wild}))
+    plain = re.sub(r"(?ms)^(`{5,})diff\n.*?^\1$", "", source)
+    assert source.count("`````diff") == len(best) and "evil.example" in plain and "\u202e" not in source
+    assert not re.search(r"(?<!\\)(<|`|\*|\[|\]\()", plain)
+    titles = re.findall(r"(?m)^#+ .*", plain)
+    assert len(titles) == len(re.findall(r"(?m)^#+ .*", markdown(result))) + 1 + len(best)  # sealed, patches
+    table = re.search(r"(?ms)^## Sealed.*?\n\n(.*?)\n\n", plain)[1].splitlines()
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {8} and len(table) == 3
+    assert not re.search(r"(?m)^(?!\||#|- |$|.*  $)", plain)  # no line begins otherwise than the program began it
+
+
 def test_links_lead_somewhere_and_pictures_are_said_in_words(made):
     read = Read(page(made[1]))
     ids = {attrs["id"] for _, attrs in read.tags if "id" in attrs}
@@ -155,6 +172,7 @@ def test_links_lead_somewhere_and_pictures_are_said_in_words(made):
     assert scrolled and all(one["tabindex"] == "0" and one["aria-label"] for one in scrolled)
 
 
+@pytest.mark.slow
 def test_the_commands_that_it_names_make_the_same_plan_again(compare, bilevel, tmp_path, monkeypatch):
     assert compare("--replicates", 1, "--budget", 2, arms="a,random").code == 0
     source = html.unescape((tmp_path / "it" / "report.html").read_text())

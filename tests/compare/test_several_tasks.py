@@ -43,6 +43,7 @@ def test_a_plan_for_one_task_is_as_older_versions_wrote_it():
     assert list(two["tasks"]) == ["sphere", "gpt-table"] and "ranks" in two["analysis"]
 
 
+@pytest.mark.slow
 def test_several_tasks_are_compared_by_scores_and_each_in_its_own_unit(compare, tmp_path):
     options = ("--replicates", 2, "--budget", 5, "--json")
     done = compare(*options, task=TWO)

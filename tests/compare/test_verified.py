@@ -33,6 +33,7 @@ def places(path):
     return [each.where for each in verify(path).differences]
 
 
+@pytest.mark.slow
 def test_an_honest_comparison_passes_and_so_does_each_of_its_files(it):
     found = verify(it)
     assert found.differences == () and found.checked > 500
@@ -59,6 +60,7 @@ def test_the_claims_say_what_each_difference_rests_on(it):
     assert level_two["status"] == "undecided" and "restart (not in this comparison)" in level_two["control"]
 
 
+@pytest.mark.slow
 def test_each_number_of_the_report_is_checked(it):
     path = it / "report.md"
     lines = path.read_text().splitlines()
@@ -70,6 +72,7 @@ def test_each_number_of_the_report_is_checked(it):
     assert done.returncode == 1 and f"report.md, line {number + 1}" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_number_of_the_result_or_the_claims_is_named(it):
     for name, edit in (
         ("result.json", lambda data: data["arms"][1]["mechanisms"][0].update(calls=1)),
@@ -95,6 +98,7 @@ def test_a_key_of_the_plan_is_named(it):
         assert "started.json.plan" in found and any(where.startswith(key) for where in found), found
 
 
+@pytest.mark.slow
 def test_a_run_that_is_gone_and_one_that_was_changed_are_named(it):
     run = it / "replicate-01" / "static"
     with sqlite3.connect(run / "run.sqlite3") as store:

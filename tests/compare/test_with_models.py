@@ -25,6 +25,7 @@ def asked(monkeypatch, tmp_path):
     server.close()
 
 
+@pytest.mark.slow
 def test_equal_tokens_end_each_arm_where_they_are_spent(compare, asked):
     done = compare(*asked, "--equal", "tokens", "--budget", 800, "--json", arms="one.toml,two.toml")
     assert done.code == 0, done.err
@@ -54,3 +55,12 @@ def test_a_plan_says_what_the_calls_may_cost(compare, asked):
     asks, free = planned["arms"]
     assert asks["calls"] >= 8 and asks["tokens"] > 0 and asks["money"] == pytest.approx(asks["tokens"] * 1e-4)
     assert free["calls"] == 0 and planned["money"] == asks["money"]
+
+
+def test_a_plan_says_no_more_than_the_budget_pays_for(compare, asked):
+    options = (*asked, "--plan", "--json", "--most-trials", 50, "--equal")
+    whole = compare(*options, "money", "--budget", 1_000, arms="one.toml,random").json["arms"][0]
+    for equal, budget in (("tokens", 800), ("money", 0.08)):
+        asks, free = compare(*options, equal, "--budget", budget, arms="one.toml,random").json["arms"]
+        assert asks["tokens"] == 800 and asks["money"] == pytest.approx(0.08) and free["calls"] == 0
+        assert 1 <= asks["calls"] < whole["calls"] and whole["tokens"] > 800

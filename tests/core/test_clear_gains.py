@@ -84,6 +84,7 @@ def test_a_candidate_that_lost_its_race_is_not_the_best_because_the_baseline_was
     assert not trace[1].decision.keep and trace[1].score < trace[0].score and trace.incumbent.number == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_search_with_clear_gains_that_is_killed_at_any_write_goes_on_as_it_would_have(workers):
     spec = spec_of(TinyTask(noise=0.02), trials=6, keep=Rule())

@@ -57,6 +57,7 @@ pendings = st.builds(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @given(st.one_of(trials, pendings, runs))
 def test_records_come_back_equal(record):
     text = dump(record)
@@ -146,6 +147,7 @@ def test_noise_is_the_spread_between_repeats():  # 2.92 is in every table of Stu
     assert noise.sd == 1.0 and noise.n == 3 and noise.margin == pytest.approx(2.92 * 2**0.5, abs=1e-3)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9))))
 def test_a_charge_is_charged_to_every_ancestor_and_to_nobody_else(charges):
     root = Meter("run")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bilevel.evidence import CONFIRMED, SURE, Fork, Verdict, e_value, spread, together, verdict
+from bilevel.evidence import CONFIRMED, SURE, Fork, Verdict, beside, e_value, spread, together, verdict
 from bilevel.objective import Objective
 
 LOSS, GAIN = Objective("loss"), Objective("accuracy", minimize=False)
@@ -125,6 +125,17 @@ def test_of_several_mechanisms_tested_in_one_run_those_are_confirmed_that_stand_
         False,
     ]
     assert all(found.confirmed for found in together([strong] * 3)), "they stand together"
+
+
+def test_after_some_forks_nothing_is_called_confirmed_that_may_not_stand_beside_the_others():
+    strong, weak = (Verdict("helped", 9, 1.0, 0.5, 1.5, 0.99, value) for value in (25.0, 3.0))
+    assert strong.so_far.startswith("helped after 9 forks") and "by itself" in strong.so_far
+    assert weak.so_far == weak.sentence
+    told, _ = together([strong, weak])
+    assert not beside(strong, told).confirmed and "not enough beside 1 other" in beside(strong, told).sentence
+    enough, _ = together([replace(strong, e_value=41.0), weak])
+    assert beside(strong, enough).confirmed and not beside(weak, enough).confirmed
+    assert beside(strong, None) == strong
 
 
 def test_of_five_useless_mechanisms_one_is_confirmed_in_at_most_one_run_in_twenty():

@@ -20,7 +20,8 @@ from bilevel.loop import Loop
 from bilevel.mechanism import Mechanism
 from bilevel.noise import UNKNOWN, Noise
 from bilevel.objective import Objective
-from bilevel.recipe import Inner, Recipe, find, override, resolve, unread
+from bilevel.overriding import override
+from bilevel.recipe import Inner, Recipe, find, resolve, unread
 from bilevel.rules import KEEP_RULES, Rule, mean
 from bilevel.space import Candidate
 from bilevel.store.records import dump_record, load_trial

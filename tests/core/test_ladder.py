@@ -9,9 +9,10 @@ from bilevel.arms import Control
 from bilevel.codec import content_hash
 from bilevel.evidence import Fork, forks_of, verdict
 from bilevel.lab import Lab, MemoryStore
-from bilevel.levels import Inside, nest
+from bilevel.levels import Inside
 from bilevel.loop import Loop
 from bilevel.mechanism import Guest
+from bilevel.nesting import nest
 from bilevel.probation import OnProbation
 from bilevel.rules import Rule
 from bilevel.standings import ladder_of
@@ -194,6 +195,7 @@ def in_force(*sources):
     return replace(INNER, mechanisms=tuple(Guest(f"m{n}", source) for n, source in enumerate(sources)))
 
 
+@pytest.mark.slow
 def test_a_mechanism_in_force_is_left_out_now_and_then_within_the_proof_share():
     trace, _ = ran(outer((STEPS, HARMFUL), inner=in_force(HARMFUL), cycles=13, share=0.25))
     ablations = [trial for trial in trace if trial.proposal.author == "probation"]

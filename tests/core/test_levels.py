@@ -12,9 +12,10 @@ from tiny import Draws, Killed, Mortal, Sources, TinyTask, dies_everywhere, gues
 from bilevel.budget import Budget
 from bilevel.errors import InputError, Stopped
 from bilevel.lab import Lab, MemoryStore
-from bilevel.levels import Inside, LoopTask, leaf, leaf_branch, level_named, levels_of, lift, nest
+from bilevel.levels import Inside, LoopTask, leaf, leaf_branch, level_named, levels_of
 from bilevel.loop import Loop
 from bilevel.mechanism import Guest
+from bilevel.nesting import lift, nest
 from bilevel.rules import Rule
 from bilevel.settings import PICKERS, STRATEGIES, Settings
 from bilevel.surfaces import MechanismSurface, SettingsSurface, admit_loadable, guests_of, mechanism_set
@@ -113,7 +114,7 @@ def test_the_surfaces_say_what_they_refuse():
 # ---- forks ----
 
 
-def outer(sources=POOL, *, trials=3, cycles=4, start="fork", inner=INNER, surface=None, stuck_after=0):
+def outer(sources=POOL, *, trials=3, cycles=4, start="fork", inner=INNER, surface=None, stuck_after=0, stuck_share=0.0):
     return nest(
         inner,
         surface or MechanismSurface(admit_loadable),
@@ -123,11 +124,13 @@ def outer(sources=POOL, *, trials=3, cycles=4, start="fork", inner=INNER, surfac
         cycles=cycles,
         start=start,
         stuck_after=stuck_after,
+        stuck_share=stuck_share,
     )
 
 
-def waiting(stuck_after=5, evaluations=80):
-    return replace(outer(trials=2, cycles=100, stuck_after=stuck_after), budget=Budget(99, evaluations))
+def waiting(stuck_after=5, evaluations=80, stuck_share=0.0):
+    spec = outer(trials=2, cycles=100, stuck_after=stuck_after, stuck_share=stuck_share)
+    return replace(spec, budget=Budget(99, evaluations))
 
 
 def arms_of(trial):
@@ -374,6 +377,27 @@ def test_a_search_that_is_never_stuck_spends_the_budget_without_a_fork():
     assert len(begun_at_once[0].runs[0].data["arms"]["only"]["trials"]) == 0 and len(begun_at_once) > 3
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("share", [0.2, 0.35])
+def test_the_longer_a_search_has_gone_on_the_longer_it_may_find_nothing(share, workers):
+    trace, lab = ran(waiting(3, stuck_share=share), workers)
+    alone = lab.traces.trace(trace[0].state, LOSS)
+    looks = [alone.upto(end) for end in range(3, len(alone) + 1)]  # the first round has two trials beside the baseline
+    stuck = [one.since_improvement() >= max(3, share * len(one)) for one in looks]
+    assert stuck == [False] * (len(looks) - 1) + [True]
+    assert len(trace) > 1 and lab.meter.spent.evaluations <= 80
+
+
+def test_a_search_that_is_never_stuck_for_its_share_spends_the_budget_to_the_last():
+    trace, lab = ran(waiting(1, evaluations=77, stuck_share=0.99))
+    assert len(trace) == 1 and lab.meter.spent.evaluations == 77
+
+
+def test_a_share_without_a_number_is_refused():
+    with pytest.raises(InputError, match="stuck_share: nothing reads it without stuck_after"):
+        outer(stuck_share=0.5)
+
+
 def test_only_a_fork_right_above_the_innermost_loop_waits():
     for spec in (dict(start="continue"), dict(inner=outer(start="continue"))):
         with pytest.raises(InputError, match="stuck_after: only a level"):
@@ -383,6 +407,7 @@ def test_only_a_fork_right_above_the_innermost_loop_waits():
 # ---- stops and resumes ----
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make", [lambda: outer(cycles=3, trials=2), lambda: three(2), lambda: waiting(2, 24)], ids=["two", "three", "waits"]
 )

@@ -10,9 +10,10 @@ from bilevel.codec import content_hash
 from bilevel.errors import InputError
 from bilevel.evidence import forks_of
 from bilevel.lab import Lab, MemoryStore
-from bilevel.levels import aimed_at, lift, nest
+from bilevel.levels import aimed_at
 from bilevel.loop import Loop
 from bilevel.mechanism import Guest
+from bilevel.nesting import lift, nest
 from bilevel.researchers.lifting import LiftResearcher
 from bilevel.surfaces import MechanismSurface, admit_loadable, guests_of, mechanism_set
 from bilevel.trial import Proposal

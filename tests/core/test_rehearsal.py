@@ -6,9 +6,9 @@ import pytest
 from tiny import Sources, TinyTask, guest, spec_of
 
 from bilevel.lab import Lab, MemoryStore
-from bilevel.levels import nest
 from bilevel.loop import Loop
 from bilevel.mechanism import Guest
+from bilevel.nesting import nest
 from bilevel.rehearsal import climb_rehearsal, judged, rehearse
 from bilevel.standings import ladder_of
 from bilevel.surfaces import MechanismSurface, admit_loadable

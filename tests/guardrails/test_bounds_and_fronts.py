@@ -1,5 +1,6 @@
 """The laws of guardrails, dominance and hypervolume, and what they do in a search."""
 
+import math
 import random
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from bilevel.budget import Budget, Cost
 from bilevel.codec import content_hash, plain
 from bilevel.errors import InputError
-from bilevel.guardrails import Guardrail, breach, built_in, diff_size
+from bilevel.guardrails import Guardrail, breach, built_in, diff_size, room
 from bilevel.lab import Lab
 from bilevel.loop import Loop, LoopSpec
 from bilevel.mechanism import Guest
@@ -55,6 +56,16 @@ def test_nobody_on_a_front_dominates_another_and_who_is_not_on_it_is_dominated_f
         assert point in found or any(dominates(THREE, margins, a.values, point.values) for a in found)
 
 
+@given(st.data(), st.integers(1, 5), st.integers(0, 14))
+def test_a_front_holds_exactly_those_that_no_other_one_dominates(data, aims, many):
+    few = st.floats(-2, 2).map(lambda x: round(x, 1)) | st.floats(allow_nan=False, allow_infinity=False)
+    objective = Objective("o0", also=tuple(Further(f"o{n}", minimize=n % 2 == 0) for n in range(1, aims)))
+    margins = data.draw(st.tuples(*[st.sampled_from([0.0, 0.1, 1.0, math.inf])] * aims))
+    points = [Point(None, one) for one in data.draw(st.lists(st.tuples(*[few] * aims), min_size=many, max_size=many))]
+    plain = [p for p in points if not any(dominates(objective, margins, o.values, p.values) for o in points)]
+    assert [id(point) for point in front(objective, margins, points)] == [id(point) for point in plain]
+
+
 def test_a_difference_below_the_noise_does_not_dominate():
     assert not dominates(TWO, (0.5, 0.5), (1.0, 1.0), (1.4, 1.0))
     assert dominates(TWO, (0.5, 0.5), (1.0, 1.0), (1.6, 1.0))
@@ -80,6 +91,24 @@ def test_a_hypervolume_is_the_number_of_unit_cells_below(values):
 
 
 # ---- bounds ----
+
+
+@given(
+    st.sampled_from(["at_most", "at_least", "worse_by_at_most"]),
+    st.floats(0, 5),
+    st.booleans(),
+    st.lists(NUMBERS, max_size=3),
+    st.lists(NUMBERS, max_size=3),
+    st.sampled_from([1, 2]),
+)
+def test_the_room_that_is_left_is_negative_exactly_where_a_guardrail_is_broken(kind, bound, lower, own, base, version):
+    guard = Guardrail("bytes", **{kind: bound}, minimize=lower)
+    runs, baseline = ([run(n, bytes=value) for n, value in enumerate(each)] for each in (own, base))
+    left = room(guard, own, base, version)
+    found = breach([guard], runs, baseline, version)
+    assert (left is None) == (not own or (kind == "worse_by_at_most" and not base))
+    assert (left is not None and left.left < 0) == (found is not None)
+    assert found is None or all(f"{value:.6g}" in found.reason for value in (left.value, left.bound))
 
 
 def test_the_worst_seed_counts_for_a_bound_and_the_reason_names_metric_value_and_bound():

@@ -55,6 +55,7 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("BILEVEL_CACHE_DIR", str(tmp_path / "cache"))
 
 
+@pytest.mark.slow
 def test_a_script_task_holds_its_guardrails_and_shows_its_front(tmp_path):
     folder = tiny(tmp_path, MORE.format(lines=2))
     shown = command("check", folder, cwd=tmp_path)
@@ -80,6 +81,7 @@ def test_a_script_task_holds_its_guardrails_and_shows_its_front(tmp_path):
     assert "diff_lines at most 2; broken in" in command("status", "run", cwd=tmp_path).stdout
 
 
+@pytest.mark.slow
 def test_a_baseline_that_breaks_its_own_guardrail_is_refused_before_anything_is_searched(tmp_path):
     folder = tiny(tmp_path, '\n[[guardrails]]\nmetric = "steps"\nat_least = 1000\n')
     ran = command("run", "a", "--task", folder, "--trials", 2, "--folder", "run", cwd=tmp_path)
@@ -122,6 +124,7 @@ def cost(params):
     return {"score": params["rate"], "bytes": 1.0 - params["rate"]}
 
 
+@pytest.mark.slow
 def test_a_function_in_worker_processes_holds_guardrails_and_has_a_front(tmp_path):
     result = bilevel.optimize(
         cost, {"rate": (0.0, 1.0)}, trials=5, recipe="a", researcher="random", folder=tmp_path / "run",

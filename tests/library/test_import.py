@@ -10,6 +10,8 @@ from mechanism_files import BAD, GOOD, refused
 
 from bilevel.codec import content_hash
 from bilevel.errors import InputError
+from bilevel.shelf import find, shipped_texts
+from bilevel.shelf.places import user_folder
 from bilevel.shelf.storing import take_over
 
 RECORD = f'format = 1\nsource_hash = "{content_hash(GOOD)}"\ntitle = "No repeats"\nauthor = "a friend"\n'
@@ -56,6 +58,7 @@ def zipped(path, members):
     return path
 
 
+@pytest.mark.slow
 def test_a_pair_is_taken_over_with_what_is_known_of_it_marked_as_measured_elsewhere(
     bilevel, bilevel_json, work, library
 ):
@@ -149,6 +152,36 @@ def test_a_zip_archive_that_is_not_plain_is_refused_whole(here, attack):
     }
     good = {} if attack == "no mechanism" else {"good.py": GOOD}
     nothing_is_taken(here, zipped(here / "set.zip", good | turned), words)
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "tar.gz", "zip"])
+def test_texts_are_taken_over_like_code_and_keep_their_carrier(here, kind):
+    text = shipped_texts()["skill:wide_steps"].source
+    told = RECORD.replace(content_hash(GOOD), content_hash(text)) + EVIDENCE
+    pair = {"mine.skill.md": text, "mine.skill.toml": told}
+    others = {"bad.skill.md": "---\nnonsense: yes\n---\nLeap.\n", "other.workflow.md": "leap", "README.md": "hello"}
+    members = pair if kind == "file" else pair | others
+    source = here / "set"
+    source.mkdir()
+    for name, content in members.items():
+        (source / name).write_text(content)
+    if kind == "file":
+        source /= "mine.skill.md"
+    elif kind != "folder":
+        source = (tar if kind == "tar.gz" else zipped)(here / f"set.{kind}", members)
+    done = {one.name: one for one in take_over(source)}
+    assert done.keys() == ({"skill:mine"} if kind == "file" else {"skill:mine", "skill:bad", "workflow:other"})
+    assert all(bool(one.problems) == (name != "skill:mine") for name, one in done.items())
+    assert {one.done for name, one in done.items() if name != "skill:mine"} <= {"refused"}
+    found = find("skill:mine")
+    assert (found.origin, found.source, found.domain) == ("user", text, "skill")
+    assert found.foreign and found.standing("sphere").endswith("measured elsewhere")
+    assert [path.name for path in user_folder().glob("*.md")] == ["mine.skill.md"]
+
+
+def test_a_text_whose_name_says_no_carrier_is_refused_with_those_there_are(here):
+    (here / "mine.md").write_text("hello")
+    nothing_is_taken(here, here / "mine.md", "the carriers are: prompt, skill")
 
 
 def test_a_refused_archive_is_an_error_of_the_command(bilevel, work, library):

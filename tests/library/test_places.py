@@ -38,6 +38,7 @@ def test_what_is_shipped_is_not_measured_until_somebody_measures_it(bilevel_json
     assert not any(row["evidence"] for row in rows.values())
 
 
+@pytest.mark.slow
 def test_nothing_of_a_package_is_imported_to_list_show_or_check_it(bilevel, bilevel_json, installed):
     """Its __init__ fails when it is imported."""
     assert "raise" in (installed / "bilevel_example_mechanisms" / "__init__.py").read_text()

@@ -3,7 +3,7 @@
 import datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bilevel.errors import InputError
@@ -31,7 +31,7 @@ measurements = st.builds(
     inert=st.integers(0, 9), verdict=st.sampled_from(["helped", "hurt", "undecided"]),
     e_value=st.floats(0, 1e9), confirmed=st.booleans(), evaluations=st.integers(0, 10**6), date=st.dates(), run=LINES,
     gains=st.lists(NUMBERS, max_size=4).map(tuple), spreads=st.lists(NUMBERS, max_size=4).map(tuple),
-    arms=st.lists(HASHES, max_size=3).map(tuple),
+    arms=st.lists(HASHES, max_size=3).map(tuple), on=LINES, kinds=st.lists(LINES, max_size=2).map(tuple),
 )  # fmt: skip
 records = st.builds(
     Record, source_hash=HASHES, title=LINES, author=LINES, created=st.none() | st.dates(),
@@ -40,6 +40,7 @@ records = st.builds(
 )  # fmt: skip
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # its first draw makes hypothesis' tables of characters
 @given(records)
 def test_what_is_written_is_read_back(record):
     assert parsed(written(record), "a record") == record

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 HARM = '''from dataclasses import replace
 
 from bilevel.mechanism import Mechanism
@@ -26,6 +28,7 @@ class Far(Mechanism):
 '''
 
 
+@pytest.mark.slow
 def test_one_that_harms_is_refused_and_one_that_is_shipped_passes_with_an_interval(bilevel, work):
     (work / "far.py").write_text(HARM)
     done = bilevel("mechanisms", "rehearse", "far.py", "orthogonal", "--json")
@@ -37,6 +40,7 @@ def test_one_that_harms_is_refused_and_one_that_is_shipped_passes_with_an_interv
     assert row["low"] < row["gain"] < row["high"] and row["seeds"] > 2
 
 
+@pytest.mark.slow
 def test_with_a_run_there_is_a_surrogate_of_it_and_what_the_door_refuses_is_not_rehearsed(bilevel, work):
     assert bilevel("run", "a", "--task", "sphere", "--trials", "10", "--folder", "run").returncode == 0
     (work / "bad.py").write_text("import socket\n")

@@ -43,6 +43,7 @@ def recipe(work, text, name="mine"):
     return path
 
 
+@pytest.mark.slow
 def test_a_mechanism_goes_out_of_a_run_into_the_library_and_into_another_run(
     bilevel, bilevel_json, searched, work, library
 ):
@@ -68,6 +69,7 @@ def test_a_mechanism_goes_out_of_a_run_into_the_library_and_into_another_run(
     assert bilevel_json("replay", "second")["trials"] == 13
 
 
+@pytest.mark.slow
 def test_the_library_researcher_proposes_a_mechanism_of_ones_own(bilevel, bilevel_json, work, library):
     library.mkdir(parents=True)
     (library / "mine.py").write_text(GOOD)

@@ -70,6 +70,28 @@ class Reads:
         return [Proposal(parent.with_params(**json.loads(reply.text)), "as I was told")]
 
 
+@dataclass(frozen=True)
+class Learns(Reads):
+    """Draws lessons, and never can."""
+
+    def learn(self, view):
+        raise UnusableReply("lessons: the model's answer could not be used")
+
+
+@dataclass(frozen=True)
+class Gated(Reads):
+    """Its pass ends, on the record, where it is advised; it fails without a record where `silent`."""
+
+    silent: bool = False
+
+    def propose(self, view, parent, briefing):
+        if briefing.blocks:
+            error = UnusableReply("analysis: the model's answer could not be used")
+            error.notes = {} if self.silent else {"steps": {"analysis": [1, 3, 0, 0, 0, 1]}}
+            raise error
+        return super().propose(view, parent, briefing)
+
+
 class Listen(Mechanism):
     """Advice that the model follows."""
 

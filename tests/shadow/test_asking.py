@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from asides import Hello, Listen, Reads, Sampler, Silence, Undone, kinds, purposes, searched
+from asides import Gated, Hello, Learns, Listen, Reads, Sampler, Silence, Undone, kinds, purposes, searched
 from tiny import Draws, search, spec_of
 
 from bilevel.budget import Limits
@@ -162,6 +162,20 @@ def test_a_trial_whose_own_ask_failed_is_compared_with_nothing():
     trace, _ = searched(Sampler(), Hello(), researcher=Reads(fails_without="listen"), trials=2, shadow=1.0)
     assert all(trial.faults for trial in trace[1:])
     assert {shadow.how for trial in trace for shadow in trial.shadows} == {"no answer"}
+
+
+def test_lessons_that_could_not_be_drawn_hide_no_difference():
+    trace, _ = searched(Sampler(), Listen(), researcher=Learns(), shadow=1.0, lessons_every=1)
+    assert all(trial.faults[0].hook == "learn" for trial in trace[2:])
+    assert trace.ledger()["Listen"]["advise"].decisive == 6 and advice_of("Listen", shadows_of(trace)).live
+
+
+def test_a_pass_that_a_gate_ended_is_an_answer_and_differs_from_one_that_was_not():
+    trace, _ = searched(Sampler(), Hello(), researcher=Gated(), shadow=1.0)
+    assert all(trial.proposal.notes and trial.status.value == "refused" for trial in trace[1:])
+    found = advice_of("Hello", shadows_of(trace))
+    assert dict(found.without.how) == {"nothing proposed": 6} and not found.again.differed and found.live
+    assert trace.ledger()["Hello"]["advise"].decisive == 6
 
 
 def test_a_limit_that_is_reached_on_the_side_ends_the_run_and_a_resume_asks_nothing_twice():

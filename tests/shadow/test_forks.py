@@ -3,13 +3,16 @@
 from dataclasses import dataclass
 
 import pytest
-from asides import NOISE, Reads, Sampler, kinds, purposes
+from asides import NOISE, Gated, Reads, Sampler, kinds, purposes
 from tiny import Draws, Sources, guest, spec_of, trace_in
 
+from bilevel.codec import content_hash
+from bilevel.evidence import forks_of
 from bilevel.lab import Lab, MemoryStore
-from bilevel.levels import Inside, nest
+from bilevel.levels import Inside
 from bilevel.loop import Loop
 from bilevel.mechanism import Guest
+from bilevel.nesting import nest
 from bilevel.shadow import aside_of
 from bilevel.surfaces import MechanismSurface, SettingsSurface, admit_loadable
 from bilevel.trial import Proposal
@@ -82,6 +85,21 @@ def test_advice_that_shows_no_more_than_the_noise_is_not_shown_yet_rather_than_i
 def test_few_asks_show_nothing_yet():
     _, _, trial = forked(LISTEN, Sampler(), trials=2)
     assert trial.decision.reason.startswith("not shown yet") and "p = 0.17" in trial.decision.reason
+
+
+def test_advice_that_ends_each_pass_is_evidence_and_not_inert():
+    trace, _, trial = forked(HELLO, Sampler(), researcher=Gated())
+    assert "inert" not in trial.runs[0].data and "discredit" not in trial.runs[0].data
+    assert trial.runs[0].data["ledger"]["m1"]["advise"] == [5, 5, 5, 0]
+    assert not trial.decision.keep and "its control" in trial.decision.reason
+    assert len(forks_of(trace, "m1", content_hash(HELLO))) == 1
+
+
+def test_advice_of_which_no_ask_could_be_compared_is_not_called_inert():
+    _, _, trial = forked(HELLO, Sampler(), researcher=Gated(silent=True))
+    assert not trial.decision.keep and "inert" not in trial.runs[0].data
+    assert trial.decision.reason.startswith("not shown yet to matter")
+    assert "none of 5 asks without it could be compared" in trial.decision.reason
 
 
 def test_advice_without_which_nothing_differs_is_inert():

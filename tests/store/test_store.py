@@ -162,6 +162,27 @@ WRITER = """
 """
 
 
+DURABLE = """
+import sys
+from pathlib import Path
+from bilevel.store.folder import RunFolder
+
+folder = RunFolder.create(Path(sys.argv[1]), {"recipe": "a"})
+waits = lambda: folder.store._connection.execute("PRAGMA synchronous").fetchone()[0]
+before = waits()
+folder.store.put_meta_soon("state", "running")
+print(before, waits())
+"""
+
+
+def test_a_transaction_that_has_returned_outlives_a_power_cut(tmp_path):
+    # in a process of its own: those of the suite do not wait for the disk (`fixtures/lean.py`)
+    done = subprocess.run([sys.executable, "-c", DURABLE, str(tmp_path / "run")], capture_output=True, text=True)
+    full = "2"
+    assert (done.stdout.split(), done.stderr) == ([full, full], "")
+
+
+@pytest.mark.slow
 def test_what_was_acknowledged_survives_kill_9(folder):
     folder.close()
     code = textwrap.dedent(WRITER.format(tests=os.path.dirname(__file__), folder=str(folder.path)))

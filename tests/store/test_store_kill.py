@@ -4,6 +4,7 @@ import random
 import subprocess
 import sys
 
+import pytest
 import store_examples
 from store_examples import key, pending, run, trial
 
@@ -24,6 +25,7 @@ def killed(path, rng: random.Random) -> int:
     return int([line for line in told if line.endswith("\n")][-1])
 
 
+@pytest.mark.slow
 def test_nothing_that_was_stored_is_lost_by_kill_9_and_nothing_is_half(folder, path):
     folder.close()
     rng = random.Random(7)

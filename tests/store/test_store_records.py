@@ -91,6 +91,7 @@ def same_types(a, b):
     return a == b and a.candidate.id == b.candidate.id and a.parent.id == b.parent.id
 
 
+@pytest.mark.slow
 @given(trials)
 @settings(max_examples=150, deadline=None)
 def test_a_trial_comes_back_equal_from_another_connection(shared, written):
@@ -103,6 +104,7 @@ def test_a_trial_comes_back_equal_from_another_connection(shared, written):
     assert same_types(read, written)
 
 
+@pytest.mark.slow
 @given(pendings)
 @settings(max_examples=100, deadline=None)
 def test_a_pending_comes_back_equal_from_another_connection(shared, written):

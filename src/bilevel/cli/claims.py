@@ -1,9 +1,11 @@
 """How the claim stage of a run looks in a terminal."""
 
+from collections.abc import Iterator
+
 from rich.console import Console
 from rich.table import Table
 
-from bilevel.claim import Claimed, Said
+from bilevel.claim import REFUTED, Claimed, Said
 from bilevel.cli.ladders import number
 
 
@@ -19,9 +21,8 @@ def print_answer(console: Console, claim: Claimed, unit: str) -> None:
     same = "" if claim.answer == claim.incumbent else " after rolling back"
     seeds = f"mean of {claim.seeds} fresh seeds{same}"
     console.print(f"  answer    [bold]{number(claim.mean)}[/]{unit}   {seeds}", highlight=False)
-    console.print(
-        f"            against the baseline's {number(claim.baseline)}{unit}: {_said(claim.whole)}", highlight=False
-    )
+    for line in _gained(claim, unit):
+        console.print(f"            {line}", highlight=False)
     if claim.whole.note:
         console.print(f"            {claim.whole.note}", highlight=False)
     if claim.regret is not None:
@@ -63,6 +64,19 @@ def interval(said: Said) -> str:
     low = "-inf" if said.low is None else f"{said.low:+.4g}"
     high = "+inf" if said.high is None else f"{said.high:+.4g}"
     return f"[{low}, {high}]"
+
+
+def _gained(claim: Claimed, unit: str) -> Iterator[str]:
+    """The gain behind the two means that it is the difference of; the answer's where it is not the one above."""
+    base = f"against the baseline's {number(claim.baseline)}{unit}:"
+    if not claim.whole.pairs:
+        yield _said(claim.whole)
+    elif claim.paired == claim.mean:
+        yield f"{base} {_said(claim.whole)}"
+    else:
+        whose = "what was found" if claim.whole.status == REFUTED else f"on {claim.whole.pairs} of them"
+        yield f"{whose} {number(claim.paired)}{unit} {base}"
+        yield _said(claim.whole)
 
 
 def _said(said: Said) -> str:

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,43 +14,68 @@ from bilevel.compare.analysis import analyse
 from bilevel.compare.estimating import Expected, expect
 from bilevel.compare.folder import Folder, create, differences, is_comparison, open_folder, write_text
 from bilevel.compare.html import page
+from bilevel.compare.markdown import markdown
 from bilevel.compare.plan import Plan, Wishes, make
 from bilevel.compare.results import Result
 from bilevel.compare.running import check_models
 from bilevel.compare.scheduling import Finished, run_all
-from bilevel.compare.tables import Table, expected_table, heading, markdown, number, sections, tables_of
-from bilevel.errors import InputError, Stopped
+from bilevel.compare.tables import Table, expected_table, heading, number, sections, tables_of
+from bilevel.compare.telling import Commands, commands_for
+from bilevel.errors import BilevelError, InputError, Stopped
 from bilevel.named import PREFIX
-from bilevel.reporting.comparison import RESULT, write_result
+from bilevel.reporting.comparison import RESULT, write_result, written_result
 from bilevel.reporting.writing import PAGE
 from bilevel.reporting.writing import TEXT as REPORT
 
 
-def run_compare(wishes: Mapping[str, Any], folder: Path | None, workers: int, plan_only: bool, as_json: bool) -> int:
+def run_compare(
+    wishes: Mapping[str, Any], folder: Path | None, workers: int, plan_only: bool, as_json: bool, on: Sequence[str]
+) -> int:
     """Plan a comparison, run what is left of it, and print what it says; the exit code is 1 where runs are missing."""
     if workers < 1:
         raise InputError(f"--workers {workers}: at least 1 is needed")
     there = _there(wishes, folder)
+    plan = there.plan if there else make(Wishes(**wishes))
+    commands = commands_for(on, plan)
     if plan_only:
-        plan = there.plan if there else make(Wishes(**wishes))
         _print_expected(expect(plan, there, workers), plan, as_json)
         return 0
-    found = there or _new(make(Wishes(**wishes)), folder)
+    found = there or _new(plan, folder)
     out = console(stderr=as_json)
     _announce(out, found)
-    try:
-        run_all(found, workers, lambda finished: _tell(out, finished, bool(found.plan.tasks)))
-    except Stopped as error:
-        raise Stopped(f"{error}; go on with: bilevel compare --folder {shlex.quote(str(found.path))}") from None
-    result = analyse(found)
-    write_result(found, result)
-    write_text(found.path / REPORT, markdown(result))
-    write_text(found.path / PAGE, page(result))
+    result = _executed(out, found, workers, commands)
     if as_json:
-        print_json(jsonable(result))
+        print_json(written_result(result))
     else:
         _print_result(out, result, found.path)
     return 1 if result.missing else 0
+
+
+def _executed(out: Console, found: Folder, workers: int, commands: Commands) -> Result:
+    """Run what is left, and write what came of it; a person's commands are told of what this call did."""
+    ran: list[Finished] = []
+
+    def tell(finished: Finished) -> None:
+        ran.append(finished)
+        _tell(out, finished, bool(found.plan.tasks))
+        for line in commands.ran(found, finished):
+            _line(out, line)
+
+    try:
+        run_all(found, workers, tell)
+        result = analyse(found)
+        write_result(found, result)
+        write_text(found.path / REPORT, markdown(result))
+        write_text(found.path / PAGE, page(result))
+    except Stopped as error:
+        raise Stopped(f"{error}; go on with: bilevel compare --folder {shlex.quote(str(found.path))}") from None
+    except BilevelError as error:
+        for line in commands.broke(found, error):
+            _line(out, line)
+        raise
+    for line in commands.ended(found, result) if ran else ():
+        _line(out, line)
+    return result
 
 
 def tasks_in(text: str) -> tuple[str, ...]:
@@ -95,11 +120,14 @@ def _announce(out: Console, folder: Folder) -> None:
     plan = folder.plan
     _line(out, f"{', '.join(plan.arms)} on {plan.task}: {len(folder.jobs)} runs, interleaved by replicate")
     _line(out, f"plan {plan.hash} in {folder.path / 'plan.json'}")
+    for task in folder.measured_otherwise():
+        _line(out, f"what measures task {task!r} has changed since: runs that are there are told by their records")
 
 
 def _tell(out: Console, finished: Finished, several: bool) -> None:
     outcome = finished.outcome
     said = outcome.reason and f"no number: {outcome.reason}"
+    said = said or (outcome.lost and f"{number(outcome.gain, True)}, as the baseline: its best {outcome.lost}")
     spent = f"{outcome.spent.measurements} measurements, {outcome.spent.seconds:.1f} s"
     where = f"{finished.job.task}, " if several else ""
     _line(

@@ -1,5 +1,6 @@
 """`noise`: the baseline against itself, and what follows for a search."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from bilevel.lab import Lab
 from bilevel.levels import leaf
 from bilevel.models import check_prices, connected
 from bilevel.noise import UNKNOWN, Noise
-from bilevel.recipe import find, override
+from bilevel.overriding import override
+from bilevel.recipe import find
 from bilevel.run import stopping
 from bilevel.wiring import build
 
@@ -36,8 +38,8 @@ def run_noise(
     """Measure, store, print."""
     if seeds < 2 or repeats < 1:
         raise InputError(f"--seeds {seeds}, --repeats {repeats}: at least 2 seeds and 1 repeat are needed")
-    if effect is not None and not effect > 0:
-        raise InputError(f"--effect {effect!r}: an effect must be above 0")
+    if effect is not None and not 0 < effect < math.inf:
+        raise InputError(f"--effect {effect!r}: an effect must be a number above 0")
     recipe = override(find("random"), task=task, rung=rung, seed=seed)
     recipe = recipe.model_copy(update={"models": recipe.models.model_copy(update=_judge(models))})
     spec = build(recipe)

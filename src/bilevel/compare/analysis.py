@@ -15,7 +15,7 @@ from bilevel.compare.plan import MEANING, Plan
 from bilevel.compare.ranks import Ranks, ranked
 from bilevel.compare.results import ArmResult, Best, Missing, Paired, Result, TaskResult
 from bilevel.compare.scoring import NAME, OF, Scores, scores_of
-from bilevel.compare.summary import Runs, arm_result, compared, corrected, runs_of
+from bilevel.compare.summary import Runs, arm_result, compared, corrected, runs_of, sealed_of
 from bilevel.errors import Diverged
 from bilevel.tasks.catalog import find as find_task
 
@@ -39,6 +39,7 @@ def analyse(folder: Folder) -> Result:
     def tested(combinations: Sequence[tuple[str, str]]) -> list[Paired]:
         return corrected([compared(plan, arm, of[arm], other, of[other]) for arm, other in combinations])
 
+    best = tuple(_best(plan, outcomes))
     return Result(
         plan=plan.hash,
         task=plan.task,
@@ -60,8 +61,9 @@ def analyse(folder: Folder) -> Result:
         tasks=tuple(_task(plan, task, outcomes, scores) for task in plan.tasks) if scores else (),
         ranks=_ranks(plan, of) if scores else None,
         recheck=plan.recheck,
-        best=tuple(_best(plan, outcomes)),
+        best=best,
         environment=_environment(folder),
+        sealed=tuple(sealed_of(plan, outcomes, best)),
     )
 
 
@@ -74,7 +76,7 @@ def _best(plan: Plan, outcomes: Sequence[Outcome]) -> Iterator[Best]:
                 found = max(own, key=lambda one: one.gain or 0.0)
                 failed = sum((Counter(one.failed) for one in own), Counter[str]())
                 several = task if plan.tasks else ""
-                yield Best(arm, several, found.job.replicate, found.gain or 0.0, found.changes, failed)
+                yield Best(arm, several, found.job.replicate, found.gain or 0.0, found.changes, failed, found.patch)
 
 
 def _environment(folder: Folder) -> dict[str, str]:

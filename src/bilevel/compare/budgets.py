@@ -3,9 +3,10 @@
 from typing import Literal
 
 from bilevel.errors import InputError
-from bilevel.levels import LoopTask
+from bilevel.levels import LoopTask, leaf
 from bilevel.loop import LoopSpec
-from bilevel.recipe import Recipe, override
+from bilevel.overriding import override
+from bilevel.recipe import Recipe
 from bilevel.wiring import build, uses_models
 
 Equal = Literal["trials", "tokens", "seconds", "money"]
@@ -51,9 +52,14 @@ def cycles_of(spec: LoopSpec) -> tuple[int, int]:
 
 
 def measured(recipe: Recipe, spec: LoopSpec) -> int | None:
-    """How much a run at a budget measures without its baseline, where nothing is refused."""
-    most = recipe.evaluations
-    if most is None or not isinstance(spec.task, LoopTask):
+    """How much a run at a budget measures at most without its baseline.
+
+    Whole cycles, where nothing is repeated; repeats of a keep rule may come on top, as far as the budget goes.
+    """
+    most, rule = recipe.evaluations, leaf(spec).rule
+    if most is None or not isinstance(spec.task, LoopTask) or (rule is not None and rule.repeats):
+        return most
+    if spec.task.stuck_share:  # a search that is never stuck spends it to the last
         return most
     first, each = cycles_of(spec)
     return first + (most - first) // each * each

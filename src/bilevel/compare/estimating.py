@@ -1,5 +1,6 @@
 """What a comparison will take, before it runs."""
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from bilevel.errors import InputError
 from bilevel.facts import checked, failure_reason
 from bilevel.lab import Bench, Lab
 from bilevel.levels import leaf
-from bilevel.models import estimate
+from bilevel.models import Estimate, estimate
 from bilevel.recipe import Recipe
 from bilevel.task import Judged
 from bilevel.trial import Status
@@ -27,8 +28,8 @@ N = TypeVar("N", int, float)
 class ArmEstimate:
     """One run of an arm on a task: innermost trials where none is refused (measurements, in which repeats of the keep
     rule count: an idea takes up to `each` of them), at most, or as many as finished runs took; measurements with the
-    baseline's and those on fresh seeds (at most so many of them `rechecks` of keeps), seconds, calls and tokens at
-    most, and US dollars; None where nobody can say."""
+    baseline's, sealed ones and those on fresh seeds (at most so many of them `rechecks` of keeps), seconds, calls and
+    tokens at most, and US dollars; None where nobody can say."""
 
     arm: str
     task: str
@@ -140,10 +141,10 @@ def _arm(plan: Plan, arm: str, task: str, known: Took | None, single: float | No
     spec = build(recipe)
     trials = measured(recipe, spec) if known is None else round(known.measurements)
     rechecks = _rechecks(plan, trials)
-    searched = None if trials is None else trials + leaf(spec).calibration + 2 * plan.fresh
+    searched = None if trials is None else trials + leaf(spec).calibration + 2 * (plan.fresh + plan.sealed)
     measurements = _sum([searched, rechecks])
     whole = None if trials is None else trials + leaf(spec).calibration
-    calls = estimate(recipe, spec, whole, fresh=2 * plan.fresh + (rechecks or 0))
+    calls = _within(plan, estimate(recipe, spec, whole, fresh=2 * plan.fresh + (rechecks or 0)))
     seconds = known.seconds if known is not None else _times(measurements, single)
     rule = leaf(spec).rule
     return ArmEstimate(
@@ -156,7 +157,7 @@ def _arm(plan: Plan, arm: str, task: str, known: Took | None, single: float | No
         calls=calls.calls if calls else _nothing(recipe),
         tokens=calls.tokens if calls else _nothing(recipe),
         money=calls.money if calls else _nothing(recipe),
-        each=2 * rule.depth - 1 if rule is not None and rule.name in ("race", "fixed") else 1,
+        each=2 * rule.depth - 1 if rule is not None and rule.repeats else 1,
     )
 
 
@@ -173,6 +174,19 @@ def _rechecks(plan: Plan, trials: int | None) -> int | None:
 def _nothing(recipe: Recipe) -> int | None:
     """0 without models; unknown where an agent, or models without an end, work."""
     return None if uses_models(recipe) else 0
+
+
+def _within(plan: Plan, calls: Estimate | None) -> Estimate | None:
+    """As many of the calls as a budget in tokens or money pays for."""
+    most = None if calls is None else {"tokens": calls.tokens, "money": calls.money}.get(plan.equal)
+    if calls is None or not most or most <= plan.budget:
+        return calls
+    share = plan.budget / most
+    return Estimate(
+        math.ceil(calls.calls * share),
+        math.ceil(calls.tokens * share),
+        None if calls.money is None else calls.money * share,
+    )
 
 
 def _least(a: float | None, b: float | None) -> float | None:

@@ -19,6 +19,7 @@ from bilevel.compare.plan import Plan, load, written
 from bilevel.errors import Diverged, InputError, StoreError
 from bilevel.machine import differences as differing
 from bilevel.machine import facts as machine
+from bilevel.recipe import resolve
 from bilevel.store.reader import FILE
 from bilevel.tasks.catalog import find as find_task
 
@@ -85,6 +86,10 @@ class Folder:
     def exists(self, job: Job) -> bool:
         return (self.run_folder(job) / FILE).is_file()
 
+    def measured_otherwise(self) -> list[str]:
+        """The tasks that are measured otherwise now than when this was planned."""
+        return [task for task, harness in self.plan.harnesses.items() if find_task(task).harness != harness]
+
     @property
     def started(self) -> Mapping[str, Any]:
         """The plan's hash, the machine and the program when the first run was about to begin."""
@@ -100,12 +105,11 @@ class Folder:
         if not before:
             _write(self.path / STARTED, facts)
             return
-        for task, harness in self.plan.harnesses.items():
-            if find_task(task).harness != harness:
-                raise Diverged(
-                    f"what measures task {task!r} has changed since {self.path} was planned (its harness), so old and "
-                    "new scores cannot be compared; put it back, or compare again in another --folder"
-                )
+        for task in self.measured_otherwise():
+            raise Diverged(
+                f"what measures task {task!r} has changed since {self.path} was planned (its harness), so old and "
+                "new scores cannot be compared; put it back, or compare again in another --folder"
+            )
         other = differing(before["machine"], machine())
         if other:
             raise Diverged(
@@ -165,10 +169,11 @@ def locked(folder: Folder) -> Iterator[int]:
 
 
 def differences(old: Plan, new: Plan) -> list[str]:
-    """The names of what differs between two plans."""
+    """The names of what differs between two plans; keys of recipes that an older version did not know are as it was."""
     a, b = plain(old), plain(new)
     found = [key for key in a if key != "arms" and a[key] != b[key]]
-    arms = [f"arm {name}" for name in {**a["arms"], **b["arms"]} if a["arms"].get(name) != b["arms"].get(name)]
+    one, other = ({name: resolve(recipe) for name, recipe in plan["arms"].items()} for plan in (a, b))
+    arms = [f"arm {name}" for name in {**one, **other} if one.get(name) != other.get(name)]
     return sorted(found) + arms
 
 

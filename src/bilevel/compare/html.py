@@ -19,11 +19,24 @@ from bilevel.compare.drawing import (
     swatch,
     text,
 )
+from bilevel.compare.marking import block
 from bilevel.compare.paired import LEVEL
 from bilevel.compare.resampling import Estimate
-from bilevel.compare.results import ArmResult, Result
-from bilevel.compare.style import STYLE, kind
-from bilevel.compare.tables import NOTHING, Table, appendix, heading, interval, number, p_value, sections, tables_of
+from bilevel.compare.results import ArmResult, Result, only_one_has
+from bilevel.compare.style import PAPER, STYLE, kind
+from bilevel.compare.tables import (
+    NOTHING,
+    Table,
+    appendix,
+    heading,
+    interval,
+    number,
+    p_value,
+    patches,
+    sealed_tables,
+    sections,
+    tables_of,
+)
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 LONG = 20  # rows of a table that is shown folded
@@ -39,6 +52,7 @@ SHORT = {
     "repetition": "repetition",
     "keeps": "keeps",
     "ledger": "mechanisms",
+    "sealed": "sealed test",
 }
 
 
@@ -62,7 +76,7 @@ def page(result: Result) -> str:
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{text(POLICY)}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>\n{STYLE}\n</style>\n</head>\n<body>\n<main>\n"
+        f"<title>{title}</title>\n<style>\n{STYLE}\n{PAPER}\n</style>\n</head>\n<body>\n<main>\n"
         f"<h1>{title}</h1>\n{_heading(result)}\n{_arms(result, kinds)}\n{_short(result)}\n"
         f'<nav aria-label="on this page"><ul>{links}</ul></nav>\n{body}\n</main>\n</body>\n</html>\n'
     )
@@ -96,10 +110,11 @@ def _short(result: Result) -> str:
         what = "score" if result.tasks else f"improvement of {result.objective}"
         lines.append(f"highest mean {what}: {best.name}, {interval(best.mean)}")
     apart = [(arm, arm.against) for arm in result.arms if arm.against is not None and arm.against.corrected is not None]
+    base = next(arm for arm in result.arms if arm.name == result.reference)
     differing = [
         f"{arm.name} {interval(found.difference, signed=True)}, p {p_value(found.corrected)}"
         for arm, found in apart
-        if found.corrected is not None and found.corrected <= LEVEL
+        if found.corrected is not None and found.corrected <= LEVEL and not only_one_has(result.analysis, arm, base)
     ]
     if apart:
         said = "; ".join(differing) or "none"
@@ -118,7 +133,7 @@ def _short(result: Result) -> str:
 
 def _tables(result: Result, kinds: Kinds) -> list[Part]:
     parts, tasks = list[Part](), iter(result.tasks)
-    for table in tables_of(result):
+    for table in [*tables_of(result), *sealed_tables(result)]:
         short = SHORT.get(table.about, "")
         if table.about == "improvement":
             body = _with_dots(table, kinds, {arm.name: arm.mean for arm in result.arms}, "mean, and its interval")
@@ -244,7 +259,8 @@ def _words(result: Result) -> list[Part]:
             body = f"<ul>{''.join(f'<li>{text(line)}</li>' for line in lines)}</ul>"
         short = next((short for begin, short in SAID.items() if title.startswith(begin)), title.lower())
         found.append(Part(short, title, body))
-    return found
+    changed = "".join(f"<h3>{text(title)}</h3>\n{block(patch, 'diff')}" for title, patch in patches(result))
+    return [*found, *([Part("changed files", "What it changed in files", changed)] if changed else [])]
 
 
 def _analysis(result: Result) -> Part:

@@ -6,7 +6,7 @@ from typing import Any
 from bilevel.compare.folder import Folder
 from bilevel.compare.outcome import Outcome
 from bilevel.compare.paired import smallest_p
-from bilevel.compare.plan import Plan
+from bilevel.compare.plan import ONE_SIDED, Plan
 
 
 def notes_of(folder: Folder, outcomes: Sequence[Outcome], tests: int) -> list[str]:
@@ -18,6 +18,8 @@ def notes_of(folder: Folder, outcomes: Sequence[Outcome], tests: int) -> list[st
         notes.append(
             f"{len(outcomes) - len(done)} of {len(outcomes)} runs have no number; they are left out, not counted as 0"
         )
+    notes += _lost(plan, done)
+    notes += _gaps(plan, done)
     for task in plan.harnesses:
         own = [outcome.fresh for outcome in done if outcome.job.task == task]
         if own and not max(own):
@@ -47,6 +49,31 @@ def notes_of(folder: Folder, outcomes: Sequence[Outcome], tests: int) -> list[st
     if len(programs) > 1:
         notes.append(f"the runs were made by {len(programs)} versions of this program ({', '.join(sorted(programs))})")
     return notes
+
+
+def _lost(plan: Plan, done: Sequence[Outcome]) -> Iterator[str]:
+    """The answers that failed on a fresh seed, which count as the baseline."""
+    for arm in plan.arms:
+        own = [one for one in done if one.job.arm == arm]
+        lost = [one for one in own if one.lost]
+        if lost:
+            how, _, why = lost[0].lost.partition(": ")
+            yield (
+                f"{len(lost)} of {len(own)} answers of arm {arm} {how}, so they count as the baseline, an improvement "
+                f"of 0 (the first: {why})"
+            )
+
+
+def _gaps(plan: Plan, done: Sequence[Outcome]) -> Iterator[str]:
+    """The arms that have numbers in other replicates than the reference, of which nothing is claimed."""
+    has = {arm: {one.job.pair for one in done if one.job.arm == arm} for arm in plan.arms}
+    for arm in plan.arms if ONE_SIDED in plan.analysis else ():
+        gaps = has[arm] ^ has[plan.reference]
+        if gaps:
+            yield (
+                f"{arm} and {plan.reference}: {len(gaps)} pairs have a number on one side only, which may be no "
+                "accident, so no difference between the two is claimed"
+            )
 
 
 def _keeps(plan: Plan, done: Sequence[Outcome]) -> Iterator[str]:

@@ -2,24 +2,28 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, runtime_checkable
 
 from bilevel.calls import CallSummary
 from bilevel.compare.folder import Folder, Job
+from bilevel.compare.plan import FAILED_ANSWERS
 from bilevel.compare.rechecking import Again, Keep, Keeps, candidates, chosen, keeps_of
 from bilevel.compare.running import COMPARISON, ENDED, check_belongs, fresh_runs
+from bilevel.compare.sealing import sealed_runs
 from bilevel.errors import StoreError
 from bilevel.facts import failure_reason
 from bilevel.fresh import COMPARISON as FRESH
-from bilevel.fresh import deterministic, score_of
+from bilevel.fresh import AsMeasured, Measurements, deterministic, score_of
+from bilevel.guardrails import breach
 from bilevel.lab import Records, Traces
 from bilevel.levels import leaf, levels_of
 from bilevel.loop import LoopSpec
 from bilevel.objective import Objective
 from bilevel.report import archive_best, own_trials, summarise
-from bilevel.run import recorded
+from bilevel.showing import to_show
 from bilevel.store.folder import RunFolder
+from bilevel.task import Patching
 from bilevel.trace import top_scores
 from bilevel.trial import Count, Run, Trial, merge
 
@@ -83,7 +87,8 @@ class Step:
 class Outcome:
     """One run. `reason` says why it has no `gain`; it is empty where it has one.
 
-    `gain` is on fresh seeds, or best seen where `fresh` is 0. `baseline`: its scores by seed, and `start` its
+    `gain` is on fresh seeds, or best seen where `fresh` is 0. `lost`: how the best candidate failed on a fresh seed;
+    `gain` is 0 then, as what is left is the baseline. `baseline`: its scores by seed, and `start` its
     candidate's id. `whole`: the gain of the optimum over the baseline, as far as `gain` was measured; it and `regret`
     are None where the task does not know its optimum, or begins at it. `beyond`: seconds of measurements on fresh
     seeds.
@@ -91,6 +96,7 @@ class Outcome:
 
     job: Job
     reason: str = ""
+    lost: str = ""
     ended: str = ""
     gain: float | None = None
     seen: float | None = None
@@ -109,6 +115,8 @@ class Outcome:
     isolation: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()  # of the best candidate, in words
     failed: Mapping[str, int] = field(default_factory=dict)  # innermost trials without a score, by status
+    patch: str = ""  # of the best candidate, from the baseline
+    sealed: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # baseline, best -> metric -> value
 
 
 def outcome_of(folder: Folder, job: Job) -> Outcome:
@@ -123,9 +131,11 @@ def outcome_of(folder: Folder, job: Job) -> Outcome:
         if state not in ENDED or not facts.get("measured_again"):
             return Outcome(job, said or f"it is not finished ({state or 'killed at the start'})")
         check_belongs(folder, job)
-        _, spec = recorded(opened.config)
+        spec = to_show(opened).spec
         seconds = float(opened.store.get_meta("elapsed") or 0.0)
-        return _read(folder, job, opened.store, spec, state, seconds, str(facts.get("program", "")))
+        measured = AsMeasured(opened.store, opened.meta("harness"))
+        found = _read(folder, job, opened.store, measured, spec, state, seconds, str(facts.get("program", "")))
+        return _with_seal(found, opened, spec)
     except StoreError as error:
         return Outcome(job, str(error))
     finally:
@@ -133,34 +143,40 @@ def outcome_of(folder: Folder, job: Job) -> Outcome:
 
 
 def _read(
-    folder: Folder, job: Job, records: Records, spec: LoopSpec, state: str, seconds: float, program: str
-) -> Outcome:
+    folder: Folder, job: Job, records: Records, measured: Measurements, spec: LoopSpec, state: str, seconds: float,
+    program: str,
+) -> Outcome:  # fmt: skip
+    """The outcome of a run that has ended; `measured` are its measurements, whatever measures its task now."""
     inner = leaf(spec)
     trials, best = own_trials(records, inner.name), archive_best(records, spec)
     summary, calls = summarise(records, spec), list(records.calls())
     first = trials[0][1] if trials else None
     if first is None or first.score is None or best is None or best[1].score is None:
-        return Outcome(job, "its baseline has no score", state)
-    exact = deterministic(records, inner, first, best[1].candidate.id, FRESH)
-    count = 0 if exact else folder.plan.fresh
-    old, new, reason = first.score, best[1].score, ""
+        return Outcome(job, "its baseline has no score", ended=state)
+    exact = deterministic(measured, inner, first, best[1].candidate.id, FRESH)
+    count, guarded = 0 if exact else folder.plan.fresh, FAILED_ANSWERS in folder.plan.analysis
+    old, new, reason, lost = first.score, best[1].score, "", ""
     seen: float | None = inner.task.objective.gain(old, new)
     gain: float | None = seen
     if count:
-        before = _mean(inner, fresh_runs(records, spec, first.candidate, count))
-        after = _mean(inner, fresh_runs(records, spec, best[1].candidate, count))
+        start = fresh_runs(measured, spec, first.candidate, count)
+        before = _mean(inner, start, (), guarded)
+        after = _mean(inner, fresh_runs(measured, spec, best[1].candidate, count), start, guarded)
         gain, reason = None, before.reason or after.reason
         if before.score is not None and after.score is not None:
             old, new = before.score, after.score
             gain = inner.task.objective.gain(old, new)
+        elif before.score is not None and after.failed and guarded:
+            old, gain, reason, lost = before.score, 0.0, "", after.reason
     calibration, whole = first.cost.evaluations, _whole(inner, old)
     keeps = keeps_of(records, spec) if folder.plan.recheck else []
     again = chosen(keeps, spec, folder.plan.recheck) if count else []
     fresh = {one.id: one for one in (first.candidate, best[1].candidate, *candidates(again))}.values()
-    beyond = [run for one in fresh for run in fresh_runs(records, spec, one, count) if run is not None]
+    beyond = [run for one in fresh for run in fresh_runs(measured, spec, one, count) if run is not None]
     return Outcome(
         job=job,
         reason=reason,
+        lost=lost,
         ended=state,
         gain=gain,
         seen=seen,
@@ -179,7 +195,7 @@ def _read(
         ),
         repetition=_repetition(records, spec, summary.repetition.distinct, summary.repetition.longest_streak),
         mechanisms=_mechanisms([trial for _, trial in trials], summary.in_force),
-        keeps=Keeps(len(keeps), tuple(_again(records, spec, keep, count) for keep in again)),
+        keeps=Keeps(len(keeps), tuple(_again(measured, spec, keep, count, guarded) for keep in again)),
         beyond=sum(run.cost.seconds for run in beyond),
         program=program,
         isolation=tuple(sorted(summary.isolation)),
@@ -188,29 +204,45 @@ def _read(
             *(f"{name} edited" for name in summary.files),
         ),
         failed=Counter(trial.status.value for _, trial in trials if trial.score is None),
+        patch=inner.task.patch(best[1].candidate) if isinstance(inner.task, Patching) else "",
     )
+
+
+def _with_seal(outcome: Outcome, opened: RunFolder[Any], spec: LoopSpec) -> Outcome:
+    """The outcome with the sealed scores of its baseline and its best candidate, where both were measured."""
+    best = archive_best(opened.store, spec)
+    runs = {} if best is None else sealed_runs(opened, outcome.start, best[1].candidate.id)
+    if len(runs) < 2:
+        return outcome
+    beyond = outcome.beyond + sum(run.cost.seconds for run in runs.values())
+    return replace(outcome, beyond=beyond, sealed={who: dict(run.metrics or {}) for who, run in runs.items()})
 
 
 @dataclass(frozen=True)
 class _Fresh:
     score: float | None
     reason: str = ""
+    failed: bool = False
 
 
-def _mean(spec: LoopSpec, runs: Sequence[Run | None]) -> _Fresh:
-    """The mean score over fresh seeds; none where one of them has no score."""
+def _mean(spec: LoopSpec, runs: Sequence[Run | None], baseline: Sequence[Run | None], guarded: bool) -> _Fresh:
+    """The mean score over fresh seeds; none where one of them has no score, or a guardrail is broken there."""
     scores = [score_of(spec, run) for run in runs]
     failed = next((run for run in runs if run is not None and run.metrics is None), None)
     if failed is not None:
-        return _Fresh(None, f"failed on a fresh seed: {failed.status.value}: {failure_reason(failed)}")
+        return _Fresh(None, f"failed on a fresh seed: {failed.status.value}: {failure_reason(failed)}", failed=True)
+    there, start = ([run for run in each if run is not None] for each in (runs, baseline))
+    broken = breach(spec.task.objective.guardrails, there, start, spec.rules) if guarded else None
+    if broken is not None:
+        return _Fresh(None, f"failed on a fresh seed: {broken.reason}", failed=True)
     found = [score for score in scores if score is not None]
     return _Fresh(sum(found) / len(found)) if len(found) == len(runs) else _Fresh(None, "a fresh seed is missing")
 
 
-def _again(records: Records, spec: LoopSpec, keep: Keep, count: int) -> Again:
+def _again(measured: Measurements, spec: LoopSpec, keep: Keep, count: int, guarded: bool) -> Again:
     inner = leaf(spec)
-    old = _mean(inner, fresh_runs(records, spec, keep.parent, count))
-    new = _mean(inner, fresh_runs(records, spec, keep.candidate, count))
+    old = _mean(inner, fresh_runs(measured, spec, keep.parent, count), (), guarded)
+    new = _mean(inner, fresh_runs(measured, spec, keep.candidate, count), (), guarded)
     if old.score is None or new.score is None:
         return Again(keep.claimed, None, old.reason or new.reason)
     return Again(keep.claimed, inner.task.objective.gain(old.score, new.score))

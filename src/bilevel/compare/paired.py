@@ -12,6 +12,7 @@ import numpy as np
 MOST_EXACT = 16  # pairs up to which all sign patterns are enumerated
 DRAWS = 100_000  # random patterns beyond
 LEVEL, POWER = 0.05, 0.80
+FEWEST = 6  # pairs with which the exact test can be significant at LEVEL: 2 / 2^6
 
 
 def sign_flip_test(differences: Sequence[float], seed: int = 0) -> float | None:
@@ -67,8 +68,9 @@ def cohens_d(differences: Sequence[float]) -> float | None:
     """
     if len(differences) < 2:
         return None
-    sd = float(np.std(np.asarray(differences), ddof=1))
-    return float(np.mean(np.asarray(differences))) / sd if sd > 0 else None
+    values = np.asarray(differences)
+    sd = float(np.std(values, ddof=1))
+    return float(np.mean(values)) / sd if sd > 1e-12 * float(np.abs(values).max()) else None  # less is rounding
 
 
 def superiority(differences: Sequence[float]) -> float | None:
@@ -87,13 +89,14 @@ def superiority(differences: Sequence[float]) -> float | None:
 def replicates_needed(differences: Sequence[float]) -> int | None:
     """How many replicates a two-sided test at 5 % would need to find the difference seen with a chance of 80 %.
 
-    By the normal approximation on paired differences, ((z_0.975 + z_0.80) / d)^2 rounded up, at least 2, without a
-    correction for several arms (Cohen 1988, section 2.4). It takes the effect that was seen for the true one: rough.
-    None where there is no effect, or no spread.
+    By the normal approximation on paired differences, ((z_0.975 + z_0.80) / d)^2 rounded up, and at least FEWEST: with
+    fewer the exact test finds nothing, however large the effect is. Without a correction for several arms (Cohen 1988,
+    section 2.4). It takes the effect that was seen for the true one: rough. None where there is no effect, or no
+    spread.
     """
     effect = cohens_d(differences)
     if not effect:
         return None
     normal = NormalDist()
     need = ((normal.inv_cdf(1 - LEVEL / 2) + normal.inv_cdf(POWER)) / effect) ** 2
-    return max(2, math.ceil(need))
+    return max(FEWEST, math.ceil(need))

@@ -1,5 +1,6 @@
 """The plan of a comparison: everything that decides it, hashed before anything runs."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,10 +9,12 @@ from typing import Any, Literal, get_args
 from bilevel import __version__
 from bilevel.codec import build, content_hash, derive_seed, plain
 from bilevel.compare.budgets import Equal, at_budget
-from bilevel.compare.paired import DRAWS, LEVEL, MOST_EXACT, POWER
+from bilevel.compare.paired import DRAWS, FEWEST, LEVEL, MOST_EXACT, POWER
 from bilevel.compare.resampling import CONFIDENCE, RESAMPLES
 from bilevel.errors import InputError
-from bilevel.recipe import ClaimTable, Recipe, find, override, resolve
+from bilevel.overriding import override
+from bilevel.recipe import ClaimTable, Recipe, find, resolve
+from bilevel.task import Sealing
 from bilevel.tasks.catalog import find as find_task
 from bilevel.tasks.folder import FolderTask
 from bilevel.tasks.karpathy import KarpathyTask
@@ -28,6 +31,8 @@ MEANING: Mapping[Equal, str] = {
     "seconds": "seconds of wall time, the baseline's measurements among them",
     "money": "US dollars for all models together",
 }
+# Keys of the analysis that older plans do not have, so that their comparisons say what they said.
+FAILED_ANSWERS, ONE_SIDED = "failed answers", "one-sided gaps"
 ANALYSIS: Mapping[str, Any] = {
     "metric": "improvement: the gain of the best candidate found over the baseline, in the objective's unit, both as "
     "means over fresh seeds that no search used and that all arms of a replicate share; best seen where the task is "
@@ -40,8 +45,12 @@ ANALYSIS: Mapping[str, Any] = {
     f"{MOST_EXACT} pairs, else {DRAWS} random patterns",
     "correction": "Holm over the arms; over all pairs of a level-2 arm and its controls for the claims",
     "effects": "Cohen's d of the differences, and the probability of superiority",
-    "power": f"replicates needed for {POWER:.0%} at {LEVEL:.0%}, normal approximation on the paired differences",
+    "power": f"replicates needed for {POWER:.0%} at {LEVEL:.0%}, normal approximation on the paired differences, "
+    f"and at least {FEWEST}, with which the test can find anything",
     "missing": "runs that failed are left out with their pairs and reported; never counted as 0",
+    FAILED_ANSWERS: "a best candidate that fails on a fresh seed, or breaks a guardrail there, where the baseline has "
+    "a score on all, is no answer: its run counts as the baseline (improvement 0), is reported, and is no missing run",
+    ONE_SIDED: "a difference for which runs of one arm are missing where the other has a number is no claim",
 }
 OVER_TASKS: Mapping[str, Any] = {
     "score": "the improvement as a share of the way from the baseline to the optimum; where a task does not know its "
@@ -62,8 +71,12 @@ RECHECKS: Mapping[str, Any] = {
     "that counts each run as one observation",
     "keeps, missing": "a keep that fails on a fresh seed, or whose parent does, is left out and reported",
 }
+SEALED: Mapping[str, Any] = {
+    "sealed": "after each run, the sealed metrics of the baseline and of its best candidate are measured once, for the "
+    "documents alone; the baseline's are shared by the arms of a replicate; no test or claim rests on them",
+}
 # Fields that older plans do not have: left out where they say nothing.
-LATER: Mapping[str, Any] = {"tasks": {}, "recheck": 0}
+LATER: Mapping[str, Any] = {"tasks": {}, "recheck": 0, "sealed": False}
 
 
 @dataclass(frozen=True)
@@ -94,7 +107,8 @@ class Plan:
     """A comparison before it runs. `arms` are resolved recipes by name, without a seed; `seeds` has one per replicate.
 
     `harness` is that of the task: what measures may not change within a comparison. `tasks`: the harness of each task
-    where there are several; `task` then lists them and `harness` is a hash of all.
+    where there are several; `task` then lists them and `harness` is a hash of all. `sealed`: whether the best of each
+    run is measured on what the task seals, when the run has ended.
     """
 
     task: str
@@ -111,6 +125,7 @@ class Plan:
     analysis: Mapping[str, Any] = field(default_factory=lambda: ANALYSIS)
     tasks: Mapping[str, str] = field(default_factory=dict)
     recheck: Recheck = 0
+    sealed: bool = False
 
     @property
     def hash(self) -> str:
@@ -147,7 +162,8 @@ def make(wishes: Wishes) -> Plan:
     if reference not in arms:
         raise InputError(f"the reference {reference!r} is not among the arms: {', '.join(arms)}")
     _check_alike(arms)
-    several = len(harnesses) > 1
+    several, sealed = len(harnesses) > 1, any(map(_seals, harnesses))
+    extra = {**(OVER_TASKS if several else {}), **(RECHECKS if wishes.recheck else {}), **(SEALED if sealed else {})}
     return Plan(
         task=", ".join(harnesses),
         harness=content_hash(harnesses) if several else next(iter(harnesses.values())),
@@ -159,10 +175,17 @@ def make(wishes: Wishes) -> Plan:
         seed=wishes.seed,
         seeds=tuple(derive_seed(wishes.seed, "replicate", number) for number in range(1, wishes.replicates + 1)),
         fresh=wishes.fresh,
-        analysis={**ANALYSIS, **(OVER_TASKS if several else {}), **(RECHECKS if wishes.recheck else {})},
+        analysis={**ANALYSIS, **extra},
         tasks=harnesses if several else {},
         recheck=wishes.recheck,
+        sealed=sealed,
     )
+
+
+def _seals(name: str) -> bool:
+    """Whether a task has metrics that no search may see."""
+    task = find_task(name)
+    return isinstance(task, Sealing) and bool(task.seals)
 
 
 def _harnesses(tasks: tuple[str, ...]) -> dict[str, str]:
@@ -189,7 +212,9 @@ def load(data: Any) -> Plan:
 def _check(wishes: Wishes) -> None:
     if wishes.equal not in get_args(Equal):
         raise InputError(f"--equal {wishes.equal!r}: what can be equal is {', '.join(get_args(Equal))}")
-    if not wishes.budget > 0 or (wishes.equal in ("trials", "tokens") and wishes.budget != int(wishes.budget)):
+    if not 0 < wishes.budget < math.inf or (
+        wishes.equal in ("trials", "tokens") and wishes.budget != int(wishes.budget)
+    ):
         raise InputError(f"--budget {wishes.budget:g}: a number of {wishes.equal} above 0 is needed")
     for name, value, least in (("replicates", wishes.replicates, 1), ("fresh", wishes.fresh, 0)):
         if value < least:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bilevel.compare.claims import Claim
+from bilevel.compare.plan import ONE_SIDED
 from bilevel.compare.ranks import Ranks
 from bilevel.compare.resampling import Estimate
 
@@ -105,6 +106,12 @@ class ArmResult:
     survival: Survival | None = None  # where the plan has keeps measured again
 
 
+def only_one_has(analysis: Mapping[str, object], arm: ArmResult, other: ArmResult) -> tuple[str, ...]:
+    """The replicates in which one of two arms has a number and the other has none, which may be no accident: so nothing
+    is claimed of their difference. None by the analysis of older plans."""
+    return tuple(sorted(arm.gains.keys() ^ other.gains.keys())) if ONE_SIDED in analysis else ()
+
+
 @dataclass(frozen=True)
 class TaskResult:
     """One task of several, in its own unit. `to_optimum`: whether its scores are shares of the way to a known optimum;
@@ -124,7 +131,7 @@ class TaskResult:
 class Best:
     """The run of an arm with the largest improvement, which is its luckiest one, and what its best candidate changed.
 
-    `failed`: innermost trials without a score in all runs of the arm, by status.
+    `failed`: innermost trials without a score in all runs of the arm, by status. `patch`: its files as a unified diff.
     """
 
     arm: str
@@ -133,6 +140,25 @@ class Best:
     gain: float
     changes: tuple[str, ...]
     failed: Mapping[str, int]
+    patch: str = ""
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A sealed metric of an arm, measured once per run after everything was decided; only documents show it.
+
+    `baseline` and `mean` (of the best candidates) are over the same `runs`; in `failed` more one of the two has no
+    score. `best`: the score of the best candidate of the arm's best run.
+    """
+
+    arm: str
+    task: str
+    metric: str
+    runs: int
+    failed: int
+    baseline: float | None
+    mean: Estimate
+    best: float | None
 
 
 @dataclass(frozen=True)
@@ -164,3 +190,4 @@ class Result:
     recheck: int | str = 0  # keeps of each run that were measured again, or "all"
     best: tuple[Best, ...] = ()  # by arm and task
     environment: Mapping[str, str] = field(default_factory=dict)  # on what the comparison was started
+    sealed: tuple[Sealed, ...] = ()  # by arm, task and metric

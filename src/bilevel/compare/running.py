@@ -9,10 +9,11 @@ from bilevel.codec import derive_seed
 from bilevel.compare.folder import Folder, Job, program, write_text
 from bilevel.compare.plan import Plan
 from bilevel.compare.rechecking import candidates, chosen, keeps_of
+from bilevel.compare.sealing import measure_sealed
 from bilevel.errors import BilevelError, DiskFull, Diverged, Stopped, StoreError
 from bilevel.fresh import COMPARISON as FRESH
-from bilevel.fresh import baseline_of, deterministic, fresh_seed, key_of, look, measure, steady
-from bilevel.lab import Records, RunKey
+from bilevel.fresh import Measurements, baseline_of, deterministic, fresh_seed, key_of, look, measure, steady
+from bilevel.lab import RunKey
 from bilevel.levels import leaf
 from bilevel.loop import LoopSpec
 from bilevel.machine import differences
@@ -125,9 +126,11 @@ def _was_started(path: Path) -> bool:
 
 
 def _share(folder: Folder, job: Job, session: RunSession) -> None:
-    """Give the run what another arm has measured of the baseline: it is charged like its own."""
+    """Give the run what another arm has measured of the baseline: that of the search is charged like its own; what is
+    on fresh seeds is beyond every arm's budget."""
     store, spec = session.folder.store, leaf(session.spec)
-    missing = [key for key in _baseline_keys(folder, spec) if store.find_run(key) is None]
+    calibration, fresh = _baseline_keys(folder, spec)
+    missing = [key for key in (*calibration, *fresh) if store.find_run(key) is None]
     for other in folder.jobs:
         if not missing or other.pair != job.pair or other.arm == job.arm or not folder.exists(other):
             continue
@@ -140,14 +143,19 @@ def _share(folder: Folder, job: Job, session: RunSession) -> None:
             donor.close()
         for key, run in found.items():
             store.add_run(key, run)
-            session.lab.elapsed += run.cost.seconds
+            session.lab.elapsed += run.cost.seconds if key in calibration else 0.0
         session.lab.save_seconds()
         missing = [key for key in missing if key not in found]
 
 
-def _baseline_keys(folder: Folder, spec: LoopSpec) -> list[RunKey]:
+def _baseline_keys(folder: Folder, spec: LoopSpec) -> tuple[list[RunKey], list[RunKey]]:
+    """Of the measurements of the baseline: those of the search, and those on fresh seeds."""
     seeds = [derive_seed(spec.seed, "evaluation", index) for index in range(spec.calibration)]
-    return [key_of(spec, spec.task.baseline().id, seed) for seed in (*seeds, *fresh_seeds(spec, folder.plan.fresh))]
+    calibration, fresh = (
+        [key_of(spec, spec.task.baseline().id, seed) for seed in each]
+        for each in (seeds, fresh_seeds(spec, folder.plan.fresh))
+    )
+    return calibration, fresh
 
 
 # ---- fresh seeds ----
@@ -158,7 +166,7 @@ def fresh_seeds(spec: LoopSpec, count: int) -> list[int]:
     return [fresh_seed(spec, FRESH, index) for index in range(count)]
 
 
-def fresh_runs(records: Records, spec: LoopSpec, candidate: Candidate, count: int) -> list[Run | None]:
+def fresh_runs(records: Measurements, spec: LoopSpec, candidate: Candidate, count: int) -> list[Run | None]:
     """What was measured of a candidate on the fresh seeds."""
     inner = leaf(spec)
     return [records.find_run(key_of(inner, candidate.id, seed)) for seed in fresh_seeds(inner, count)]
@@ -180,6 +188,8 @@ def _measure_again(folder: Folder, job: Job, session: RunSession) -> None:
         for candidate in wanted.values():
             for seed in fresh_seeds(inner, folder.plan.fresh):
                 measure(session.lab, inner, candidate, seed)
+    if best is not None:
+        measure_sealed(folder, job, session, best[1].candidate)
     facts = session.folder.meta(COMPARISON)
     session.folder.set_meta(COMPARISON, {**facts, "measured_again": True})
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from bilevel.compare.claims import Claim
 from bilevel.compare.folder import Folder
 from bilevel.compare.paired import LEVEL
-from bilevel.compare.results import ArmResult, Result
+from bilevel.compare.results import ArmResult, Result, only_one_has
 from bilevel.statements import RestsOn, Spent, Statement, Statements, Tries
 
 BOOTSTRAP = "95 % percentile bootstrap over the pairs"
@@ -43,7 +43,8 @@ def _differences(
         if found is None:
             continue
         value = found.difference.value
-        sure = value is not None and found.corrected is not None and found.corrected <= LEVEL
+        gaps = only_one_has(result.analysis, arm, base)
+        sure = value is not None and found.corrected is not None and found.corrected <= LEVEL and not gaps
         yield Statement(
             kind="difference",
             subject=f"{arm.name}{where}",
@@ -61,6 +62,7 @@ def _differences(
             tries=Tries(candidates=_candidates((arm, base)), pairs=found.pairs, together=len(arms) - 1),
             cost=_cost((arm, base)),
             rests_on=_rests_on(folder, (arm, base), task),
+            note=f"runs of one of the two are missing ({'; '.join(gaps)}), so nothing is claimed" if gaps else "",
         )
 
 

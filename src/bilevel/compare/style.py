@@ -1,4 +1,6 @@
-"""The style of the page of a comparison.
+"""The style of all pages: of a comparison, of a run's report, of the dashboard.
+
+`STYLE` is the ground of all, `RUN` what pages of a run have beside, `PAPER` comes last: paper is light.
 
 The reference has the colour of the text. The other arms have six colours that people with the common kinds of colour
 blindness tell apart (after M. Okabe and K. Ito, "Color universal design", 2008, without yellow, and lighter on dark
@@ -9,10 +11,12 @@ COLOURS, DASHES = 6, 5  # together thirty kinds
 
 STYLE = """
 :root { color-scheme: light dark; --ground: #ffffff; --ink: #1b1f24; --soft: #59636e; --edge: #d5dae0; --grid: #e6e9ed;
-  --panel: #f5f7f9; --c0: #0072b2; --c1: #d55e00; --c2: #008f67; --c3: #b8588f; --c4: #2d9bd6; --c5: #b97800; }
+  --panel: #f5f7f9; --c0: #0072b2; --c1: #d55e00; --c2: #008f67; --c3: #b8588f; --c4: #2d9bd6; --c5: #b97800;
+  --good: #00714f; --bad: #ad4a00; --come: #a2467b; --gone: #8a5a00; }
 @media (prefers-color-scheme: dark) {
   :root { --ground: #14171b; --ink: #e8ebee; --soft: #a2abb5; --edge: #3a424b; --grid: #2a3038; --panel: #1d2228;
-    --c0: #5aa7ec; --c1: #f58b4c; --c2: #2fc99f; --c3: #e59cc6; --c4: #9bdcff; --c5: #efbb46; } }
+    --c0: #5aa7ec; --c1: #f58b4c; --c2: #2fc99f; --c3: #e59cc6; --c4: #9bdcff; --c5: #efbb46; --good: var(--c2);
+    --bad: var(--c1); --come: var(--c3); --gone: var(--c5); } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 74rem; background: var(--ground); color: var(--ink);
   font: 15px/1.5 system-ui, sans-serif; }
@@ -27,6 +31,7 @@ figure { margin: .5rem 0 1rem; }
 code, pre { font: .87em/1.45 ui-monospace, monospace; }
 code { overflow-wrap: anywhere; }
 pre { background: var(--panel); border: 1px solid var(--edge); padding: .7rem; overflow-x: auto; }
+.ins { color: var(--good); } .del { color: var(--bad); } .at { color: var(--soft); }
 a { color: inherit; }
 :focus-visible { outline: 3px solid var(--c0); outline-offset: 2px; }
 nav ul { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: .1rem 1rem; font-size: .87rem; }
@@ -68,7 +73,50 @@ polyline.behind { stroke: var(--soft); stroke-width: 1; }
 dl { display: grid; grid-template-columns: minmax(6rem, max-content) 1fr; gap: .3rem 1rem; font-size: .9rem; }
 dt { color: var(--soft); } dd { margin: 0; }
 @media (max-width: 36rem) { body { padding-top: 1rem; } dl { display: block; } dd { margin: 0 0 .5rem; } }
-@media print { .scroll { overflow: visible; } }
+""".strip()
+
+RUN = """
+table { min-width: 0; }
+th.w, td.w { text-align: left; }
+td:first-child { padding-left: 0; }
+.legend, .names { list-style: none; padding: 0; margin: .2rem 0; display: flex; flex-wrap: wrap; gap: .1rem 1.3rem;
+  font-size: .87rem; }
+.key { display: inline-block; width: 1.9em; height: 14px; margin-right: .4em; vertical-align: -.15em; }
+.mark { white-space: nowrap; color: var(--soft); }
+.mark::before { content: "○ "; }
+.mark.kept { color: var(--good); }
+.mark.kept::before { content: "● "; }
+.mark.failed { color: var(--bad); }
+.mark.failed::before { content: "× "; }
+polyline.best { stroke: var(--ink); stroke-width: 2; }
+line.best { stroke: var(--ink); }
+polygon.band, .bandkey { fill: var(--soft); fill-opacity: .2; stroke: none; }
+.arm.challenger { stroke: var(--c0); stroke-width: 1.6; }
+.arm.control { stroke: var(--c1); stroke-width: 1.6; stroke-dasharray: 5 3; }
+.point.discarded { fill: var(--soft); fill-opacity: .45; }
+.point.beyond { fill: none; stroke: var(--soft); }
+.point.kept { fill: var(--c2); stroke: var(--ground); stroke-width: 1; }
+.point.failed { fill: var(--c1); }
+line.event { stroke: var(--c3); stroke-width: 1; stroke-dasharray: 2 2; }
+line.event.gone { stroke: var(--c5); }
+text.come { fill: var(--come); } text.gone { fill: var(--gone); }
+""".strip()
+
+PAPER = """
+@media print {
+  :root { color-scheme: light; --ground: #ffffff; --ink: #000000; --soft: #4a525a; --edge: #c4cad1; --grid: #e0e4e8;
+    --panel: #ffffff; --c0: #0072b2; --c1: #d55e00; --c2: #008f67; --c3: #b8588f; --c4: #2d9bd6; --c5: #b97800;
+    --good: #00714f; --bad: #ad4a00; --come: #a2467b; --gone: #8a5a00; }
+  body { font-size: 9.5pt; max-width: none; padding: 0; }
+  nav { display: none; }
+  .scroll { overflow: visible; }
+  pre { max-height: none; overflow: visible; font-size: 7.5pt; white-space: pre-wrap; overflow-wrap: anywhere; }
+  h2, h3 { break-after: avoid; } figure, tr { break-inside: avoid; }
+  table { font-size: 8pt; } td, th, th.w, td.w { padding: .15rem .3rem; white-space: normal; }
+  summary { display: none; }
+  details::details-content { content-visibility: visible; }
+}
+@page { margin: 16mm; }
 """.strip()
 
 

@@ -1,6 +1,6 @@
 """One arm over its runs, and two arms side by side: estimates with intervals, drawn again within each task."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from bilevel.codec import derive_seed
@@ -8,8 +8,10 @@ from bilevel.compare.outcome import Outcome, Spent, Step
 from bilevel.compare.paired import cohens_d, holm, replicates_needed, sign_flip_test, superiority
 from bilevel.compare.plan import Plan
 from bilevel.compare.resampling import RESAMPLES, Estimate, Statistic, bootstrap, interquartile_mean, mean, median
-from bilevel.compare.results import ArmResult, Average, Mechanism, Paired
+from bilevel.compare.results import ArmResult, Average, Best, Mechanism, Paired, Sealed
 from bilevel.compare.survival import survival_of
+from bilevel.task import Sealing
+from bilevel.tasks.catalog import find as find_task
 from bilevel.trial import Count
 
 CURVE_POINTS = 20
@@ -164,3 +166,29 @@ def _mechanisms(runs: Sequence[Outcome]) -> list[Mechanism]:
             )
         )
     return found
+
+
+# ---- what no search saw ----
+
+
+def sealed_of(plan: Plan, outcomes: Sequence[Outcome], best: Sequence[Best]) -> Iterator[Sealed]:
+    """The sealed metrics of each arm, task by task, over the runs in which the baseline and the best have a score."""
+    for one in best if plan.sealed else ():
+        own = [each for each in outcomes if each.job.arm == one.arm and each.job.task == (one.task or each.job.task)]
+        measured = [each for each in own if each.sealed]
+        task = find_task(one.task or plan.task)
+        for metric in task.seals if isinstance(task, Sealing) and measured else ():
+            pairs = [(each.sealed["baseline"].get(metric), each.sealed["best"].get(metric)) for each in measured]
+            both = [(old, new) for old, new in pairs if old is not None and new is not None]
+            own_best = next((each.sealed["best"] for each in measured if each.job.replicate == one.replicate), {})
+            seed = derive_seed(plan.hash, "sealed", one.arm, one.task, metric)
+            yield Sealed(
+                arm=one.arm,
+                task=one.task,
+                metric=metric,
+                runs=len(both),
+                failed=len(pairs) - len(both),
+                baseline=_mean([old for old, _ in both]),
+                mean=bootstrap([[new for _, new in both]], mean, seed),
+                best=own_best.get(metric),
+            )

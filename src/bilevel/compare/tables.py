@@ -77,6 +77,20 @@ def tables_of(result: Result) -> list[Table]:
     return [*found, asked] if ledgers else found
 
 
+def sealed_tables(result: Result) -> list[Table]:
+    """What no search saw, which only documents show; nothing where nothing was measured."""
+    rows = tuple(
+        (
+            f"{_of(one.task)}{one.arm}", one.metric, str(one.runs), str(one.failed), number(one.baseline),
+            interval(one.mean), number(one.best),
+        )
+        for one in result.sealed
+    )  # fmt: skip
+    title = "sealed test scores, one measurement of each after its run had ended; 95 % intervals in brackets"
+    header = ("arm", "metric", "runs", "without a score", "baseline, mean", "best of each run, mean", "best run")
+    return [Table(title, header, rows, "sealed")] if rows else []
+
+
 def _of_tasks(result: Result) -> list[Table]:
     """Each task in its own unit, and the ranks over all; nothing where there is one task."""
     if not result.tasks:
@@ -288,20 +302,7 @@ def _money(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.4f}" if value else "0"
 
 
-# ---- Markdown ----
-
-
-def markdown(result: Result) -> str:
-    """The whole result as a Markdown document."""
-    parts = [
-        f"# {', '.join(arm.name for arm in result.arms)} on {result.task}",
-        *(f"{line}  " for line in heading(result)),
-    ]
-    for table in tables_of(result):
-        parts += ["", f"## {table.title[:1].upper()}{table.title[1:]}", "", *_rows(table)]
-    for title, lines in [*sections(result), *appendix(result)]:
-        parts += ["", f"## {title}", "", *(f"- {line}" for line in lines)]
-    return "\n".join(parts) + "\n"
+# ---- words ----
 
 
 def heading(result: Result) -> list[str]:
@@ -353,10 +354,14 @@ def appendix(result: Result) -> list[tuple[str, list[str]]]:
     return [(title, lines) for title, lines in found if lines]
 
 
+def patches(result: Result) -> list[tuple[str, str]]:
+    """What the best run of each arm changed in files, as patches with their titles."""
+    return [
+        (f"{_of(one.task)}{one.arm}, replicate {one.replicate}: its files, as a patch for `patch -p1`", one.patch)
+        for one in result.best
+        if one.patch
+    ]
+
+
 def _of(task: str) -> str:
     return f"{task}, " if task else ""
-
-
-def _rows(table: Table) -> list[str]:
-    lines = [table.header, ("---", *["---:"] * (len(table.header) - 1)), *table.rows]
-    return [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines]

@@ -30,9 +30,9 @@ __all__ = [
 
 
 def evidence_for(family: str, *, foreign: bool = False) -> Mapping[str, Measurement]:
-    """The measurement that says most of each mechanism that was measured on tasks of a family, by its name.
+    """The measurement that says most of each mechanism that was measured at level 1 on tasks of a family, by its name.
 
     What somebody else measured (an imported mechanism's record, or a package's) is left out unless `foreign`.
     """
     best = {name: found.best(family) for name, found in every().items() if foreign or not found.foreign}
-    return {name: measurement for name, measurement in best.items() if measurement is not None}
+    return {name: measurement for name, measurement in best.items() if measurement is not None and not measurement.on}

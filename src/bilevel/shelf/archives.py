@@ -15,10 +15,11 @@ from pathlib import Path, PurePosixPath
 
 from bilevel.errors import InputError
 from bilevel.shelf.record import MOST_BYTES, text_in
+from bilevel.shelf.shelves import is_text, plain
 
 MOST_FILES = 500
 MOST_PACKED = 1 << 24  # bytes of an archive, before and after a gzip is taken off
-SUFFIXES = (".py", ".toml")
+SUFFIXES = (".py", ".toml")  # beside NAME.CARRIER.md
 
 
 def texts(path: Path) -> dict[str, str]:
@@ -27,7 +28,7 @@ def texts(path: Path) -> dict[str, str]:
         return _folder(path)
     if not path.is_file():
         raise InputError(f"there is no file or folder {str(path)!r}")
-    if path.suffix == ".py":
+    if path.suffix in (".py", ".md"):
         return _pair(path)
     with path.open("rb") as file:
         data = file.read(MOST_PACKED + 1)
@@ -42,7 +43,7 @@ def _pair(path: Path) -> dict[str, str]:
 
 
 def _folder(path: Path) -> dict[str, str]:
-    files = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and not file.name.startswith("_"))
+    files = sorted(file for file in path.iterdir() if _wanted(file.name))
     if len(files) > MOST_FILES:
         raise InputError(f"folder {str(path)!r} has more than {MOST_FILES} files")
     for file in files:
@@ -63,8 +64,8 @@ def _packed(data: bytes, name: str) -> dict[str, str]:
         members = _zip(data, name) if data[:2] == b"PK" else _tar(data, name)
     except (tarfile.TarError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
         raise InputError(
-            f"{name!r} cannot be read as an archive ({error}); what can be imported is a .py file, a folder, or an "
-            "archive: .tar, .tar.gz or .zip"
+            f"{name!r} cannot be read as an archive ({error}); what can be imported is a .py file, a text "
+            "NAME.CARRIER.md, a folder, or an archive: .tar, .tar.gz or .zip"
         ) from None
     found: dict[str, str] = {}
     for member, content in members.items():
@@ -131,13 +132,13 @@ def _check(member: str, number: int, name: str) -> None:
 
 def _wanted(member: str) -> bool:
     path = PurePosixPath(member)
-    return path.suffix in SUFFIXES and not path.name.startswith(("_", "."))
+    return (path.suffix in SUFFIXES or is_text(path.name)) and not path.name.startswith(("_", "."))
 
 
 def pairs(files: Mapping[str, str]) -> dict[str, tuple[str, str | None]]:
-    """The sources with their records: name -> (source, text of the record or None)."""
+    """The sources, code and texts, with their records: name in force -> (source, text of the record or None)."""
     return {
-        Path(name).stem: (text, files.get(f"{Path(name).stem}.toml"))
+        plain(name): (text, files.get(f"{Path(name).stem}.toml"))
         for name, text in files.items()
-        if name.endswith(".py")
+        if not name.endswith(".toml")
     }

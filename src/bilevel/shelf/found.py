@@ -3,13 +3,14 @@
 import ast
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bilevel.carrying import CODE, carrier_of
+from bilevel.carrying import CODE, STEP, carrier_of
 from bilevel.codec import content_hash
 from bilevel.mechanism import HOOKS
 from bilevel.shelf.record import Measurement, Record
+from bilevel.workflow_step import KIND
 
 ORIGINS = ("shipped", "project", "user", "package")  # where a plain name is looked for, in this order
 
@@ -67,10 +68,16 @@ class Found:
         """What is credited to this text."""
         return () if self.record is None or self.changed else self.record.evidence
 
+    def kinds_of(self, measurement: Measurement) -> tuple[str, ...]:
+        """The kinds of parameters that a measurement was made on; empty where nobody wrote them down."""
+        known = self.record.preconditions.kinds if self.record is not None else ()
+        return measurement.kinds or known
+
     def best(self, family: str = "") -> Measurement | None:
-        """The measurement that says most: confirmed before decided before undecided, then the one of most forks."""
+        """The measurement that says most: of level 1 before others, confirmed before decided before undecided, then
+        the one of most forks."""
         fit = [m for m in self.evidence if not family or m.family == family]
-        return max(fit, key=lambda m: (m.confirmed, m.verdict != "undecided", m.told, m.forks), default=None)
+        return max(fit, key=lambda m: (not m.on, m.confirmed, m.verdict != "undecided", m.told, m.forks), default=None)
 
     def standing(self, family: str = "") -> str:
         """What is known of its worth, in a line."""
@@ -88,6 +95,8 @@ class Found:
     @functools.cached_property
     def reading(self) -> Reading:
         carrier = carrier_of(self.name)
+        if carrier == STEP:
+            return replace(read(self.source), domain=carrier, hooks=("advise",))
         return read(self.source) if carrier == CODE else Reading(_headline(self.source), carrier, hooks=("advise",))
 
     @property
@@ -146,7 +155,7 @@ def read(source: str) -> Reading:
 
 
 def _is_mechanism(node: ast.ClassDef) -> bool:
-    return any(ast.unparse(base).split(".")[-1] == "Mechanism" for base in node.bases)
+    return any(ast.unparse(base).split(".")[-1] in ("Mechanism", KIND) for base in node.bases)
 
 
 def _assignments(kind: ast.ClassDef) -> dict[str, ast.expr]:

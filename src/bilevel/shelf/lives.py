@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from bilevel.calls import CallSummary
 from bilevel.codec import content_hash
 from bilevel.errors import InputError
-from bilevel.evidence import Verdict
+from bilevel.evidence import Verdict, beside
 from bilevel.lab import Records
 from bilevel.levels import levels_of
 from bilevel.loop import LoopSpec
 from bilevel.report import own_trials
-from bilevel.shelf.measuring import Tested, in_force, judged, mechanism_levels, names, tested
+from bilevel.shelf.measuring import Tested, in_force, judged, names, tested
+from bilevel.standings import mechanism_levels, told_together
 from bilevel.trial import Climb, Count, Fault, Trial, merge
 
 
@@ -54,13 +55,15 @@ class Acted:
 
 @dataclass(frozen=True)
 class Standing:
-    """What the forks say of one source against one control. `forks`: of those, the ones in which it was not inert."""
+    """What the forks say of one source against one control on one loop (`on`: see Tested). `forks`: of those, the ones
+    in which it was not inert."""
 
     source: str
     control: str
     forks: int
     inert: int
     said: Verdict
+    on: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ def life(records: Records, spec: LoopSpec, name: str, run: str) -> Life:
             if fault.guest == name
         ),
         forks=forks,
-        standing=tuple(_standings(forks)),
+        standing=tuple(_standings(name, forks, told_together(records, spec))),
         in_force=tuple((level, content_hash(text)) for level, text in in_force(records, spec, name)),
         ladder=bool(climbs),
     )
@@ -172,8 +175,9 @@ def _acted(records: Records, spec: LoopSpec, name: str) -> Iterator[Acted]:
             yield Acted(branch.id, branch.level, len(found), merge(*({name: hooks} for hooks in found))[name])
 
 
-def _standings(forks: Sequence[Tested]) -> Iterator[Standing]:
-    for source, control in dict.fromkeys((fork.source, fork.control) for fork in forks):
-        mine = [fork for fork in forks if (fork.source, fork.control) == (source, control)]
+def _standings(name: str, forks: Sequence[Tested], told: Mapping[tuple[str, str], Verdict]) -> Iterator[Standing]:
+    for source, control, on in dict.fromkeys((fork.source, fork.control, fork.on) for fork in forks):
+        mine = [fork for fork in forks if (fork.source, fork.control, fork.on) == (source, control, on)]
         inert = sum(fork.inert for fork in mine)
-        yield Standing(source, control, len(mine) - inert, inert, judged(mine))
+        said = beside(judged(mine), told.get((name, source)))
+        yield Standing(source, control, len(mine) - inert, inert, said, on)

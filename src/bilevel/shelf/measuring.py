@@ -6,23 +6,25 @@ what made the difference between them. Searches without a control are no evidenc
 
 import datetime
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bilevel import confirming
 from bilevel.codec import content_hash
 from bilevel.errors import InputError
-from bilevel.evidence import Fork, Verdict, spread, verdict
+from bilevel.evidence import Fork, Verdict, beside, spread, verdict
 from bilevel.helps import HARMFUL, PLAIN, Series
 from bilevel.lab import Records, Traces
-from bilevel.levels import LoopTask, leaf, leaf_branch, levels_of
+from bilevel.levels import LoopTask, aimed_at, leaf, leaf_branch, level_named, levels_of
 from bilevel.loop import LoopSpec
 from bilevel.objective import Objective
 from bilevel.recipe import Recipe
 from bilevel.report import own_trials
 from bilevel.shelf.found import Found
 from bilevel.shelf.record import Control, Measurement, Origin, Preconditions, Record
+from bilevel.space import Space
+from bilevel.standings import mechanism_levels, told_together
 from bilevel.store.folder import RunFolder
 from bilevel.trial import Trial
 
@@ -30,7 +32,8 @@ from bilevel.trial import Trial
 @dataclass(frozen=True)
 class Tested:
     """One fork in which a mechanism was tried, or (sign -1) left out: `gain` is that of the arm with it over the one
-    without. `inert`: it changed no decision, so nothing is credited."""
+    without. `on`: the loop that it worked on, "" for the innermost. `inert`: it changed no decision, so nothing is
+    credited."""
 
     level: str
     branch: str
@@ -45,6 +48,7 @@ class Tested:
     evaluations: int
     inert: bool
     arms: str  # a hash of what both arms measured
+    on: str = ""
 
     @property
     def fork(self) -> Fork:
@@ -67,11 +71,6 @@ class Version:
 def family(task: str) -> str:
     """A task's name without its options and remarks: what measurements are put together by."""
     return task.partition(":")[0].partition(" (")[0]
-
-
-def mechanism_levels(spec: LoopSpec) -> list[LoopSpec]:
-    """The loops of a nesting that search mechanisms."""
-    return [s for s in levels_of(spec) if isinstance(s.task, LoopTask) and s.task.surface.name == "mechanisms"]
 
 
 def versions(records: Records, spec: LoopSpec, name: str) -> list[Version]:
@@ -97,18 +96,9 @@ def in_force(records: Records, spec: LoopSpec, name: str) -> list[tuple[str, str
     while branch is not None and isinstance(loop.task, LoopTask):
         trace = traces.trace(branch, loop.task.objective)
         if loop in mechanism_levels(spec) and trace.current is not None:
-            below = _below(loop.task)
-            now[below.name] = {str(n): trace.current.files[str(n)] for n in _order(trace.current.params)}
+            now[aimed_at(loop.task).name] = {str(n): trace.current.files[str(n)] for n in _order(trace.current.params)}
         branch, loop = trace.state, loop.task.inner
     return [(level, guests[name]) for level, guests in now.items() if name in guests]
-
-
-def _below(task: LoopTask) -> LoopSpec:
-    """The loop whose mechanisms a surface writes: the next one, or one deeper for each `Inside`."""
-    surface, loop = task.surface, task.inner
-    while hasattr(surface, "surface") and isinstance(loop.task, LoopTask):
-        surface, loop = surface.surface, loop.task.inner
-    return loop
 
 
 def _order(params: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -120,11 +110,18 @@ def tested(records: Records, spec: LoopSpec, name: str) -> list[Tested]:
     """All forks of a run that tested a mechanism of that name, whatever its source was."""
     objective = leaf(spec).task.objective
     return [
-        fork
+        replace(fork, on=_worked_on(spec, loop.name))
         for loop in mechanism_levels(spec)
         for branch, trial in own_trials(records, loop.name)
         for fork in _forks(loop.name, branch, trial, name, objective)
     ]
+
+
+def _worked_on(spec: LoopSpec, level: str) -> str:
+    """The loop that a level changes, "" for the innermost one."""
+    task = level_named(spec, level).task
+    aimed = aimed_at(task) if isinstance(task, LoopTask) else leaf(spec)
+    return "" if aimed.name == leaf(spec).name else aimed.name
 
 
 def _forks(level: str, branch: str, trial: Trial, name: str, objective: Objective) -> Iterator[Tested]:
@@ -172,17 +169,22 @@ def judged(forks: Sequence[Tested]) -> Verdict:
 
 
 def measurements(
-    forks: Sequence[Tested], source: str, spec: LoopSpec, *, run: str, date: datetime.date, machine: str
-) -> tuple[Measurement, ...]:
-    """The forks that tested one source (its hash), put together for each control."""
+    forks: Sequence[Tested], source: str, spec: LoopSpec, *, run: str, date: datetime.date, machine: str,
+    told: Verdict | None,
+) -> tuple[Measurement, ...]:  # fmt: skip
+    """The forks that tested one source (its hash), put together for each control and each loop that it worked on.
+
+    `told`: what all its forks say beside the other mechanisms of the run.
+    """
     task, found = leaf(spec).task, []
     controls: tuple[Control, ...] = ("without it", "its earlier version")
-    for control in controls:
-        mine = [fork for fork in forks if fork.source == source and fork.control == control]
+    places = dict.fromkeys(fork.on for fork in forks)
+    for on, control in ((on, control) for on in places for control in controls):
+        mine = [fork for fork in forks if (fork.source, fork.control, fork.on) == (source, control, on)]
         alive = [fork for fork in mine if not fork.inert]
         if not mine:
             continue
-        said = judged(mine)
+        said = beside(judged(mine), told)
         found.append(
             Measurement(
                 family=family(task.name), task=task.name, harness=task.harness, machine=machine,
@@ -192,10 +194,24 @@ def measurements(
                 inert=len(mine) - len(alive), verdict=said.word, e_value=said.e_value,
                 confirmed=said.confirmed, evaluations=sum(fork.evaluations for fork in mine), date=date, run=run,
                 gains=tuple(fork.gain for fork in alive), spreads=tuple(fork.spread for fork in alive),
-                arms=tuple(sorted(fork.arms for fork in mine)),
+                arms=tuple(sorted(fork.arms for fork in mine)), on=on,
+                kinds=tuple(kinds_of(level_named(spec, on or leaf(spec).name).task.space)),
             )
         )  # fmt: skip
     return tuple(found)
+
+
+def kinds_of(space: Space) -> list[str]:
+    """The kinds of a space's parameters, each once."""
+    return sorted({type(domain).__name__ for domain in space.domains.values()})
+
+
+def _place_of(spec: LoopSpec, version: Version) -> LoopSpec:
+    """The loop that a version worked on: that of the recipe, or the one that the level which tried it changes."""
+    task = level_named(spec, version.level).task
+    return (
+        level_named(spec, version.level) if version.trial is None or not isinstance(task, LoopTask) else aimed_at(task)
+    )
 
 
 def preconditions(found: Found, kinds: Sequence[str]) -> Preconditions:
@@ -227,12 +243,12 @@ def taken_out(
             run=run.resolve().name, recipe=recipe, task=inner.task.name, seed=spec.seed, level=first.level,
             branch=first.branch, trial=first.trial, calls=first.calls,
         ),
-        preconditions=preconditions(found, sorted({type(d).__name__ for d in inner.task.space.domains.values()})),
+        preconditions=preconditions(found, kinds_of(_place_of(spec, first).task.space)),
         parameters={key: repr(value)[:500] for key, value in found.parameters.items()},
         evidence=(
             *measurements(
                 tested(records, spec, name), found.source_hash, spec, run=run.resolve().name, date=date,
-                machine=_machine(run),
+                machine=_machine(run), told=told_together(records, spec).get((name, found.source_hash)),
             ),
             *fresh_measurements(run, spec, name, found.source_hash, date),
         ),
@@ -330,6 +346,7 @@ def fresh_measurements(run: Path, spec: LoopSpec, name: str, source: str, date: 
                 e_value=claim.e_value, confirmed=claim.confirmed,
                 evaluations=sum(arm.cost.evaluations for each in arms for arm in each.values()), date=date,
                 run=run.resolve().name, gains=gains, trials=claim.series.trials,
+                kinds=tuple(kinds_of(inner.task.space)),
                 arms=tuple(sorted(content_hash({role: arm.path for role, arm in each.items()}) for each in arms)),
             )  # fmt: skip
     finally:

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bilevel.errors import HarnessError, InputError
+from bilevel.standings import rank_of
 
 MOST_BYTES = 1 << 18  # of a source, or of a record
 Line = Annotated[str, Field(max_length=500)]
@@ -65,6 +66,9 @@ class Measurement(Part):
     decision, count for nothing and are no part of these. `evaluations`: of both arms of all forks. `arms`
     identifies each fork by what was measured in it: evidence that has the same forks is the same evidence.
 
+    `on` is the loop that it worked on: empty for the innermost one, "mechanisms" for level 2, onto which it was lifted.
+    `kinds`: of the parameters that loop searched; empty in older records.
+
     With `trials` these are no forks but pairs of whole loops of so many trials on fresh run seeds (`bilevel confirm
     --mechanism`): `effect` is the mean gain over the loop without it, `low` and `high` what the pairs leave of it,
     and the e-value is that against the loop without it and the one with a restart, the smaller one.
@@ -92,6 +96,8 @@ class Measurement(Part):
     spreads: tuple[Number, ...] = ()
     arms: tuple[Hash, ...] = ()
     trials: int | None = Field(None, ge=1)
+    on: Line = ""
+    kinds: tuple[Line, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -100,6 +106,7 @@ class Measurement(Part):
         forks = f"{self.forks} fork{'' if self.forks == 1 else 's'}"
         if self.trials is not None:
             forks = f"{self.forks} pair{'' if self.forks == 1 else 's'} of whole loops of {self.trials} trials"
+        forks += f" of level {rank_of(self.on)}, onto which it was lifted" if self.on else ""
         inert = f", inert in {self.inert} more" if self.inert else ""
         if self.told == 0 or (self.trials is None and (self.low is None or self.high is None)):
             return f"{word} after {forks}{inert}: none told the arms apart ({self.family}, against {self._control})"

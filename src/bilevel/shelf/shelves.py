@@ -7,6 +7,7 @@
     ./FILE.py       a file
     CARRIER:NAME    a text with the program: skill:wide_steps
     ./NAME.CARRIER.md   a text in a file: ./mine.skill.md is in force as skill:mine
+    ./NAME.step.py  a step of a workflow as code: ./mine.step.py is in force as step:mine
 
 A plain NAME is the shipped one where there is one: so what a shipped recipe names means the same everywhere. Else it is
 the one that has this name; where several have, a qualified name is needed. Nothing is imported or run to find it.
@@ -19,7 +20,7 @@ from importlib import resources
 from pathlib import Path
 
 from bilevel import mechanisms
-from bilevel.carrying import CARRIERS, CODE, carrier_of
+from bilevel.carrying import CARRIERS, CODE, STEP, TEXT_NAME, carrier_of
 from bilevel.errors import InputError
 from bilevel.shelf.found import ORIGINS, Found
 from bilevel.shelf.packages import brought
@@ -31,6 +32,7 @@ SEARCHED = {  # place -> what it is called in a sentence
     "user": "the user library",
     "package": "the installed packages",
 }
+STEPS = f".{STEP}.py"  # how the name of a file ends that holds a step as code
 
 
 def find(name: str) -> Found:
@@ -63,7 +65,7 @@ def in_folder(folder: Path, origin: str) -> list[Found]:
     """The mechanisms in a folder: each NAME.py and NAME.CARRIER.md, but for names with a leading underscore, with its
     record."""
     try:
-        files = [*folder.glob("*.py"), *(path for path in folder.glob("*.md") if _is_text(path))]
+        files = [*folder.glob("*.py"), *(path for path in folder.glob("*.md") if is_text(path.name))]
         paths = sorted(path for path in files if path.is_file() and not path.name.startswith("_"))
     except OSError as error:
         raise InputError(f"folder {str(folder)!r} cannot be read: {error.strerror or error}") from error
@@ -94,7 +96,7 @@ def record_of(source: Path) -> Record | None:
 
 def plain(name: str) -> str:
     """The name under which a mechanism that a recipe names is in force: user:mine is mine, ./file.py is file."""
-    if name.endswith(".md"):
+    if name.endswith((".md", STEPS)):
         return _text_name(Path(name))
     origin, _, rest = name.partition(":")
     if carrier_of(name) != CODE or carrier_of(rest) != CODE:
@@ -106,7 +108,7 @@ def plain(name: str) -> str:
 def shipped_texts() -> Mapping[str, Found]:
     """The texts that come with the program, by the names that they have in force."""
     folder = resources.files("bilevel.catalog") / "texts"
-    files = sorted((file for file in folder.iterdir() if file.name.endswith(".md")), key=lambda file: file.name)
+    files = sorted((file for file in folder.iterdir() if is_text(file.name)), key=lambda file: file.name)
     named = [(_text_name(Path(file.name)), file.read_text("utf-8")) for file in files]
     return {name: Found(name, "shipped", text, "bilevel.catalog", by="bilevel") for name, text in named}
 
@@ -114,20 +116,22 @@ def shipped_texts() -> Mapping[str, Found]:
 def file_of(name: str) -> str:
     """The name of the file that holds the mechanism of a name in force."""
     carrier, _, rest = name.partition(":")
-    return f"{name}.py" if carrier_of(name) == CODE else f"{rest}.{carrier}.md"
+    return f"{name}.py" if carrier == name else f"{rest}{STEPS}" if carrier == STEP else f"{rest}.{carrier}.md"
 
 
-def _is_text(path: Path) -> bool:
-    return path.name.removesuffix(".md").rpartition(".")[2] in CARRIERS[1:]
+def is_text(file: str) -> bool:
+    """Whether a file's name is that of a text, NAME.CARRIER.md, or of a step as code, NAME.step.py."""
+    carrier = file.removesuffix(".md").rpartition(".")[2]
+    return file.endswith(STEPS) or (file.endswith(".md") and carrier in CARRIERS[1:] and carrier != STEP)
 
 
 def _text_name(path: Path) -> str:
     """The name in force of the text in a file NAME.CARRIER.md."""
-    name, _, carrier = path.name.removesuffix(".md").rpartition(".")
-    if carrier not in CARRIERS[1:] or not name:
+    name, _, carrier = path.name.removesuffix(".md").removesuffix(".py").rpartition(".")
+    if not is_text(path.name) or not name:
         raise InputError(
             f"text {str(path)!r}: the name of its file says what carries it, as in ./{path.stem or 'mine'}.skill.md; "
-            f"the carriers are: {', '.join(CARRIERS[1:])}"
+            f"the carriers are: {', '.join(CARRIERS[1:])}; a step, which is code, is ./NAME{STEPS}"
         )
     return f"{carrier}:{name}"
 
@@ -135,7 +139,14 @@ def _text_name(path: Path) -> str:
 def _file(path: Path) -> Found:
     if not path.is_file():
         raise InputError(f"there is no mechanism file {str(path)!r}")
-    return at(path, "file")
+    found = at(path, "file")
+    if carrier_of(found.name) != CODE and not TEXT_NAME.fullmatch(found.name):
+        ending = file_of(found.name).removeprefix(found.name.partition(":")[2])
+        raise InputError(
+            f"text {str(path)!r}: {found.name!r} is no name of a text; rename the file: before {ending} stand lower "
+            "case letters, digits and _, a letter first, at most 40"
+        )
+    return found
 
 
 def _named(name: str) -> Found:

@@ -4,14 +4,14 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from bilevel.carrying import CODE, carrier_of
+from bilevel.carrying import CODE, STEP, carrier_of
 from bilevel.errors import InputError
 from bilevel.mechanism import Guest
 from bilevel.shelf import archives
 from bilevel.shelf.found import Found
 from bilevel.shelf.places import user_folder
 from bilevel.shelf.record import Record, parsed, put, written
-from bilevel.shelf.shelves import at, on, plain
+from bilevel.shelf.shelves import at, file_of, is_text, on, plain
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 
@@ -30,20 +30,24 @@ class Stored:
 def refusals(source: str, name: str = "") -> tuple[str, ...]:
     """Why the door refuses a source text; empty where it lets it in. Code is tried in the best sandbox that there is; a
     text, which its name tells, is read as a researcher would, without a task: what it says of parameters is not judged.
+    A step as code is both read and tried.
     """
     if carrier_of(name) != CODE:
         from bilevel.researchers.llm_inner import ModelResearcher
         from bilevel.researchers.workflow import Workflow
 
-        reader = Workflow() if carrier_of(name) == "workflow" else ModelResearcher()
+        reader = Workflow() if carrier_of(name) in ("workflow", STEP) else ModelResearcher()
         problem = reader.refusal(Guest(name, source), None)
-        return (problem,) if problem else ()
+        if problem or carrier_of(name) != STEP:
+            return (problem,) if problem else ()
+    from bilevel.admission import misnamed
     from bilevel.hosting import Hosting
     from bilevel.recipe import SandboxTable
 
     hosting = Hosting(SandboxTable())
     try:
-        return tuple(hosting.door.admit(source).problems)
+        problem = misnamed(Guest(name, source))
+        return (problem,) if problem else tuple(hosting.door.admit(source).problems)
     finally:
         hosting.close()
 
@@ -54,7 +58,7 @@ def store(path: Path, source: str, record: Record, *, force: bool = False) -> St
     Where the same source lies there, the evidence is added to what is known of it. Another source is left alone unless
     `force`. Raises InputError for that and for a name that cannot be one.
     """
-    name = plain(str(path)) if path.suffix == ".md" else path.stem
+    name = plain(str(path)) if is_text(path.name) else path.stem
     if path.suffix not in (".py", ".md") or not NAME.fullmatch(name.rpartition(":")[2]):
         raise InputError(
             f"{str(path)!r} cannot hold a mechanism: a name is a letter, then letters, digits, _ and -, and ends in "
@@ -92,17 +96,17 @@ def take_over(path: Path, *, force: bool = False) -> list[Stored]:
     """
     found = archives.pairs(archives.texts(path))
     if not found:
-        raise InputError(f"{str(path)!r} has no mechanism in it: no .py file")
+        raise InputError(f"{str(path)!r} has no mechanism in it: no .py file, and no text NAME.CARRIER.md")
     records = {name: _foreign(name, source, text, path) for name, (source, text) in found.items()}
     return [_admitted(name, found[name][0], record, force) for name, record in records.items()]
 
 
 def _admitted(name: str, source: str, record: Record, force: bool) -> Stored:
-    problems = refusals(source)
+    problems = refusals(source, name)
     if problems:
         return Stored(name, "refused", problems=problems)
     try:
-        return store(user_folder() / f"{name}.py", source, record, force=force)
+        return store(user_folder() / file_of(name), source, record, force=force)
     except InputError as error:
         return Stored(name, "refused", problems=(str(error),))
 
@@ -110,7 +114,7 @@ def _admitted(name: str, source: str, record: Record, force: bool) -> Stored:
 def _foreign(name: str, source: str, text: str | None, path: Path) -> Record:
     """The record that comes with a source, marked as somebody else's."""
     found = Found(name, "file", source, path.name)
-    record = bare(found) if text is None else parsed(text, f"{path.name}: {name}.toml")
+    record = bare(found) if text is None else parsed(text, f"{path.name}: {Path(file_of(name)).stem}.toml")
     origin = record.origin.model_copy(update={"imported": record.origin.imported or path.name})
     return record.model_copy(update={"origin": origin})
 

@@ -11,6 +11,8 @@ from bilevel.errors import InputError, StoreError
 from bilevel.store.reader import FILE, Reader
 from bilevel.store.sqlite import SqliteStore, mended
 
+BEGAN = ", begun at "  # of the lock's text: the process, its machine, and when it began
+DEAD = "ended"
 S = TypeVar("S", bound=Reader, covariant=True)
 
 
@@ -87,16 +89,23 @@ class RunFolder(Generic[S]):
         self.store.put_meta(key, json.dumps(value))
 
     def has_writer(self) -> bool:
-        """Whether the process that writes here is alive, as far as this machine can tell."""
+        """Whether the process that writes here is alive, as far as this machine can tell.
+
+        A process with the same number that began at another time is another one, and one that is only not yet waited
+        for by its parent is not alive.
+        """
         try:
             process, node = (self.path / "lock").read_text().removeprefix("process ").split(" on ", 1)
-            if node == os.uname().nodename:
-                os.kill(int(process), 0)
+            node, _, began = node.partition(BEGAN)
+            if node != os.uname().nodename:
+                return True
+            os.kill(int(process), 0)
         except PermissionError:  # of another user, and alive
-            return True
+            pass
         except (OSError, ValueError):
             return False
-        return True
+        now = _began(int(process))
+        return now is None or (now != DEAD and began in ("", now))
 
     def close(self) -> None:
         """Close the store and give the lock back."""
@@ -121,11 +130,24 @@ def _lock(path: Path) -> int:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        owner = os.pread(handle, 200, 0).decode(errors="replace").strip() or "another process"
+        owner = os.pread(handle, 200, 0).decode(errors="replace").partition(BEGAN)[0].strip() or "another process"
         os.close(handle)
         raise StoreError(
             f"run folder {str(path)!r} is in use by {owner}; wait for it, stop it, or use another --folder"
         ) from None
     os.ftruncate(handle, 0)
-    os.pwrite(handle, f"process {os.getpid()} on {os.uname().nodename}".encode(), 0)
+    began = _began(os.getpid())
+    said = f"process {os.getpid()} on {os.uname().nodename}" + (f"{BEGAN}{began}" if began else "")
+    os.pwrite(handle, said.encode(), 0)
     return handle
+
+
+def _began(process: int) -> str | None:
+    """When a process began, in clock ticks after the start of the machine; DEAD where it has ended; None where this
+    system does not say."""
+    try:
+        text = Path(f"/proc/{process}/stat").read_bytes().decode("utf-8", "replace")
+    except OSError:
+        return None
+    state, *fields = text.rpartition(")")[2].split()  # the name before that may hold anything
+    return DEAD if state in "ZX" else fields[18]

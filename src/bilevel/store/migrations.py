@@ -1,5 +1,6 @@
 """The schema, as numbered steps. A step that was released is never changed; a new one is added behind it."""
 
+STEERED, TIMED = 3, 4  # the formats from which on there are acts, and stints
 MIGRATIONS: tuple[str, ...] = (
     """
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -38,6 +39,12 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE effects (
         act INTEGER NOT NULL, branch TEXT NOT NULL, number INTEGER NOT NULL, outcome TEXT NOT NULL, said TEXT NOT NULL,
         at REAL NOT NULL, PRIMARY KEY (act, branch)
+    ) WITHOUT ROWID;
+    """,
+    """
+    CREATE TABLE stints (
+        branch TEXT NOT NULL, number INTEGER NOT NULL, worker INTEGER NOT NULL, began REAL NOT NULL,
+        ended REAL NOT NULL, session INTEGER NOT NULL, PRIMARY KEY (branch, number)
     ) WITHOUT ROWID;
     """,
 )

@@ -14,13 +14,19 @@ from bilevel.calls import CallSummary
 from bilevel.errors import StoreError
 from bilevel.lab import Branch, RunKey
 from bilevel.space import Candidate
-from bilevel.store.migrations import MIGRATIONS
+from bilevel.stints import Stint
+from bilevel.store.migrations import MIGRATIONS, STEERED, TIMED
 from bilevel.store.records import load_call, load_candidate, load_pending, load_run, load_trial, text_hash
 from bilevel.trial import Pending, Run, Trial
 
 FILE = "run.sqlite3"
+KEPT = 1_000  # trials that a reader keeps: a summary asks for the same ones many times
 SUMMARY = "number, level, branch, trial, purpose, asked, model, finish, tokens_in, tokens_out, money, at, seconds"
 ACT = "number, kind, what, text, value, source, levels, author, at"
+STANDS = (  # what a person's act is checked against, beside the records of trials
+    "SELECT (SELECT MAX(number) FROM acts), (SELECT COUNT(*) FROM effects), "
+    "(SELECT value FROM meta WHERE key = 'state'), (SELECT value FROM meta WHERE key = 'gate')"
+)
 T = TypeVar("T")
 
 
@@ -31,6 +37,7 @@ class Reader:
         self.folder = folder
         self._lock = threading.RLock()
         self._candidates: dict[str, Candidate] = {}
+        self._by_record: dict[str, Trial] = {}
         self._connection = self._connect()
         self._check_version()
 
@@ -57,7 +64,7 @@ class Reader:
                 f"run folder {str(self.folder)!r} was written by a newer version of bilevel (format {version}, this "
                 f"one knows {len(MIGRATIONS)}); upgrade bilevel, or use another --folder"
             )
-        self._has_calls, self._has_acts = version >= 2, version >= 3
+        self._has_calls, self._has_acts = version >= 2, version >= STEERED
 
     def branches(self) -> list[Branch]:
         """All branches, in the order in which they were opened."""
@@ -73,7 +80,7 @@ class Reader:
     def trials(self, branch_id: str, after: int = -1) -> Sequence[Trial]:
         """A branch's own trials with a number above `after`, in order."""
         rows = self._all("SELECT record FROM trials WHERE branch = ? AND number > ? ORDER BY number", branch_id, after)
-        return [self._loaded("a trial", load_trial, row[0], self._candidate) for row in rows]
+        return [self._trial(row[0]) for row in rows]
 
     def pendings(self, branch_id: str) -> Sequence[Pending]:
         rows = self._all("SELECT record FROM pendings WHERE branch = ? ORDER BY number", branch_id)
@@ -134,6 +141,10 @@ class Reader:
             for number, kind, what, text, value, source, levels, author, at in rows
         ]
 
+    def stands(self) -> tuple[Any, ...]:
+        """How the run stands with persons: another tuple after any act, effect, question or change of state."""
+        return tuple(self._one(STANDS)) if self._has_acts else ()
+
     def taken_with(self, branch: str, number: int) -> set[int]:
         """The numbers of the acts that were taken up with a trial."""
         rows = self._all("SELECT act FROM effects WHERE branch = ? AND number = ?", branch, number)
@@ -150,6 +161,16 @@ class Reader:
         rows = self._all("SELECT act, branch, number, outcome, said, at FROM effects ORDER BY act, at, branch")
         return [Effect(*row) for row in rows]
 
+    def stints(self) -> list[Stint]:
+        """When trials were measured and by which worker, in the order of time; none in a folder of an older version.
+
+        A run that is gone on with gets the table while somebody reads: so the version is looked at each time.
+        """
+        if self._one("PRAGMA user_version")[0] < TIMED:
+            return []
+        rows = self._all("SELECT branch, number, worker, began, ended, session FROM stints ORDER BY began, branch")
+        return [Stint(*row) for row in rows]
+
     def misnamed(self) -> list[str]:
         """The candidates and texts whose content is not what their name, a hash of it, says."""
         found = [
@@ -159,6 +180,11 @@ class Reader:
         ]
         hashes = [row[0] for row in self._all("SELECT hash FROM texts ORDER BY hash")]
         return found + [f"text {name[:12]!r}" for name in hashes if text_hash(self._text(name)) != name]
+
+    def written(self) -> int:
+        """A number that differs from the one before where another process, or connection, has written something."""
+        (number,) = self._one("PRAGMA data_version")
+        return int(number)
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -176,6 +202,17 @@ class Reader:
     def close(self) -> None:
         with self._lock:
             self._connection.close()
+
+    def _trial(self, record: str) -> Trial:
+        """The trial of a record. Equal records are one trial: it is read once, while it is among the last so many."""
+        with self._lock:
+            made = self._by_record.pop(record, None)
+            if made is None:
+                made = self._loaded("a trial", load_trial, record, self._candidate)
+                if len(self._by_record) >= KEPT:
+                    del self._by_record[next(iter(self._by_record))]
+            self._by_record[record] = made
+            return made
 
     def _candidate(self, candidate_id: str) -> Candidate:
         if candidate_id not in self._candidates:

@@ -19,11 +19,13 @@ from bilevel.call import Call, Event
 from bilevel.errors import DiskFull, Diverged, StoreError
 from bilevel.lab import Branch, RunKey
 from bilevel.space import Candidate
-from bilevel.store.migrations import MIGRATIONS
-from bilevel.store.reader import FILE, Reader
+from bilevel.stints import Stint
+from bilevel.store.migrations import MIGRATIONS, STEERED
+from bilevel.store.reader import FILE, STANDS, Reader
 from bilevel.store.records import dump_call, dump_candidate, dump_record, dump_run, text_column, text_hash
 from bilevel.trial import Pending, Run, Trial
 
+SYNCHRONOUS = "FULL"  # how SQLite waits for the disk: a transaction that has returned outlives a power cut
 LEAST_FREE = 64 * 1024  # bytes; with less than this on its disk SQLite cannot work
 
 
@@ -33,15 +35,17 @@ class SqliteStore(Reader):
     def __init__(self, folder: Path) -> None:
         self._stored: set[str] = set()  # candidates that are on disk
         self._fresh: set[str] = set()  # candidates of the transaction that is open
+        self._stints: dict[tuple[str, int], Stint] = {}  # of trials that are not stored yet
         super().__init__(folder)
         self._stored.update(row[0] for row in self._all("SELECT id FROM candidates"))
+        self._session = self._one("SELECT COALESCE(MAX(session), 0) + 1 FROM stints")[0]
 
     def _connect(self) -> sqlite3.Connection:
         path = self.folder / FILE
         try:
             connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+            connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
             return connection
         except sqlite3.Error as error:
             raise mended(error, self.folder) from error
@@ -86,6 +90,10 @@ class SqliteStore(Reader):
         with self._transaction():
             self._connection.execute("INSERT OR IGNORE INTO effects VALUES (?, ?, ?, ?, ?, ?)", row)
 
+    def worked(self, stint: Stint) -> None:
+        """Keep a stint until its trial is stored; it is written with that."""
+        self._stints[stint.branch, stint.number] = replace(stint, session=self._session)
+
     def add_trial(self, branch_id: str, trial: Trial) -> None:
         """Write a trial and remove its pending record. Raises Diverged where another trial has its number."""
         self.branch(branch_id)
@@ -97,6 +105,11 @@ class SqliteStore(Reader):
             self._add_candidates(trial.parent, trial.candidate)
             self._connection.execute("INSERT OR IGNORE INTO trials VALUES (?, ?, ?)", (branch_id, trial.number, record))
             self._took_up(trial.late, branch_id, trial.number)
+            if (stint := self._stints.pop((branch_id, trial.number), None)) is not None:
+                times = stint.worker, stint.began, stint.ended, stint.session
+                self._connection.execute(
+                    "INSERT OR IGNORE INTO stints VALUES (?, ?, ?, ?, ?, ?)", (branch_id, trial.number, *times)
+                )
             self._connection.execute("DELETE FROM pendings WHERE branch = ? AND number = ?", (branch_id, trial.number))
 
     def add_run(self, key: RunKey, run: Run) -> None:
@@ -137,7 +150,7 @@ class SqliteStore(Reader):
             try:
                 self.put_meta(key, value)
             finally:
-                self._connection.execute("PRAGMA synchronous = FULL")
+                self._connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
 
     def limit_pages(self, pages: int) -> None:
         """Let the file grow to so many pages at most: a full disk, for tests and quotas."""
@@ -183,29 +196,53 @@ def append_act(folder: Path, act: Act) -> Act:
 
     Raises StoreError for a folder of an older version, which the process that writes there would not look at.
     """
+    with _appending(folder) as connection:
+        return _appended(connection, act)
+
+
+def append_act_where(folder: Path, act: Act, stands: tuple[object, ...]) -> Act | None:
+    """The same, if the run still stands with persons as it did (`Reader.stands`); None, and nothing written, if not."""
+    with _appending(folder) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            if tuple(connection.execute(STANDS).fetchone()) != stands:
+                return None
+            given = _appended(connection, act)
+            connection.execute("COMMIT")
+            return given
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+
+@contextmanager
+def _appending(folder: Path) -> Iterator[sqlite3.Connection]:
+    """A connection of a process that is not the one that writes here."""
     try:
         connection = sqlite3.connect(f"{_address(folder)}?mode=rw", uri=True, timeout=30, isolation_level=None)
         try:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version != len(MIGRATIONS):
+            if not STEERED <= version <= len(MIGRATIONS):
                 raise StoreError(
                     f"run folder {str(folder)!r} has format {version}, and runs can be steered from format "
-                    f"{len(MIGRATIONS)} on; stop it and go on with it in this version: `bilevel resume {folder}`"
+                    f"{STEERED} on; stop it and go on with it in this version: `bilevel resume {folder}`"
                 )
-            connection.execute("PRAGMA synchronous = FULL")
-            row = (
-                act.kind, act.what, act.text, act.value, act.source, " ".join(act.levels), act.author, act.at,
-            )  # fmt: skip
-            done = connection.execute(
-                "INSERT INTO acts (kind, what, text, value, source, levels, author, at) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                row,
-            )
-            return replace(act, number=int(done.lastrowid or 0))
+            connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
+            yield connection
         finally:
             connection.close()
     except sqlite3.Error as error:
         raise mended(error, folder) from error
+
+
+def _appended(connection: sqlite3.Connection, act: Act) -> Act:
+    row = (
+        act.kind, act.what, act.text, act.value, act.source, " ".join(act.levels), act.author, act.at,
+    )  # fmt: skip
+    done = connection.execute(
+        "INSERT INTO acts (kind, what, text, value, source, levels, author, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row
+    )
+    return replace(act, number=int(done.lastrowid or 0))
 
 
 def _address(folder: Path) -> str:

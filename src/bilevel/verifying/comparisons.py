@@ -7,13 +7,14 @@ from bilevel.codec import content_hash, derive_seed, plain
 from bilevel.compare.analysis import analyse
 from bilevel.compare.folder import PLAN, STARTED, Folder, Job, program
 from bilevel.compare.html import page
+from bilevel.compare.markdown import markdown
 from bilevel.compare.plan import load
 from bilevel.compare.results import Result
 from bilevel.compare.running import COMPARISON
 from bilevel.compare.stating import statements_of
-from bilevel.compare.tables import markdown
 from bilevel.errors import BilevelError
 from bilevel.recipe import resolve
+from bilevel.reporting.comparison import written_result
 from bilevel.statements import FILE as CLAIMS
 from bilevel.statements import lists, written
 from bilevel.store.folder import RunFolder
@@ -139,7 +140,7 @@ def _check_report(tally: Tally, folder: Folder, result: Result, path: Path) -> N
         tally.note(f"there is no {path.name}" + (": the comparison has not ended" if missing else ""))
         return
     if path.name == RESULT:
-        tally.equal(RESULT, read_json(path), lists(plain(result)))
+        tally.equal(RESULT, read_json(path), written_result(result))
     elif path.name == CLAIMS:
         tally.equal(CLAIMS, read_json(path), written(statements_of(folder, result)))
     elif path.name == REPORT:

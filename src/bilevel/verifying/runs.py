@@ -13,7 +13,7 @@ from bilevel.levels import leaf
 from bilevel.loop import LoopSpec
 from bilevel.recipe import resolve
 from bilevel.run import known_noise, recorded, verdicts_of
-from bilevel.statements import FILE, FORMAT, STATED, TOGETHER, statements_of, written
+from bilevel.statements import FILE, PAIRED, STATED, statements_of, written
 from bilevel.store.folder import RunFolder
 from bilevel.verifying.stage import check_stage
 from bilevel.verifying.tally import NOTHING, Tally
@@ -43,6 +43,7 @@ def _check(tally: Tally, folder: RunFolder[Any], claims: Path, wanted: bool) -> 
         if going_on:
             tally.note("the run goes on: what is stored so far is checked")
         elif state not in ("finished", "limit"):
+            state = state if state in ENDED else "interrupted"  # its process is no more
             tally.note(f"the run has not ended ({state}): what is stored so far is checked")
         _on_this_machine(tally, folder)
         harness = folder.meta("harness")
@@ -111,7 +112,7 @@ def _check_claims(tally: Tally, folder: RunFolder[Any], spec: LoopSpec, path: Pa
         return
     try:
         stated = read_json(path)
-        form = FORMAT if stated.get("format") == FORMAT else TOGETHER
+        form = stated["format"] if stated.get("format") in range(1, PAIRED) else PAIRED
         given = written(statements_of(folder, spec, str(folder.meta("state") or ""), form))
     except (BilevelError, ValueError, LookupError, AttributeError) as error:
         tally.differs(path.name, "claims", f"none: {error}")

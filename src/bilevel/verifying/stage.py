@@ -21,10 +21,10 @@ from bilevel.verifying.tally import NOTHING, Tally
 def check_stage(tally: Tally, folder: RunFolder[Any], recipe: Recipe, spec: LoopSpec) -> bool:
     """Whether each round of a run's claim stage is the one that follows from those before it."""
     stage, before = stage_of(folder), len(tally.differences)
-    if stage is None:
-        return True
     try:
-        _check(tally, folder, recipe, spec, stage)
+        _check_seal(tally, folder, leaf(spec))
+        if stage is not None:
+            _check(tally, folder, recipe, spec, stage)
     except (BilevelError, ValueError, IndexError, KeyError) as error:
         tally.differs("claim stage", "rounds that follow from each other", f"none: {error}")
     return len(tally.differences) == before
@@ -50,14 +50,13 @@ def _check(tally: Tally, folder: RunFolder[Any], recipe: Recipe, spec: LoopSpec,
         after = _next(folder, inner, question, stage, len(stage.rounds))
         if after is not None:
             tally.differs("claim stage", f"an end after {len(stage.rounds)} rounds", f"one more round: {plain(after)}")
-    _check_seal(tally, folder, inner)
 
 
 def _next(folder: RunFolder[Any], inner: LoopSpec, question: Question, stage: Stage, number: int) -> Round | None:
     asked = [ask for ask in stage.asked if ask.begun <= number]
     if not asked:
         raise Diverged(f"round {number} comes before the stage was begun")
-    score = score_in(folder.store, inner)
+    score = score_in(folder.store, inner, stage)
     return next_round(question, stage.rounds[:number], asked[-1].begun, score, asked[-1].allowed)
 
 

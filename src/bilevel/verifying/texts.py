@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bilevel.call import Reply, Request, Watch
+from bilevel.call import Event, Reply, Request, Watch
 from bilevel.codec import derive_seed
 from bilevel.errors import StoreError
 from bilevel.facts import checked
@@ -33,6 +33,19 @@ class Unasked:
         raise NotRecorded("the record does not hold the judge's answer")
 
 
+class _Quiet:
+    """A run's records to which nothing is added: what a task says beside its measurements was said in the run."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def add_event(self, event: Event) -> None:
+        pass
+
+
 class Again:
     """A run's measurements of texts and its comparisons, made again from the record. Nothing is asked or stored."""
 
@@ -41,7 +54,7 @@ class Again:
         store, self.spec = folder.store, leaf(spec)
         self.task = self.spec.task
         self.measures = isinstance(self.task, TextTask) and folder.meta("harness") == self.task.harness
-        self.lab = Lab(store, models={} if name is None else {"judge": Unasked(name)})
+        self.lab = Lab(_Quiet(store), models={} if name is None else {"judge": Unasked(name)})
 
     def run(self, candidate: Candidate, rung: str, index: int) -> Run:
         """The measurement of a candidate on a seed. Raises NotRecorded."""
