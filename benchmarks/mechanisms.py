@@ -23,6 +23,7 @@ from bilevel.loop import Loop, LoopSpec
 from bilevel.mechanism import Guest
 from bilevel.mechanisms import library, source
 from bilevel.researchers import make
+from bilevel.researchers.library import OUTER
 from bilevel.space import Candidate
 from bilevel.tasks.catalog import find
 from bilevel.tasks.function import FunctionTask
@@ -46,7 +47,8 @@ class Outcome:
 def main() -> None:
     """Run every mechanism on every task, researcher and seed, and print one table for each pair."""
     options = _options()
-    names = options.mechanisms.split(",") if options.mechanisms else [n for n in library() if n != "placebo"]
+    alone = [name for name, entry in library().items() if entry.domain not in ("control", OUTER)]
+    names = options.mechanisms.split(",") if options.mechanisms else alone
     for task_name in options.tasks.split(","):
         task = find(task_name)
         assert isinstance(task, FunctionTask), f"{task_name} is not a task that knows its values without noise"

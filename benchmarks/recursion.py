@@ -1,9 +1,10 @@
-"""Lifted against unlifted: `python benchmarks/recursion.py --task hpo:phoneme hpo:car --seeds 10 --trials 400`.
+"""Lifted against unlifted: `python benchmarks/recursion.py --task hpo:car hpo:phoneme --seeds 10 --trials 240`.
 
 Runs the recipe `recursive` on each task and seed, and puts together every fork in which a mechanism was lifted onto
 level 2: its gain over its unlifted twin in units of the spread that chance alone gives (tasks differ in scale), for
 each mechanism and for all, with a 90 % interval by Student's t over forks; how often it was inert; and what level 2
-itself came to. Forks in which both arms came to the same best count as 0. Nothing is left out for being negative.
+itself came to. Forks in which both arms came to the same best count as 0. The spread of a task may be tiny, so median
+and signs stand beside the mean. Nothing is left out for being negative.
 """
 
 import argparse
@@ -14,8 +15,9 @@ import tempfile
 from collections import defaultdict
 from pathlib import Path
 
+from bilevel.overriding import override
 from bilevel.quantiles import student
-from bilevel.recipe import find, override
+from bilevel.recipe import find
 from bilevel.report import own_trials, summarise
 from bilevel.run import start
 from bilevel.yields import Yield
@@ -78,7 +80,10 @@ def _interval(gains: list[float]) -> str:
     if len(gains) < 2:
         return f"{middle:+.2f} (one fork: no interval)"
     reach = student(0.95, len(gains) - 1) * statistics.stdev(gains) / math.sqrt(len(gains))
-    return f"{middle:+.2f} [{middle - reach:+.2f}, {middle + reach:+.2f}], {len(gains)} forks"
+    better, worse = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
+    signs = f"{better} better, {worse} worse, {len(gains) - better - worse} the same"
+    interval = f"{middle:+.2f} [{middle - reach:+.2f}, {middle + reach:+.2f}], median {statistics.median(gains):+.2f}"
+    return f"{interval}, {len(gains)} forks: {signs}"
 
 
 if __name__ == "__main__":

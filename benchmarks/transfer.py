@@ -17,8 +17,9 @@ from pathlib import Path
 
 from bilevel.codec import content_hash
 from bilevel.errors import InputError
+from bilevel.overriding import override
 from bilevel.quantiles import student
-from bilevel.recipe import Recipe, find, override
+from bilevel.recipe import Recipe, find
 from bilevel.report import Summary, summarise
 from bilevel.run import start
 from bilevel.shelf.measuring import family, taken_out

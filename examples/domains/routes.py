@@ -66,10 +66,10 @@ class TwoOpt:
 
 if __name__ == "__main__":
     from bilevel.lab import Lab
-    from bilevel.levels import nest
     from bilevel.loop import Loop, LoopSpec
     from bilevel.mechanism import Guest
     from bilevel.mechanisms import source
+    from bilevel.nesting import nest
     from bilevel.researchers import make
     from bilevel.surfaces import SettingsSurface
 

@@ -1,8 +1,10 @@
-"""Port: what carries a mechanism: code that the loop asks, or a text that its researcher works with.
+"""Port: what carries a mechanism: code that the loop asks, or what its researcher works
+with: a text, or a step of its work as code.
 
 A mechanism's name says what carries it: `skill:one_at_a_time` is a skill, `tabu`, without a prefix, is code.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
@@ -12,7 +14,11 @@ from bilevel.space import Candidate, Space
 from bilevel.view import Briefing, View
 
 CODE = "code"
-CARRIERS = (CODE, "prompt", "skill", "memory", "workflow")
+STEP = "step"  # a step of a workflow, as code
+CARRIERS = (CODE, "prompt", "skill", "memory", "workflow", STEP)
+PYTHON = (CODE, STEP)  # these are Python, and run behind the walls of mechanisms
+FAULTS = "faults"  # in the notes of a proposal: [name, reason] of each text that failed while its researcher worked
+TEXT_NAME = re.compile(rf"(?:{'|'.join(CARRIERS[1:])}):[a-z][a-z0-9_]{{0,39}}")
 
 
 def carrier_of(name: str) -> str:

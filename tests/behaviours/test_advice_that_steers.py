@@ -13,9 +13,9 @@ from searches import TASK, Heeding, count, guest, search, told
 from bilevel.budget import Budget
 from bilevel.codec import content_hash
 from bilevel.lab import Lab
-from bilevel.levels import nest
 from bilevel.loop import Loop, LoopSpec
 from bilevel.mechanism import Guest
+from bilevel.nesting import nest
 from bilevel.researchers.random import Random
 from bilevel.settings import Settings
 from bilevel.surfaces import MechanismSurface, SettingsSurface, admit_loadable, guests_of, mechanism_set

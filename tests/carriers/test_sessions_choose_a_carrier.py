@@ -63,6 +63,7 @@ def ran(serve, bilevel, bilevel_json):
     return go
 
 
+@pytest.mark.slow
 def test_a_session_chooses_a_carrier_by_the_record_and_mends_what_the_door_refused(ran, bilevel):
     server, _, (first, second) = ran()
     assert first["name"] == "prompt:polite" and not first["kept"] and first["reason"].startswith("inert")

@@ -6,6 +6,7 @@ import pytest
 from tiny import START, TinyTask, spec_of
 
 from bilevel.carrying import carrier_of
+from bilevel.errors import InputError
 from bilevel.lab import Lab
 from bilevel.loop import Loop
 from bilevel.mechanism import Guest
@@ -19,7 +20,11 @@ from bilevel.shelf.shelves import find, shipped_texts
 from bilevel.trial import Lesson
 
 SPACE = TinyTask().space
-SPEC_OF = {**dict.fromkeys(("prompt", "skill", "memory"), ModelResearcher()), "workflow": Workflow()}
+SPEC_OF = {
+    **dict.fromkeys(("prompt", "skill", "memory"), ModelResearcher()),
+    "workflow": Workflow(),
+    "step": Workflow(),
+}
 
 
 def searched(*changes):
@@ -145,11 +150,23 @@ def test_memory_rules_know_what_is_free_what_to_show_and_apply_one_after_the_oth
         ("---\nconfidence: 2\n---", "confidence:"), ("---\nshow: all\n---", "show:"), ("---\nmost: 2\n", "no end"),
         ("---\ncolour: red\n---", "its keys are: keep"), ("---\nmost:\n- 2\n- 3\n---", "takes one value"),
         ("x" * 7000, "at most 6,000 characters"),
+        ("---\nmost: 2\nmost: 3\n---", "twice"), ("---\nmost: 2\n---\0", "NUL"),
     ],
 )  # fmt: skip
 def test_a_memory_rule_that_cannot_be_read_says_why(text, said):
     with pytest.raises(ValueError, match=said):
         read_memory(Guest("memory:mine", text))
+
+
+def test_the_mark_of_an_encoding_is_no_part_of_a_text():
+    assert read_memory(Guest("memory:mine", "\ufeff---\r\nmost: 2\r\n---\r\n")).most == 2
+
+
+@pytest.mark.parametrize("name", ["Mine", "my own", "a-b", "m" * 41])
+def test_a_file_whose_name_no_text_can_have_is_refused_before_anything_runs(tmp_path, name):
+    (tmp_path / f"{name}.skill.md").write_text("---\nwhen: always\n---\nLook.\n")
+    with pytest.raises(InputError, match="is no name of a text; rename the file"):
+        find(str(tmp_path / f"{name}.skill.md"))
 
 
 @pytest.mark.parametrize("name", sorted(shipped_texts()))

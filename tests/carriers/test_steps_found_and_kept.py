@@ -5,30 +5,21 @@ lets the only edit that would bring it not through. All answers are functions of
 """
 
 import json
-import re
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("pydantic_ai")
 
-from article_server import ArticleServer
+from step_server import SAYS, TEXT, StepServer
 
 from bilevel.mechanism import Guest
 from bilevel.researchers.arranging import arranged, read_step
 from bilevel.researchers.prompt import shipped_prompts
 from bilevel.researchers.workflow import Workflow
 from bilevel.space import Space
+from bilevel.steps import STEPS
 
-TEXT = """# Title
-
-The first claim stands here alone, with 12 numbers and [a link](a.md).
-
-The second paragraph says what follows from it for the reader.
-
-The third one stays as it is, whatever happens to the other two, and is here so that a sentence more in each of
-those is no great part of the whole; it says the same of itself as of them, and nothing else at all besides.
-"""
 WARRANT = "---\nafter: plan\nshown: revision\nfields:\n- claim: text\n- paragraph: paragraph\ngate:\n- own words\n---\n"
 RIGHT = {
     "warrant": WARRANT + "Inserted step: say what warrants the claim.",
@@ -38,67 +29,6 @@ RIGHT = {
 USELESS = "---\nafter: analysis\nshown: hypotheses\n---\nInserted step: say something kind about the author."
 
 
-WAYS = ["plain", "short", "calm", "brisk", "dry", "warm", "sober", "grave", "light", "broad", "narrow", "direct"]
-
-
-def hypotheses(prompt, body):
-    way = next(way for way in WAYS if f"in a {way} way" not in prompt)
-    what = "the warrant" if "no warrant" in prompt else "it"
-    return {
-        "hypotheses": [{"weakness": 1, "change": f"Mend {what} in a {way} way.", "why": "Readers ask for it first."}]
-    }
-
-
-def analysis(prompt, body):
-    problem = "There is no warrant for the claim." if "has no warrant" in prompt else "Nothing holds it up very well."
-    other = "The main notion stays without any definition."
-    return {
-        "weaknesses": [
-            {"paragraph": 2, "dimension": "rigour", "problem": problem},
-            {"paragraph": 3, "dimension": "clarity", "problem": other},
-        ]
-    }
-
-
-def plan(prompt, body):
-    what, way = re.findall(r"Mend (the warrant|it) in a (\w+) way", prompt)[-1]
-    return {
-        "edits": [
-            {"paragraph": 2, "hypothesis": 1, "instruction": f"After the claim say {what} once more in a {way} way."},
-            {"paragraph": 3, "hypothesis": 1, "instruction": f"Bring out the conclusion in a {way} way."},
-        ]
-    }
-
-
-def assessment(prompt, body):
-    first, second = {"edit": 1, "gain": 6, "risk": 2}, {"edit": 2, "gain": 2, "risk": 5}
-    return {"verdicts": [{**one, "reason": "It is what a reader needs here."} for one in (first, second)]}
-
-
-def revision(prompt, body):
-    wanted = re.search(r"Write each of the paragraphs ([\d, ]+) anew", prompt)[1].split(", ")
-    shown = dict(re.findall(r"^\[(\d+)\] (.*?)(?=\n\n\[\d+\] |\n`{3,}$)", prompt, re.DOTALL | re.MULTILINE))
-    way = re.findall(r"in a (\w+) way", prompt)[-1]
-    told = "What the step warrant says" in prompt or "say the warrant" in prompt
-    added = {n: "It is therefore so" if told or n == "3" else "It goes on" for n in wanted}
-    return {"paragraphs": [{"paragraph": int(n), "text": f"{shown[n]} {added[n]} in a {way} way."} for n in wanted]}
-
-
-class StepServer(ArticleServer):
-    """Answers inserted steps too."""
-
-    def _reply(self, prompt, body):
-        if "Inserted step" not in prompt:
-            return super()._reply(prompt, body)
-        self.steps.append("inserted")
-        if "warrants" in prompt:
-            return json.dumps({"claim": "That nothing else was ever seen to happen.", "paragraph": 2})
-        return json.dumps({"answer": "The author has written this with a kind heart."})
-
-
-SAYS = {
-    "analysis": analysis, "hypotheses": hypotheses, "plan": plan, "assessment": assessment, "revision": revision,
-}  # fmt: skip
 RECIPE = """
 name = "steps"
 title = "a test"
@@ -136,6 +66,10 @@ def test_the_right_change_of_the_steps_is_kept_and_a_useless_one_is_inert(bileve
     assert not kind["kept"] and kind["reason"].startswith("inert"), kind
     assert kind["ledger"]["advise"]["touched"] > 0 and kind["ledger"]["advise"]["decisive"] == 0
     assert mine["kept"] and mine["ledger"]["advise"]["decisive"] >= 3, mine
+    steps = bilevel_json("status", "r")["steps"]
+    assert steps["kind"]["said"] >= 3 and steps["kind"]["untested"] == 0 and "kind: inert" in done.out
+    if right == "warrant":  # an inserted step reached the text where leaving it out gave another one
+        assert steps[right]["decisive"] == mine["ledger"]["advise"]["decisive"] and "warrant: inert" not in done.out
     asked = len(server.requests)
     server.close()
     replayed = bilevel("replay", "r")
@@ -155,6 +89,8 @@ def test_the_steps_stand_in_their_order_and_as_they_come_where_nothing_changes_t
     changed = flow(**RIGHT, first="---\nafter: start\n---\nLook at it.", kind=USELESS).steps
     assert [step.name for step in changed] == ["first", "analysis", "kind", "hypotheses", "plan", "warrant", "revision"]
     assert changed[1].prompt.startswith("Step 1, analysis. Name every claim")
+    more = flow(kind=USELESS)
+    assert more.addressed == (*STEPS, "kind") and more.questions == flow().questions + 1 == 6
     assert arranged(prompts, flow(lenient=RIGHT["lenient"]).texts).removed == {"assessment"}
 
 
@@ -173,6 +109,11 @@ def test_the_steps_stand_in_their_order_and_as_they_come_where_nothing_changes_t
         ("---\nreplace: dinner\n---\nSay it.", "there is no step 'dinner'"),
         ("---\nremove: plan\n---\n", "'plan' cannot be removed; these can: analysis, hypotheses, assessment"),
         ("---\nremove: analysis\nreplace: plan\n---\nx", "one of these in its head"),
+        ("---\nafter: plan\nafter: start\n---\nSay it.", "after: it stands in the head twice"),
+        ("---\nafter: plan\nfields:\n- a: text\n- a: text\n---\nSay it.", "have different names"),
+        ("---\nafter: plan\ngate:\n- at least 9 words\n- at most 8 words\n---\nSay it.", "no answer has at least 9"),
+        ("---\nafter: plan\ngate:\n- at most 4 words\n---\nSay it.", "no answer has at least 5 and at most 4 words"),
+        ("---\nafter: plan\nfields:\n- a: paragraph\ngate:\n- at least 1 words\n---\nSay it.", "of numbers alone"),
     ],
 )
 def test_a_step_that_cannot_be_taken_is_refused_with_the_reason(text, said):

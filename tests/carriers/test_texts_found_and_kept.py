@@ -4,6 +4,7 @@ The model is a function of its prompt. Left alone it makes x0 larger, which is w
 values" it makes one parameter after the other smaller, which is right.
 """
 
+import datetime
 import json
 import re
 from pathlib import Path
@@ -16,10 +17,12 @@ from researcher_server import number_in, values
 from runs import fingerprints, model_of
 
 from bilevel.carrying import carrier_of
+from bilevel.codec import content_hash
 from bilevel.hosting import Hosting
 from bilevel.offering import offers
 from bilevel.recipe import Outer, SandboxTable
 from bilevel.researchers.library import Known
+from bilevel.shelf.record import Measurement, Record, written
 
 RIGHT = "Prefer smaller values than the parent has."
 
@@ -109,6 +112,7 @@ OFFERED = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("carrier", OFFERED)
 def test_the_right_text_is_kept_and_a_useless_one_is_inert(ran, bilevel, bilevel_json, carrier):
     offers, useless, right = OFFERED[carrier]
@@ -165,6 +169,25 @@ def test_the_library_chooses_among_all_that_the_level_may_change(ran):
     _, _, found = ran(["code", "prompt", "skill"], {}, cycles=2, trials=5)
     (name,) = found
     assert name in ("prompt:untried_first", "skill:wide_steps")
+
+
+def test_a_text_that_helped_before_is_tried_first_in_a_warm_start(serve, bilevel, bilevel_json):
+    serve(says={"draft": drafted, "lessons": learned})
+    text, folder = OFFERED["skill"][0]["downhill.skill.md"], Path("mechanisms")
+    folder.mkdir()
+    (folder / "downhill.skill.md").write_text(text)
+    evidence = Measurement(
+        family="sphere", task="sphere", harness="h", control="without it", effect=0.2, low=0.1, high=0.3, forks=4,
+        told=4, verdict="helped", e_value=3.0, evaluations=40, date=datetime.date(2026, 1, 1), arms=("a" * 64,),
+        gains=(0.2,) * 4, spreads=(0.1,) * 4,
+    )  # fmt: skip
+    record = Record(source_hash=content_hash(text), evidence=(evidence,))
+    (folder / "downhill.skill.toml").write_text(written(record))
+    done = bilevel(*write(["skill"], {}, cycles=2, trials=1), "--warm")
+    assert done.code == 0 and "skill:downhill (9" in done.out, done.err
+    (first,) = bilevel_json("status", "run")["mechanisms"]
+    assert (first["name"], first["source"]) == ("skill:downhill", text)
+    assert "the library says of skill:downhill" in first["why"]
 
 
 REFUSED = {

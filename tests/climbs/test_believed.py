@@ -8,10 +8,10 @@ import pytest
 from bilevel.arms import Control
 from bilevel.evidence import CONFIRMED, SURE, verdict
 from bilevel.lab import Lab
-from bilevel.levels import nest
 from bilevel.loop import Loop, LoopSpec
 from bilevel.mechanism import Guest
 from bilevel.mechanisms import source
+from bilevel.nesting import nest
 from bilevel.situations import Bowl, Walk
 from bilevel.surfaces import MechanismSurface, admit_loadable, guests_of, mechanism_set
 from bilevel.trial import Proposal
@@ -61,6 +61,7 @@ def allowed(share, runs):
     return share + 3 * math.sqrt(share * (1 - share) / runs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("controls", [(), (Control("again"),)])
 @pytest.mark.parametrize("cycles", [1, 4])
 def test_what_changes_every_decision_to_no_effect_is_rarely_called_helped(cycles, controls):

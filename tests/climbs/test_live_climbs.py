@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import in_process
 import pytest
 
 from bilevel.store.folder import RunFolder
@@ -31,10 +32,7 @@ def climbs(tmp_path, source, *, cycles=2, trials=8, name="guest"):
     """The climbs of a mechanism that level 2 proposes, from the store of a run of the command."""
     (tmp_path / f"{name}.py").write_text(source)
     (tmp_path / "one.toml").write_text(RECIPE.format(file=f"{name}.py", cycles=cycles, trials=trials))
-    done = subprocess.run(
-        [sys.executable, "-m", "bilevel", "run", "one.toml", "--folder", "run", "--json"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+    done = in_process.run("run", "one.toml", "--folder", "run", "--json", cwd=tmp_path)
     return done, tmp_path / "run"
 
 
@@ -50,7 +48,7 @@ def outer_trials(folder):
     "name",
     [
         "tabu_list",
-        "gaussian_process_regressor_numpy",
+        pytest.param("gaussian_process_regressor_numpy", marks=pytest.mark.slow),
         pytest.param(
             "gaussian_process_regressor_sklearn",
             marks=[
@@ -72,9 +70,7 @@ def test_a_stateful_mechanism_climbs_to_its_live_trial_from_within_the_sandbox(t
     ledger = trial.runs[-1].data["ledger"][name]
     assert sum(counts[2] for counts in ledger.values()) > 0  # decisive, live
     assert "mechanisms: " in trial.isolation and "shipped" not in trial.isolation
-    again = subprocess.run(
-        [sys.executable, "-m", "bilevel", "replay", "run"], cwd=tmp_path, capture_output=True, text=True, timeout=300
-    )
+    again = in_process.run("replay", "run", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
 
 
@@ -95,6 +91,7 @@ class Dies(Mechanism):
 '''
 
 
+@pytest.mark.slow
 def test_a_mechanism_that_hangs_in_mid_run_is_a_fault_and_the_run_goes_on(tmp_path):
     (tmp_path / "dies.py").write_text(DIES)
     (tmp_path / "slow.toml").write_text(

@@ -109,6 +109,7 @@ DECISIVE = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("researcher", ["random", "coordinate"])
 def test_each_decides_something_in_a_real_search_and_none_fails(researcher):
     decisive = dict.fromkeys(DECISIVE, 0)

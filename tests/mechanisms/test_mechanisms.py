@@ -254,6 +254,7 @@ def test_the_placebo_is_called_in_every_hook_and_touches_exactly_nothing():
     assert [t.candidate.id for t in bare] == [t.candidate.id for t in trace]
 
 
+@pytest.mark.slow
 def test_what_is_shipped_is_known_again_with_other_values_and_nothing_else_is():
     assert all(is_shipped(entry.source) for entry in library().values())
     assert is_shipped(source("tabu", tenure=12)) and is_shipped(source("restart", reset=("parent",)))

@@ -7,10 +7,10 @@ import pytest
 from bilevel.budget import Budget
 from bilevel.errors import InputError
 from bilevel.lab import Lab
-from bilevel.levels import nest
 from bilevel.loop import Loop, LoopSpec
 from bilevel.mechanism import Guest
 from bilevel.mechanisms import library, source
+from bilevel.nesting import nest
 from bilevel.researchers import make
 from bilevel.researchers.diagnosis import Diagnosis, diagnose
 from bilevel.researchers.library import AUTHOR, LibraryResearcher

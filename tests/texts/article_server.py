@@ -17,6 +17,7 @@ STEPS = {
     "revision": "Step 5, revised text",
     "lessons": "Draw 2 to 4 lessons",
     "settings": "You steer a search from outside",
+    "inserted": "Inserted step",
 }
 Says = Callable[[str, Mapping[str, Any]], Any]
 
@@ -34,7 +35,7 @@ class ArticleServer(ScriptedServer):
         return [asked.prompt for name, asked in zip(self.steps, self.requests, strict=True) if name == step]
 
     def _reply(self, prompt: str, body: Mapping[str, Any]) -> Any:
-        step = next(name for name, start in STEPS.items() if start in prompt)
+        step = next(name for name in ("inserted", *STEPS) if STEPS[name] in prompt)
         self.steps.append(step)
         said = self.says.get(step)
         made = said(prompt, body) if callable(said) else said
@@ -112,4 +113,5 @@ USUAL: Mapping[str, Says] = {
     "assessment": _assessed, "revision": _revised,
     "lessons": lambda prompt, body: {"lessons": [_lesson("Reasons after claims were kept.")]},
     "settings": lambda prompt, body: {"diagnosis": "the editor lets everything through"},
+    "inserted": lambda prompt, body: {"answer": "A reader would ask for whom this is meant."},
 }  # fmt: skip

@@ -442,6 +442,7 @@ on = false
 """
 
 
+@pytest.mark.slow
 def test_a_step_that_is_injected_as_code_has_a_ledger_a_control_and_replays(bilevel, serve, file, tmp_path):
     server = serve()
     (tmp_path / "polish.py").write_text(POLISH)
@@ -561,6 +562,7 @@ def test_lessons_end_with_a_cycle_that_begins_anew(bilevel, serve, file):
     assert server.steps.count("lessons") == 2 and told == [False, False, True] * 2  # the arms ask the same here
     settings = server.of("settings")
     assert settings and not any("first claim stands" in prompt for prompt in settings)  # no sentence goes up
+    assert "- assessment: asked 3, sent back 0, ended the pass 0; said 6, of which 3 reached the text" in settings[0]
     assert bilevel("replay", "r").returncode == 0
 
 

@@ -129,6 +129,9 @@ def test_a_page_of_ones_own_and_the_researcher_where_nobody_is_named(bilevel, tm
     assert done.returncode == 0 and "researcher page_rules" in done.stdout, done.stderr
     refused = bilevel("run", "a", "--task", "page:file=none.md")
     assert refused.returncode == 2 and "'none.md' cannot be read" in refused.stderr
+    for name in ("page_rules", "workflow"):
+        refused = bilevel("run", "a", "--task", "sphere", "--researcher", name)
+        assert refused.returncode == 2 and f"researcher '{name}' revises texts" in refused.stderr
 
 
 def test_where_no_edit_is_left_pages_are_made_from_the_beginning(tmp_path, bilevel):

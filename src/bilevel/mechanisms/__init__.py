@@ -60,9 +60,9 @@ def is_shipped(text: str) -> bool:
     Values have the default's kind and are not far above it, so that what is shipped stays as harmless as it was tested.
     """
     try:
-        kind = _class(ast.parse(text))
+        kind = _parsed(text)
         given = {key: ast.literal_eval(node) for key, node in _attributes(kind).items()}
-        entry = next(entry for entry in library().values() if _class(ast.parse(entry.source)).name == kind.name)
+        entry = next(entry for entry in library().values() if _parsed(entry.source).name == kind.name)
         other = {key: value for key, value in given.items() if repr(value) != repr(entry.parameters.get(key))}
         near = all(_is_near(value, entry.parameters.get(key)) for key, value in other.items())
         return near and rewrite(entry.source, other, entry.name) == text
@@ -83,7 +83,7 @@ def _size(value: Any) -> float:
 
 def rewrite(text: str, parameters: Mapping[str, Any], name: str = "") -> str:
     """A source text with class attributes set to other literals, every other character as it was."""
-    assigned = _attributes(_class(ast.parse(text)))
+    assigned = _attributes(_parsed(text))
     lines = text.splitlines(keepends=True)
     places = []
     for parameter, value in parameters.items():
@@ -116,6 +116,12 @@ def _entry(name: str, text: str) -> Entry:
         parameters=MappingProxyType({key: ast.literal_eval(node) for key, node in _attributes(kind).items()}),
         source=text,
     )
+
+
+@functools.lru_cache(maxsize=256)
+def _parsed(text: str) -> ast.ClassDef:
+    """The mechanism's class in a source text; the tree is shared, so it is only read."""
+    return _class(ast.parse(text))
 
 
 def _class(tree: ast.Module) -> ast.ClassDef:

@@ -4,6 +4,7 @@ Source: the attributive memory of tabu search, which forbids kinds of moves inst
 M. Laguna, "Tabu Search", 1997, doi:10.1007/978-1-4615-6089-0, chapter 2.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -11,6 +12,8 @@ from bilevel.mechanism import Mechanism
 from bilevel.space import Candidate, Change, Derived, Float, Int, Space
 from bilevel.trial import Proposal, Status, Trial
 from bilevel.view import View
+
+PLAIN = (re.compile(r"#.*"), ""), (re.compile(r"-?\b\d+(\.\d+)?\b"), "0"), (re.compile(r"\s+"), " ")
 
 Idea: TypeAlias = tuple[int, Mapping[str, Change]]  # the trial's number, and what it changed
 
@@ -22,6 +25,9 @@ class SemanticDuplicate(Mechanism):
     class (`classes` are the bounds between small, medium and large, shares of the parameter's range) from nearly the
     same place (within `near`), and everything else to the same value. What was kept may be done again: that is
     momentum. Where a draft's files make the difference, or a value is not valid, it passes.
+
+    Where all parameters are derived, as on a loop that searches mechanisms, a candidate is its files, and an idea the
+    texts that it adds and takes away, whatever these are called, without numbers, comments and white space.
     """
 
     domain = "attributive memory"
@@ -37,6 +43,8 @@ class SemanticDuplicate(Mechanism):
         return (*ideas, (trial.number, dict(trial.changes)))[-self.window :]
 
     def propose(self, view: View, parent: Candidate, proposals: tuple[Proposal, ...]) -> tuple[Proposal, ...]:
+        if view.space.domains and all(isinstance(domain, Derived) for domain in view.space.domains.values()):
+            return self._judged_by_files(view, parent, proposals)
         flying = tuple((pending.number, pending.changes) for pending in view.pending)
         ideas = (*(view.memory or ()), *flying)
         return tuple(self._judged(view, parent, proposal, ideas) for proposal in proposals) if ideas else proposals
@@ -59,6 +67,34 @@ class SemanticDuplicate(Mechanism):
                     "change something else, or by a step of another size"
                 )
         return proposal
+
+    def _judged_by_files(self, view: View, parent: Candidate, proposals: tuple[Proposal, ...]) -> tuple[Proposal, ...]:
+        discarded = [
+            trial for trial in view.trace[-self.window :]
+            if trial.runs and not trial.decision.keep and trial.status is not Status.INFRASTRUCTURE
+        ]  # fmt: skip
+        ideas = [(t.number, self._texts(t.candidate, t.parent)) for t in discarded]
+        ideas += [(p.number, self._texts(p.proposal.candidate, p.parent)) for p in view.pending]
+        judged = []
+        for proposal in proposals:
+            idea = self._texts(proposal.candidate, parent)
+            number = next((number for number, before in reversed(ideas) if before == idea), None)
+            free = proposal.repeats or proposal.dropped or not any(idea) or number is None
+            same = f"the idea of trial {number}, but for names, numbers and comments: take up another idea"
+            judged.append(proposal if free else proposal.drop(same))
+        return tuple(judged)
+
+    def _texts(self, new: Candidate, old: Candidate) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What is added and what is taken away, each in order; a text that stays under another name is neither."""
+        added, removed = ([self._plain(files.get(name)) for name in new.files_changed_from(old)]
+                          for files in (new.files, old.files))  # fmt: skip
+        moved = set(added) & set(removed)
+        return tuple(sorted({*added} - moved - {""})), tuple(sorted({*removed} - moved - {""}))
+
+    def _plain(self, text: str | None) -> str:
+        for pattern, put in PLAIN:
+            text = pattern.sub(put, text or "")
+        return text or ""
 
     def _alike(self, space: Space, name: str, a: Change, b: Change) -> bool:
         if not isinstance(space.domains[name], Float | Int):

@@ -7,7 +7,7 @@ answer is JSON: `files`, `proposal`, `refused`, `ended`, `said` (see `Answer`).
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -15,16 +15,19 @@ from pydantic import BaseModel, Field
 from bilevel.call import Message, Reply, Request
 from bilevel.codec import canonical
 from bilevel.errors import UnusableReply
+from bilevel.mechanism import Guest
 from bilevel.researchers.answer import parse
+from bilevel.researchers.carried import Carried
 from bilevel.researchers.drafts import Draft, DraftModel, Ground, settled
 from bilevel.researchers.history import Teller, quoted
 from bilevel.researchers.inner_prompt import Desk, manner
 from bilevel.researchers.prompt import Section, compose, fill, shipped_prompts
 from bilevel.researchers.slips import slip_of
-from bilevel.space import Candidate
+from bilevel.space import Candidate, Space
 from bilevel.trial import Proposal, Trial
 from bilevel.view import Briefing, View
 
+TEMPLATES = ("agent_again", "agent_ask", "agent_repair", "agent_system")
 MOST_PATHS = 200  # files that a briefing lists
 WHY = 300  # characters of what an agent printed that stand for its reason, where it gave none
 NOTED = 8  # refusals that a proposal's notes hold
@@ -63,7 +66,8 @@ class AgentResearcher:
     `files`: the texts of the editable files as the task begins with them; `constants`: those of files of which only the
     constants may be changed. `editable` and `protected`: the task's patterns, for the briefing. `seconds`: how long an
     agent may take. `prompt_tokens` bounds a briefing, about. `reasks`: how often an agent whose change cannot be used
-    is told why, and goes on with it. Raises UnusableReply where no draft can be used.
+    is told why, and goes on with it. `texts`: prompts and skills, which stand in the briefing (see `carried`). Raises
+    UnusableReply where no draft can be used.
     """
 
     prompts: Mapping[str, str] = field(default_factory=shipped_prompts)
@@ -75,6 +79,8 @@ class AgentResearcher:
     protected: Sequence[str] = ()
     seconds: float = 1800.0
     prose: bool = False
+    texts: tuple[Guest, ...] = ()
+    carries: tuple[str, ...] = field(default=("prompt", "skill"), init=False)
     name: str = field(default="agent", init=False)
     reads_advice: bool = field(default=True, init=False)
     free: bool = field(default=False, init=False)
@@ -82,6 +88,9 @@ class AgentResearcher:
     def propose(self, view: View, parent: Candidate, briefing: Briefing) -> Sequence[Proposal]:
         """Up to `view.settings.drafts` proposals, each from a call of its own; one, where the last trial failed by a
         slip that is to be mended."""
+        if self.texts:
+            told = self._carried.told(view, briefing)
+            return replace(self, prompts=told.prompts, texts=()).propose(told.view, parent, told.briefing)
         if not view.space.active and not self.editable:
             return []
         failed = slip_of(view, parent, self.name) if briefing.attempt == 0 else None
@@ -198,6 +207,21 @@ class AgentResearcher:
         files = {path: text for path, text in draft.candidate.files.items() if path not in closed}
         left_out = [f"{path}: only its constants may be changed" for path in closed]
         return Draft(Candidate(draft.candidate.params, files), draft.why, draft.predicted_gain), left_out
+
+    # ---- texts ----
+
+    def carrying(self, texts: Sequence[Guest]) -> "AgentResearcher":
+        return replace(self, texts=tuple(texts))
+
+    def used(self, view: View, parent: Candidate, briefing: Briefing) -> frozenset[str]:
+        return self._carried.used(view)
+
+    def refusal(self, text: Guest, space: Space | None) -> str | None:
+        return self._carried.refusal(text, space)
+
+    @property
+    def _carried(self) -> Carried:
+        return Carried(self.texts, self.prompts, "agent_system", TEMPLATES)
 
     # ---- shared ----
 

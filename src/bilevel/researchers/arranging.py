@@ -25,6 +25,8 @@ and what its lines say.
     another prompt ...      why, for people
 
 A replaced step keeps its form, its gate and its places; `analysis`, `hypotheses` and `assessment` can be removed.
+
+A step as code (see `workflow_step`) says the same in its class: `after` and `shown`, `replace`, or `remove`.
 """
 
 import re
@@ -35,6 +37,7 @@ from typing import Any
 from pydantic import RootModel
 
 from bilevel import prose
+from bilevel.carrying import STEP, carrier_of
 from bilevel.mechanism import Guest
 from bilevel.prose import Block
 from bilevel.researchers.answer import parse
@@ -42,6 +45,7 @@ from bilevel.researchers.gates import COPIED, LEAST_WORDS
 from bilevel.researchers.headed import headed, only
 from bilevel.researchers.schemas import closed, integer, listed, one_of, string
 from bilevel.steps import STEPS
+from bilevel.workflow_step import PLACES, place_of
 
 START = "start"
 REMOVABLE = ("analysis", "hypotheses", "assessment")
@@ -62,7 +66,7 @@ class Fields(RootModel[dict[str, Any]]):
 @dataclass(frozen=True)
 class Step:
     """A step as the workflow takes it. `prompt` is its text. An inserted one (`after` is not empty) has `fields` (name
-    and kind) and a `gate` of its own, and is `shown` to later steps."""
+    and kind) and a `gate` of its own, and is `shown` to later steps. `code`: who takes it in place of the model."""
 
     name: str
     prompt: str
@@ -70,6 +74,7 @@ class Step:
     shown: tuple[str, ...] = ()
     fields: tuple[tuple[str, str], ...] = ()
     gate: tuple[str, ...] = ()
+    code: Guest | None = None
 
     def schema(self, parts: int) -> Mapping[str, object]:
         """The JSON schema of its answer about an article of so many paragraphs."""
@@ -122,6 +127,8 @@ def arranged(prompts: Mapping[str, str], texts: Sequence[Guest]) -> Arrangement:
 
 def read_step(text: Guest, prompts: Mapping[str, str]) -> Step | str:
     """A text's step, or the name of the one that it removes. Raises ValueError with all that is wrong."""
+    if carrier_of(text.name) == STEP:
+        return _coded(text, prompts)
     found, name = headed(text.source, KEYS), text.name.partition(":")[2]
     wrong = only(found, *(key for key in ("after", "replace", "remove") if key in found.head))
     what = [key for key in ("after", "replace", "remove") if key in found.head]
@@ -156,18 +163,57 @@ def _replacing(target: str, body: str, prompts: Mapping[str, str]) -> list[str]:
     return []
 
 
-def _inserted(name: str, after: str, body: str, head: Mapping[str, list[str]], wrong: list[str]) -> Step:
-    """An inserted step; what is wrong with it is added to `wrong`."""
+def _coded(text: Guest, prompts: Mapping[str, str]) -> Step | str:
+    """The step of a text that is code, or the name of the one that it removes. The text is read, and not run."""
+    said, name = place_of(text.source), text.name.partition(":")[2]
+    what = [key for key in PLACES if said.get(key, ("",)) != ("",)]
+    if len(what) != 1:
+        raise ValueError(
+            'a step as code says one of these in its class: after = "plan" (it is inserted), replace, remove'
+        )
+    target, shown = said[what[0]][0], said.get("shown", ())
+    wrong = [f"shown: only a step that is inserted has it, not one that says {what[0]}"] * (
+        what != ["after"] and bool(shown)
+    )
+    if what == ["remove"]:
+        if target not in REMOVABLE:
+            wrong.append(f"remove: {target!r} cannot be removed; these can: {', '.join(REMOVABLE)}")
+        wrong += ["take: a step that is removed says nothing; leave it out"] * ("take" in said)
+    elif "take" not in said:
+        wrong.append("it defines take(self, view, so_far), which gives the step's answer")
+    if what == ["replace"] and target not in STEPS:
+        wrong.append(f"replace: there is no step {target!r}; the steps are: {', '.join(STEPS)}")
+    if what == ["after"]:
+        shown = _shown(name, target, shown, wrong)
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    if what == ["remove"]:
+        return target
+    return (
+        Step(target, prompts[f"article_{target}"], code=text)
+        if what == ["replace"]
+        else Step(text.name, "", target, shown, code=text)
+    )
+
+
+def _shown(name: str, after: str, shown: tuple[str, ...], wrong: list[str]) -> tuple[str, ...]:
+    """To which later steps an inserted one is shown; what is wrong with its place is added to `wrong`."""
     if name in STEPS:
         wrong.append(f"{name!r} is a step of the workflow's own; replace it, or take another name")
     if after not in (START, *STEPS[:-1]):
         wrong.append(f"after: {START} or one of {', '.join(STEPS[:-1])}, not {after!r}")
-    if _PLACE.search(body):
-        wrong.append("the prompt of an inserted step has no places: it is shown the article and what was said so far")
     later = STEPS[STEPS.index(after) + 1 :] if after in STEPS else STEPS
-    shown = tuple(part.strip() for line in head.get("shown", []) for part in line.split(",")) or later
     if odd := [step for step in shown if step not in later]:
         wrong.append(f"shown: {odd[0]!r} does not come after {after!r}; these do: {', '.join(later)}")
+    return shown or later
+
+
+def _inserted(name: str, after: str, body: str, head: Mapping[str, list[str]], wrong: list[str]) -> Step:
+    """An inserted step; what is wrong with it is added to `wrong`."""
+    named = tuple(part.strip() for line in head.get("shown", []) for part in line.split(","))
+    shown = _shown(name, after, named, wrong)
+    if _PLACE.search(body):
+        wrong.append("the prompt of an inserted step has no places: it is shown the article and what was said so far")
     fields = []
     for line in head.get("fields", ["answer: text"]):
         found = _FIELD.fullmatch(line)
@@ -180,13 +226,29 @@ def _inserted(name: str, after: str, body: str, head: Mapping[str, list[str]], w
             fields.append((found[1], found[2]))
     if not 1 <= len(fields) <= MOST_FIELDS and not wrong:
         wrong.append(f"a step's answer has 1 to {MOST_FIELDS} fields, not {len(fields)}")
+    if len({label for label, _ in fields}) < len(fields):
+        wrong.append("the fields of a step have different names")
     gate = tuple(head.get("gate", []))
     wrong += [
         f"the gate {line!r:.80} cannot be read; write at least N words, at most N words, or {OWN}"
         for line in gate
         if line != OWN and not _COUNT.fullmatch(line)
     ]
+    wrong += _impassable([kind for _, kind in fields], gate)
     return Step(name, body, after, shown, tuple(fields), gate)
+
+
+def _impassable(kinds: Sequence[str], gate: Sequence[str]) -> list[str]:
+    """Why no answer of fields of these kinds can pass a gate: it would end each pass."""
+    said = sum(kind in ("text", "texts") for kind in kinds)
+    counts = [found for line in gate if (found := _COUNT.fullmatch(line))]
+    least = max([LEAST_WORDS * said, *(int(found[2]) for found in counts if found[1] == "least")])
+    most = min((int(found[2]) for found in counts if found[1] == "most"), default=None)
+    if most is not None and most < least:
+        return [f"gate: no answer has at least {least} and at most {most} words"]
+    if least and kinds and not said and not any(map(_ONE_OF.fullmatch, kinds)):
+        return [f"gate: an answer of numbers alone has no {least} words"]
+    return []
 
 
 def _schema(kind: str, parts: int) -> dict[str, object] | None:

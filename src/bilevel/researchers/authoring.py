@@ -7,7 +7,7 @@ import importlib.util
 import inspect
 import platform
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 
 from bilevel.errors import HarnessError
@@ -79,13 +79,7 @@ def excerpt(source: str, names: Sequence[str]) -> str:
 
     Raises HarnessError where there is none of such a name.
     """
-    lines, found = source.splitlines(), dict[str, str]()
-    for node in ast.parse(source).body:
-        inside = node.body if isinstance(node, ast.ClassDef) else [node]
-        owner = f"{node.name}." if isinstance(node, ast.ClassDef) else ""
-        for item in inside:
-            if isinstance(item, ast.FunctionDef):
-                found[owner + item.name] = "\n".join(lines[item.lineno - 1 : item.end_lineno])
+    found = _functions(source)
     parts, owner = list[str](), ""
     for name in names:
         if name not in found:
@@ -95,6 +89,18 @@ def excerpt(source: str, names: Sequence[str]) -> str:
         parts.append(found[name])
         owner = of
     return "\n\n".join(parts)
+
+
+@functools.lru_cache(maxsize=64)
+def _functions(source: str) -> Mapping[str, str]:
+    lines, found = source.splitlines(), dict[str, str]()
+    for node in ast.parse(source).body:
+        inside = node.body if isinstance(node, ast.ClassDef) else [node]
+        owner = f"{node.name}." if isinstance(node, ast.ClassDef) else ""
+        for item in inside:
+            if isinstance(item, ast.FunctionDef):
+                found[owner + item.name] = "\n".join(lines[item.lineno - 1 : item.end_lineno])
+    return found
 
 
 def _member(item: ast.stmt, source: list[str], whole: bool) -> Iterator[str]:

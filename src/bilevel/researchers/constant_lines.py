@@ -6,6 +6,7 @@ parameter.
 """
 
 import ast
+import functools
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -85,7 +86,8 @@ def _places(files: Mapping[str, str], params: Mapping[str, Value]) -> dict[str, 
     }
 
 
-def _constants(text: str) -> dict[str, _Constant]:
+@functools.lru_cache(maxsize=64)
+def _constants(text: str) -> Mapping[str, _Constant]:
     """The names that are assigned once, at the top level, and to a literal."""
     if text.startswith("\ufeff"):
         return {}

@@ -19,7 +19,7 @@ DIMENSIONS = ("rigour", "clarity", "consistency", "insight", "actionability")
 LEAST_WORDS = 5  # of a statement that says something
 COPIED = 8  # words in a row that a statement may share with the article
 SHORTEST, LONGEST = 0.4, 3.0  # words of a new paragraph for each of the old one
-_NUMBER = re.compile(r"^\s*\[\d+\]\s*")
+_NUMBER = re.compile(r"^\s*\[(\d+)\]\s*(?!\()")
 
 
 class Weakness(BaseModel):
@@ -107,7 +107,7 @@ def hypotheses_schema(count: int) -> dict[str, object]:
 
 
 def hypotheses(text: str, count: int, tried: Sequence[str]) -> Hypotheses:
-    """One to four, each for another weakness, and none that was tried and not kept."""
+    """One to four, each for another weakness, and none of those that were `tried`."""
     found = parse(text, Hypotheses)
     _between(len(found.hypotheses), 1, 4, "hypotheses")
     before = set(map(_plain, tried))
@@ -115,7 +115,7 @@ def hypotheses(text: str, count: int, tried: Sequence[str]) -> Hypotheses:
         _within(one.weakness, count, f"hypothesis {number}: weakness")
         _says(one.change, f"hypothesis {number}: change")
         if _plain(one.change) in before:
-            raise ValueError(f"hypothesis {number} was tried already and not kept; find another")
+            raise ValueError(f"hypothesis {number} was tried already, or is being tried; find another")
     _different((one.weakness for one in found.hypotheses), "weaknesses of the hypotheses")
     return found
 
@@ -185,7 +185,7 @@ def revision(text: str, parts: Sequence[Block], wanted: Sequence[int]) -> dict[i
 
 
 def _revised(one: Paragraph, old: Block) -> str:
-    new, name = _NUMBER.sub("", one.text).strip(), f"paragraph {one.paragraph}"
+    new, name = _unnumbered(one, old), f"paragraph {one.paragraph}"
     if " ".join(new.split()) == " ".join(old.text.split()):
         raise ValueError(f"{name} is unchanged; make the edit")
     kinds = {part.kind for part in prose.blocks(new)}
@@ -200,7 +200,15 @@ def _revised(one: Paragraph, old: Block) -> str:
     share = len(prose.words(new)) / max(len(prose.words(old.text)), 1)
     if old.kind != "heading" and not SHORTEST <= share <= LONGEST:
         raise ValueError(f"{name} has {share:.2g} times the words of the old one; stay within {SHORTEST} and {LONGEST}")
-    return new + ("\n" if old.text.endswith("\n") else "")
+    return new.replace("\n", prose.line_end(old.text)) + (prose.line_end(old.text) if old.text.endswith("\n") else "")
+
+
+def _unnumbered(one: Paragraph, old: Block) -> str:
+    """The new text without the number under which the paragraph was shown; one that it begins with itself stays."""
+    new = re.sub(r"\r\n?", "\n", one.text.strip())
+    found = _NUMBER.match(new)
+    mine = found is not None and int(found[1]) == one.paragraph and not _NUMBER.match(old.text)
+    return new[found.end() :] if found is not None and mine else new
 
 
 # ---- what several ask ----

@@ -26,7 +26,9 @@ def headed(text: str, keys: Collection[str]) -> Headed:
     """A text's head and body. Raises ValueError with all that is wrong, in sentences for the author."""
     if len(text) > MOST_CHARACTERS:
         raise ValueError(f"a text has at most {MOST_CHARACTERS:,} characters, not {len(text):,}")
-    lines = text.strip().splitlines()
+    if "\0" in text:
+        raise ValueError("a text has no NUL characters; write it in UTF-8")
+    lines = text.removeprefix("\ufeff").strip().splitlines()
     if not lines or lines[0].strip() != MARK:
         return Headed({}, text.strip())
     end = next((n for n, line in enumerate(lines) if n and line.strip() == MARK), None)
@@ -41,6 +43,8 @@ def headed(text: str, keys: Collection[str]) -> Headed:
             head[last].append(line.strip()[2:].strip())
         elif colon and key.strip() in keys:
             last = key.strip()
+            if last in head:
+                wrong.append(f"{last}: it stands in the head twice")
             head[last] = [value.strip()] if value.strip() else []
         elif line.strip():
             wrong.append(f"line {line.strip()!r:.80} of the head cannot be read; its keys are: {', '.join(keys)}")

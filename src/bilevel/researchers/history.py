@@ -12,7 +12,7 @@ from bilevel.trace import Trace, top_scores
 from bilevel.trial import Count, Pending, Status, Trial
 
 LINE = 160  # characters of a text from a run or a model that is quoted in a line
-OWN_WORDS = 3  # of so many of its last trials a researcher is shown its own reasons
+OWN_WORDS = 3
 MOST_METRICS = 4  # numbers beside the objective that a line shows
 _PLAIN_NAME = re.compile(r"[A-Za-z][\w.%/-]{0,31}")
 
@@ -58,17 +58,18 @@ def change_list(changes: Mapping[str, Change]) -> list[str]:
 class Teller:
     """Tells trials in lines. `author` is the researcher that is told, `start` the files as the task begins with them,
     which a candidate holds only where it changed them. `prose`: trials are told by their authors' words alone, without
-    parents and typed changes."""
+    parents and typed changes. `own_words`: of so many of its last trials a researcher is shown its own reasons."""
 
     trace: Trace
     author: str
     start: Mapping[str, str]
     prose: bool = False
+    own_words: int = OWN_WORDS
 
     def lines(self, trials: Sequence[Trial], most_tokens: int) -> tuple[str, ...]:
         """One line per trial, in order; of a long history the newest, as many as `most_tokens` could hold."""
         mine = [trial.number for trial in self.trace if trial.number and trial.proposal.author == self.author]
-        recent, told, room = set(mine[-OWN_WORDS:]), list[str](), most_tokens * 4
+        recent, told, room = set(mine[-self.own_words :]), list[str](), most_tokens * 4
         for trial in reversed(trials):
             line = self.line(trial, trial.number in recent)
             told.insert(0, line)
@@ -113,8 +114,8 @@ class Teller:
             f"{counted(len(trials), 'trial')} after the baseline: {kept} kept, {discarded} discarded, {failed} failed, "
             f"{refused} refused; {self.trace.since_improvement()} since the last best score."
         )
-        if sum(trial.proposal.author == self.author for trial in trials) > OWN_WORDS:
-            told += f" Of your own reasons the last {OWN_WORDS} are shown."
+        if sum(trial.proposal.author == self.author for trial in trials) > self.own_words:
+            told += f" Of your own reasons the last {self.own_words} are shown."
         if any(rule_of(trial, self.author) for trial in trials):
             told += " Where a rule of the loop proposed a trial, your own drafts for it did not run."
         return told

@@ -256,8 +256,9 @@ def ranked_lessons(lessons: Sequence[Lesson]) -> list[Lesson]:
 def lesson_line(lesson: Lesson) -> str:
     """A lesson in a line."""
     trials = f"; trials {', '.join(f'#{number}' for number in lesson.trials)}" if lesson.trials else ""
-    summary, rule = quoted(lesson.summary, 500)[1:-1], quoted(lesson.rule, 500)[1:-1]
-    return f"- [{lesson.kind}, confidence {lesson.confidence:.2g}{trials}] {summary} Rule: {rule}"
+    said = [quoted(lesson.summary, 500)[1:-1]] * bool(lesson.summary)
+    said += [f"Rule: {quoted(lesson.rule, 500)[1:-1]}"] * bool(lesson.rule)
+    return f"- [{lesson.kind}, confidence {lesson.confidence:.2g}{trials}] {' '.join(said)}"
 
 
 def _file(path: str, text: str) -> Section:

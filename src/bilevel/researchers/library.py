@@ -27,6 +27,7 @@ ANSWERS: Mapping[str, tuple[str, ...]] = {
     "none": ("bandit", "orthogonal", "trust_region", "surrogate", "knock_out", "momentum"),
 }
 SEVERAL = "several objectives"  # the domain of what does nothing without further ones
+OUTER = "outer levels"  # the domain of what steers loops that search mechanisms: only where a recipe offers it
 LIKELY = 0.8  # probability that a mechanism helps, from which on it is tried before what the diagnosis says
 TEXTS: Mapping[str, tuple[str, ...]] = {  # answers that are texts, where the level may change them
     "repetition": ("prompt:untried_first", "skill:wide_steps"),
@@ -140,7 +141,11 @@ class LibraryResearcher:
             return [(name, "control", "drawn at random, whatever the diagnosis") for name in fresh]
         if self.mode != "diagnose":
             raise InputError(f"mode {self.mode!r} does not exist; the modes are: diagnose, random, only:NAME")
-        offered = [(name, "offered", "offered by the recipe") for name in self.first if name in able]
+        offered = [
+            (name, "offered", "offered by the recipe")
+            for name in self.first
+            if name in able or self.entries[name].domain == OUTER
+        ]
         tried = [(trial.proposal.notes.get("ailment"), trial.proposal.notes.get("mechanism")) for trial in view.trace]
         choices = offered + [
             (name, ailment, sentence)
@@ -209,6 +214,8 @@ def _fits(
 
 
 def _can(entry: Offer, below: Below) -> bool:
+    if entry.domain == OUTER:
+        return False
     if entry.domain == SEVERAL and not below.objective.also:
         return False
     if "numeric" in entry.needs and all(isinstance(domain, Derived) for domain in below.space.domains.values()):

@@ -18,17 +18,18 @@ LIFTED = "lifted "  # before the name: the same mechanism may be in force on bot
 
 @dataclass(frozen=True)
 class LiftResearcher:
-    """Lifts what is in force one level below, what was kept there before, and last what the library has; of these what
-    was tried least often first.
+    """Lifts what is in force one level below, what was kept there before, what the recipe offers, and last what the
+    library has; of these what was tried least often first.
 
     `compose` makes the candidate of an ordered set of mechanisms; `fits` says whether a source can work where it would
-    go; `library` holds sources by name, for when nothing that was kept can be lifted. A lifted mechanism is on trial
-    like any other: the fork's control is the loop without it, its unlifted twin.
+    go; `offered` and `library` hold sources by name, for when nothing that was kept can be lifted. A lifted mechanism
+    is on trial like any other: the fork's control is the loop without it, its unlifted twin.
     """
 
     compose: Callable[[tuple[Guest, ...]], Candidate]
     fits: Callable[[str], bool]
     library: Mapping[str, str] = field(default_factory=dict)
+    offered: Mapping[str, str] = field(default_factory=dict)
     name: str = field(default="lift", init=False)
     reads_advice: bool = field(default=False, init=False)
     free: bool = field(default=True, init=False)
@@ -54,8 +55,10 @@ class LiftResearcher:
         """What could be lifted, what was tried least often first."""
         tried = [climb.source for trial in trace for climb in trial.climbs if climb.rung == LADDER[0]]
         kept = [*_kept(below)]
+        kept += [(Guest(f"{LIFTED}{name}", text), f"lift {name}: the recipe offers it")
+                 for name, text in self.offered.items()]  # fmt: skip
         kept += [(Guest(f"{LIFTED}{name}", text), f"lift {name} of the library: nothing that was kept is left to lift")
-                 for name, text in self.library.items()]  # fmt: skip
+                 for name, text in self.library.items() if name not in self.offered]  # fmt: skip
         fit = [(guest, why) for guest, why in kept if self.fits(guest.source)]
         return sorted(fit, key=lambda pair: tried.count(content_hash(pair[0].source)))
 

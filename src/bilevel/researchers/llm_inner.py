@@ -13,7 +13,7 @@ from bilevel.researchers.answer import ask_until, parse
 from bilevel.researchers.carried import Carried
 from bilevel.researchers.constant_lines import shown
 from bilevel.researchers.drafts import Draft, Drafts, DraftsModel, Ground, read_edits, read_values
-from bilevel.researchers.history import Teller, patch, quoted
+from bilevel.researchers.history import OWN_WORDS, Teller, patch, quoted
 from bilevel.researchers.inner_prompt import Desk, Prompt, manner
 from bilevel.researchers.lessons import lessons_schema, read_lessons, trials_since
 from bilevel.researchers.picking import by_novelty
@@ -70,6 +70,7 @@ class ModelResearcher:
     name: str = field(default="llm", init=False)
     reads_advice: bool = field(default=True, init=False)
     free: bool = field(default=False, init=False)
+    own_words: int = field(default=OWN_WORDS, init=False)  # of so many of its last trials it reads its own reasons
 
     # ---- proposals ----
 
@@ -253,7 +254,7 @@ class ModelResearcher:
 
     def _desk(self, view: View, parent: Candidate, briefing: Briefing, base: Candidate) -> Desk:
         files = shown(self._held(base), base.params)
-        teller = Teller(view.trace, self.name, self.files, self.prose)
+        teller = Teller(view.trace, self.name, self.files, self.prose, self.own_words)
         return Desk(view, parent, briefing, teller, files, self.files, self.new_files, self.prompts, self.planned)
 
     def _held(self, candidate: Candidate) -> dict[str, str]:

@@ -134,6 +134,7 @@ class ModelSettings:
             *told(view, briefing),
             signals.standing(below, view.trials_left),
             signals.bottlenecks(below),
+            signals.steps(below.trace),
             signals.parameters(below, frozen),
             signals.trials(below),
             signals.ledger(below.trace, sorted(below.trace.ledger()), "Mechanisms so far"),

@@ -91,6 +91,9 @@ def _edited(old: Mapping[str, str], count: int, cuts: bool, rng: random.Random) 
         name, edit = rng.choice([one for one in options if one[1].kind == kind])
         files[name] = edit.text
         made.append(edit.what)
+    for name, text in old.items():
+        if prose.line_end(text) != "\n":
+            files[name] = re.sub(r"\r?\n", prose.line_end(text), files[name])
     return files, made
 
 
@@ -158,7 +161,7 @@ def _plainer(text: str, found: re.Match[str]) -> str:
     if found[0][0].isupper():
         new = new[:1].upper() + new[1:]
         if not new:
-            return text[: found.start()] + text[found.end()].upper() + text[found.end() + 1 :]
+            return text[: found.start()] + text[found.end() : found.end() + 1].upper() + text[found.end() + 1 :]
     return text[: found.start()] + new + text[found.end() :]
 
 

@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bilevel.carrying import CODE, carrier_of, texts_of
+from bilevel.carrying import CODE, PYTHON, STEP, carrier_of, texts_of
 from bilevel.mechanism import HOOKS, Guest
 from bilevel.researchers import signals
 from bilevel.researchers.asking import filled, head, told
 from bilevel.researchers.authoring import hooks, interface
 from bilevel.researchers.prompt import Section, fence, fill, tokens
 from bilevel.researchers.session_replies import Critique, Idea, Plan
-from bilevel.space import Candidate
+from bilevel.space import Candidate, Derived
 from bilevel.trial import Count, Trial
 from bilevel.view import Below, Briefing, View
 
@@ -24,6 +24,7 @@ MADE_OF = {
     "skill": "a text that the researcher is given when a condition holds, with claims that the trials can contradict",
     "memory": "a rule that says which lessons are kept and which of them are shown",
     "workflow": "a step of the researcher's workflow, inserted, replaced or removed",
+    STEP: "a step of the researcher's workflow in Python, inserted, in place of one, or removing one",
 }
 LEAST_SOURCE = 200  # tokens; less of the loop's source is not worth showing
 
@@ -89,6 +90,7 @@ def generate(desk: Desk, chosen: Critique, plan: Plan, budget: int) -> str:
     sections = [
         *interface(budget),
         replace(_order(desk), priority=58),
+        *_of_mechanisms(desk),
         Section("An example of the form (not of what to do)", _python(desk.prompts["session_example"]), 83),
         Section("How such rules have failed", fill(desk.prompts, "session_failures").strip(), priority=57),
         signals.domains(desk.below),
@@ -140,9 +142,10 @@ def inert_text(desk: Desk, name: str, trial: Trial, budget: int) -> str:
 
 def _text(desk: Desk, name: str, sections: list[Section], budget: int, ask: str) -> str:
     carrier = carrier_of(name)
+    kind = ("session_step", {"allowed": desk.allowed}) if carrier == STEP else ("session_text", {"carrier": carrier})
     return filled(
-        desk.prompts, "session_text", sections, budget,
-        carrier=carrier, form=desk.prompts[f"session_form_{carrier}"].strip(), trials=desk.below.trials, ask=ask,
+        desk.prompts, kind[0], sections, budget,
+        form=desk.prompts[f"session_form_{carrier}"].strip(), trials=desk.below.trials, ask=ask, **kind[1],
     )  # fmt: skip
 
 
@@ -161,6 +164,7 @@ def _around_texts(desk: Desk, budget: int) -> list[Section]:
 def repair(desk: Desk, purpose: str, source: str, reason: str, budget: int) -> str:
     sections = [
         *interface(budget),
+        *_of_mechanisms(desk),
         signals.domains(desk.below),
         *_task(desk, budget),
         replace(signals.trials(desk.below, SOME_TRIALS), priority=49),
@@ -176,11 +180,12 @@ def inert(desk: Desk, name: str, trial: Trial, budget: int) -> str:
     sections = [
         *interface(budget),
         replace(_order(desk), priority=58),
+        *_of_mechanisms(desk),
         *_task(desk, budget),
         *_record(desk),
         Section("What it was meant to change", head(said, budget // 6), priority=95),
         Section("What it did", signals.ledger_line(name, ledger_of(trial, name)), priority=98),
-        Section("The trials over which it was measured", _MEASURED, 96, _measured(desk, trial, name)),
+        _measured(desk, trial, name),
         Section("Why it was discarded", trial.decision.reason[:600], priority=97),
         Section("Its source", _python(head(trial.candidate.files[name], budget // 2)), priority=100),
     ]
@@ -199,12 +204,17 @@ def _better_arm(trial: Trial) -> str:
 _MEASURED = "trial, who proposed it: changes | score | decision | what the mechanism did | against the control"
 
 
-def _measured(desk: Desk, trial: Trial, name: str) -> tuple[str, ...]:
-    """The inner trials of an outer trial's challenger, a line each; none where the record does not hold them."""
+def _measured(desk: Desk, trial: Trial, name: str) -> Section:
+    """The inner trials of an outer trial's challenger, a line each; none where the record does not hold them. On level
+    3 it holds those of the innermost search, where the mechanism had no say: they are not shown."""
+    title = "The trials over which it was measured"
+    if _searches_mechanisms(desk):
+        return Section(title, "", 96)
     arms = trial.runs[-1].data.get("arms", {}) if trial.runs else {}
     challenger, control = (arms.get(arm, {}).get("trials", ()) for arm in ("challenger", "control"))
     others = {told["number"]: told["candidate"] for told in control}
-    return tuple(_measured_line(desk, told, name, others.get(told["number"])) for told in challenger)
+    lines = tuple(_measured_line(desk, told, name, others.get(told["number"])) for told in challenger)
+    return Section(title, _MEASURED, 96, lines)
 
 
 def _measured_line(desk: Desk, told: Mapping[str, Any], name: str, other: str | None) -> str:
@@ -257,6 +267,7 @@ def _record(desk: Desk) -> list[Section]:
     return [
         signals.standing(below, desk.view.trials_left),
         signals.bottlenecks(below),
+        signals.steps(below.trace),
         signals.parameters(below),
         signals.trials(below),
         in_force,
@@ -267,7 +278,7 @@ def _record(desk: Desk) -> list[Section]:
 
 def _loop(desk: Desk) -> list[Section]:
     """How the loop asks a mechanism, in short; and what it may be made of."""
-    code = [hooks(), _order(desk)] if CODE in desk.carriers else []
+    code = [hooks(), _order(desk), *_of_mechanisms(desk)] if CODE in desk.carriers else []
     if desk.carriers == (CODE,):
         return code
     told = "\n".join(f"- {carrier}: {MADE_OF[carrier]}" for carrier in desk.carriers)
@@ -277,6 +288,18 @@ def _loop(desk: Desk) -> list[Section]:
 
 def _order(desk: Desk) -> Section:
     return Section("A trial, and what decisive means", fill(desk.prompts, "session_order").strip(), priority=81)
+
+
+def _of_mechanisms(desk: Desk) -> list[Section]:
+    """On level 3: what a candidate and a score are there. A run made before there was such a text goes on without."""
+    if not _searches_mechanisms(desk) or "session_level_3" not in desk.prompts:
+        return []
+    return [Section("What this search searches", fill(desk.prompts, "session_level_3").strip(), priority=98)]
+
+
+def _searches_mechanisms(desk: Desk) -> bool:
+    domains = desk.below.space.domains.values()
+    return bool(domains) and all(isinstance(domain, Derived) for domain in domains)
 
 
 def _task(desk: Desk, budget: int) -> list[Section]:
@@ -290,7 +313,7 @@ def _sources(desk: Desk) -> list[Section]:
 
 
 def _source(guest: Guest) -> Section:
-    text = _python(guest.source) if carrier_of(guest.name) == CODE else fence(guest.source, "text", most=6000)
+    text = _python(guest.source) if carrier_of(guest.name) in PYTHON else fence(guest.source, "text", most=6000)
     return Section(f"The source of {guest.name}, in force", text, 40)
 
 

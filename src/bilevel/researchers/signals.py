@@ -9,11 +9,14 @@ import difflib
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
+from bilevel.carrying import STEP, carrier_of
+from bilevel.researchers.coded import told_above
 from bilevel.researchers.diagnosis import diagnose
 from bilevel.researchers.history import counted, rule_of
 from bilevel.researchers.prompt import Section, fence
 from bilevel.rules import in_words
 from bilevel.space import Bool, Choice, Domain, Float, Int, Space
+from bilevel.steps import STEPS, steps_in
 from bilevel.trace import Trace
 from bilevel.trial import Count, Status, Trial
 from bilevel.view import Below
@@ -155,6 +158,23 @@ def ledger(trace: Trace, names: Iterable[str], title: str = "Mechanisms in force
     return Section(title, "\n".join([head, *lines]) if lines else "none", priority=70)
 
 
+def steps(trace: Trace) -> Section:
+    """What each step of a researcher that takes steps did to the text, in counts; nothing for others. Only its own
+    steps and those that texts inserted are named: notes hold whatever a guest wrote there."""
+    names = {
+        carrier: [name for name in trace.ledger() if carrier_of(name) == carrier] for carrier in ("workflow", STEP)
+    }
+    known = {*STEPS, *(name.partition(":")[2] for name in names["workflow"]), *names[STEP]}
+    lines = [
+        f"- {step}: asked {one.asked}, sent back {one.sent_back}, ended the pass {one.failed}; said {one.said}, of "
+        f"which {one.reached} reached the text, in {counted(one.decisive, 'trial')}{'; INERT' * one.inert}"
+        for step, one in steps_in(trace).items()
+        if step in known
+    ]
+    head = "reached the text: a changed paragraph goes back to it; of an assessment: edits that it took out."
+    return Section("Steps of the researcher's workflow", "\n".join([head, *lines]) if lines else "", priority=72)
+
+
 def faults(trace: Trace, names: Collection[str]) -> Section:
     """The newest different faults of the named mechanisms, as data; those of researchers are left out."""
     newest: dict[tuple[str, str, str], int] = {}
@@ -163,7 +183,7 @@ def faults(trace: Trace, names: Collection[str]) -> Section:
             if fault.guest in names:
                 newest.setdefault((fault.guest, fault.hook, fault.message), trial.number)
     lines = [
-        f"trial {number}, {guest}, {hook}: {message[:300]}"
+        f"trial {number}, {guest}, {hook}: {(told_above(message) if carrier_of(guest) == STEP else message)[:300]}"
         for (guest, hook, message), number in list(newest.items())[:MOST_FAULTS]
     ]
     text = fence("\n".join(lines), "messages of mechanisms that failed") if lines else ""

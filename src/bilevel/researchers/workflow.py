@@ -11,32 +11,46 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, TypeVar
 
+from pydantic import BaseModel
+
 from bilevel import prose
 from bilevel.addenda import for_step
 from bilevel.call import Message, Request
-from bilevel.carrying import CARRIERS, carrier_of
+from bilevel.carrying import CARRIERS, STEP, carrier_of
 from bilevel.errors import ContextOverflow, UnusableReply
 from bilevel.hints import values_in
-from bilevel.mechanism import Guest
+from bilevel.mechanism import Guest, Mechanism, load
 from bilevel.prose import Block
 from bilevel.researchers import gates
 from bilevel.researchers.answer import ask_until
 from bilevel.researchers.arranging import START, Arrangement, Step, arranged
 from bilevel.researchers.carried import Carried
-from bilevel.researchers.gates import DIMENSIONS, Edit, Hypothesis, Plan
+from bilevel.researchers.coded import Coded, spoken
+from bilevel.researchers.gates import DIMENSIONS, Edit, Hypotheses, Hypothesis, Plan
 from bilevel.researchers.history import quoted
 from bilevel.researchers.llm_inner import ModelResearcher
-from bilevel.researchers.prompt import fence, fill, shipped_prompts, tokens
+from bilevel.researchers.prompt import fill, shipped_prompts, tokens
+from bilevel.researchers.shown import WHOLE, declined, itemised, numbered, told, tried
 from bilevel.space import Candidate, Space
 from bilevel.steps import NOTE, STEPS, StepCount, noted
-from bilevel.trial import Lesson, Proposal, Trial
+from bilevel.trial import Lesson, Proposal
 from bilevel.view import Briefing, View
+from bilevel.workflow_step import SoFar
 
 LONG = 8000  # characters: a longer text is revised section by section, each of at most so many where that can be
-CUTS = (400_000, 1000, 500, 250, 120)  # characters of a paragraph that are shown where a prompt has to be shorter
+CUTS = (WHOLE, 1000, 500, 250, 120)  # characters of a paragraph that are shown where a prompt has to be shorter
+NAME = "llm workflow"
+STEPPING = ("workflow", STEP)  # the carriers of changes of the steps
 MOST_HALVINGS = 2  # how often a prompt that is too long for the model is made shorter
-TRIED = 6  # trials whose hypotheses the second step is shown
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _Learner(ModelResearcher):
+    """Draws the lessons: the edits of all trials that they rest on are its own words."""
+
+    name: str = field(default=NAME, init=False)
+    own_words: int = field(default=1_000, init=False)
 
 
 @dataclass(frozen=True)
@@ -53,7 +67,8 @@ class Workflow:
     `reasks`: how often a gate sends an answer back. Where the assessment lets no edit through, the plan is asked for
     once more with its reasons; after that there is nothing to propose. `prompt_tokens` bounds a prompt, about: long
     paragraphs are shown cut where it must be, but whole in the last step, section by section. Raises UnusableReply and
-    ContextOverflow where nothing helps. `texts`: prompts, skills, memory rules, and changes of its steps.
+    ContextOverflow where nothing helps. `texts`: prompts, skills, memory rules, and changes of its steps; `load` makes
+    mechanisms of those that are code (as `LoopSpec.load`: in this process, unless it is told another place).
     """
 
     prompts: Mapping[str, str] = field(default_factory=shipped_prompts)
@@ -62,12 +77,11 @@ class Workflow:
     temperature: float | None = None
     reasks: int = 2
     texts: tuple[Guest, ...] = ()
+    load: Callable[[Guest], Mechanism] = load
     carries: tuple[str, ...] = field(default=CARRIERS[1:], init=False)
-    name: str = field(default="llm workflow", init=False)
+    name: str = field(default=NAME, init=False)
     reads_advice: bool = field(default=True, init=False)
     free: bool = field(default=False, init=False)
-    addressed: tuple[str, ...] = field(default=STEPS, init=False)  # steps that guidance can speak to alone
-    questions: int = field(default=len(STEPS), init=False)  # to a model in each trial, at least
 
     def propose(self, view: View, parent: Candidate, briefing: Briefing) -> Sequence[Proposal]:
         """One proposal: the parent with one article revised; withdrawn where no edit was let through."""
@@ -83,7 +97,7 @@ class Workflow:
         try:
             return [self._proposal(desk)]
         except UnusableReply as error:
-            error.notes = {"article": name, NOTE: noted(desk.counts)}
+            error.notes = {"article": name, NOTE: noted(desk.counts), **desk.coded.notes}
             raise
 
     def _proposal(self, desk: "Desk") -> Proposal:
@@ -106,6 +120,7 @@ class Workflow:
             "edits": len(plan.edits),
             "approved": [edit.paragraph for edit in approved],
             NOTE: noted(desk.counts),
+            **desk.coded.notes,
         }
         if not approved:
             return Proposal(parent, "", self.name, notes, dropped=f"the assessment let no edit of {name} through")
@@ -116,8 +131,9 @@ class Workflow:
         )
 
     def learn(self, view: View) -> Sequence[Lesson]:
-        """The lessons of the trials since the last ones, drawn as a model does that researches anything else."""
-        author = ModelResearcher(self.prompts, self.prompt_tokens, self.most_tokens, self.temperature, self.reasks)
+        """The lessons of the trials since the last ones, drawn as a model does that researches anything else: from the
+        edits that were made, and what came of them."""
+        author = _Learner(self.prompts, self.prompt_tokens, self.most_tokens, self.temperature, self.reasks)
         return author.learn(view)
 
     def _weaknesses(self, desk: "Desk") -> list[str]:
@@ -140,14 +156,19 @@ class Workflow:
         if "hypotheses" in desk.arrangement.removed:
             desk.take_inserted("hypotheses")
             mended = [one.partition(". ")[2] for one in found]
-            return [Hypothesis(weakness=n, change=f"mend it: {one}", why="") for n, one in enumerate(mended, 1)]
-        before = tried([*desk.view.trace], desk.name)
+            made = [Hypothesis(weakness=n, change=f"mend it: {one}", why="") for n, one in enumerate(mended, 1)]
+            desk.said["hypotheses"] = Hypotheses(hypotheses=made).model_dump()
+            return made
+        window = desk.briefing.history_window
+        before, refused = tried(desk.view, desk.name, window), declined(desk.view, desk.name)
         hypotheses = desk.ask(
             "hypotheses",
             gates.hypotheses_schema(len(found)),
-            partial(gates.hypotheses, count=len(found), tried=before),
+            partial(gates.hypotheses, count=len(found), tried=[*before, *refused]),
+            known={"tried": (*before, *refused)},
             analysis="\n".join(found),
-            tried=_lines("These were tried for this article and not kept:", before),
+            tried=itemised("These were tried for this article and not kept, or are being tried:", before)
+            + itemised("Of these no edit was let through:", refused),
         ).hypotheses
         desk.told("hypotheses", len(hypotheses), 0)
         desk.take_inserted("hypotheses", "\n".join(f"{h.weakness}: {h.change}" for h in hypotheses))
@@ -165,13 +186,25 @@ class Workflow:
         return self._carried.used(view) | {text.name for text in self._changes}
 
     def refusal(self, text: Guest, space: Space | None) -> str | None:
-        if carrier_of(text.name) != "workflow":
+        if carrier_of(text.name) not in STEPPING:
             return self._carried.refusal(text, space)
         try:
             arranged(self.prompts, [text])
         except ValueError as error:
             return str(error)
+        if carrier_of(text.name) == STEP:
+            return None  # whether it is sound is for the door of code to say
         return "; ".join(values_in(space or Space({}), text.source, known=(), where="the step")) or None
+
+    @property
+    def addressed(self) -> tuple[str, ...]:
+        """The steps that guidance can speak to alone: the workflow's own, and those that texts insert."""
+        return (*STEPS, *(step.name for step in self.steps if step.after and not step.code))
+
+    @property
+    def questions(self) -> int:
+        """How many it asks a model in each trial, at least."""
+        return sum(step.code is None for step in self.steps)
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -180,11 +213,11 @@ class Workflow:
 
     @property
     def _changes(self) -> tuple[Guest, ...]:
-        return tuple(text for text in self.texts if carrier_of(text.name) == "workflow")
+        return tuple(text for text in self.texts if carrier_of(text.name) in STEPPING)
 
     @property
     def _carried(self) -> Carried:
-        others = tuple(text for text in self.texts if carrier_of(text.name) != "workflow")
+        others = tuple(text for text in self.texts if carrier_of(text.name) not in STEPPING)
         return Carried(others, self.prompts, "article_system")
 
     # ---- the plan ----
@@ -199,7 +232,7 @@ class Workflow:
                 partial(gates.plan, parts=desk.parts, ideas=len(ideas)),
                 again,
                 hypotheses="\n".join(ideas),
-                dropped=_lines("An editor let none of your first edits through:", dropped),
+                dropped=itemised("An editor let none of your first edits through:", dropped),
                 editable=", ".join(map(str, gates.editable(desk.parts))),
             )
             listed = [f"{n}. [{e.paragraph}] {e.instruction}" for n, e in enumerate(plan.edits, 1)]
@@ -235,33 +268,66 @@ class Desk:
     name: str
     parts: tuple[Block, ...]
     counts: dict[str, StepCount] = field(default_factory=dict)
-    said: dict[str, str] = field(default_factory=dict)  # by inserted step, and what the step before it said
+    said: dict[str, Any] = field(default_factory=dict)  # by step: an inserted one's words, an own one's answer
 
     @cached_property
     def arrangement(self) -> Arrangement:
         return arranged(self.flow.prompts, self.flow.texts)
 
+    @cached_property
+    def coded(self) -> Coded:
+        return Coded(self.flow.load, self.view)
+
     def take_inserted(self, behind: str, said: str = "", again: str = "") -> None:
         """Take the steps that are inserted behind a step of the workflow, which `said` so much."""
         for step in self.arrangement.behind(behind):
+            if step.code is not None:
+                self.said[step.name] = found = self._computed(step, spoken, {}) or ""
+                self._count(step.name, StepCount(said=int(bool(found))))
+                continue
             before = f"What the step {behind} says:\n{said}\n\n" if said else ""
             asked = f"{before}{step.prompt}\n\nAnswer with one JSON object: {', '.join(n for n, _ in step.fields)}.\n"
             schema, gate = step.schema(len(self.parts)), partial(step.read, parts=self.parts)
             self.said[step.name] = self._asked(step.name, asked, schema, gate, again)
+            self._count(step.name, StepCount(said=1))
 
     def _before(self, step: str) -> str:
         """What inserted steps said that a step is shown."""
-        told = [one for one in self.arrangement.steps if one.name in self.said and step in one.shown]
-        return "".join(f"What the step {one.name} says:\n{self.said[one.name]}\n\n" for one in told)
+        told = [one for one in self.arrangement.steps if self.said.get(one.name) and step in one.shown]
+        names = [one.name.rpartition(":")[2] for one in told]
+        return "".join(
+            f"What the step {name} says:\n{self.said[one.name]}\n\n" for name, one in zip(names, told, strict=True)
+        )
 
     def ask(
-        self, step: str, schema: Mapping[str, Any], gate: Callable[[str], T], again: str = "", **values: object
-    ) -> T:
-        """What a step's gate lets through. Raises UnusableReply, with the gate's last objection, and
-        ContextOverflow where the model takes no shorter prompt."""
-        prompt = next(one.prompt for one in self.arrangement.steps if one.name == step)
-        asked = fill({step: prompt}, step, **values)
-        return self._asked(step, self._before(step) + asked, schema, gate, again)
+        self, step: str, schema: Mapping[str, Any], gate: Callable[[str], T], again: str = "",
+        known: Mapping[str, Any] | None = None, **values: object,
+    ) -> T:  # fmt: skip
+        """What a step's gate lets through. `known` is what code is told beyond what was said. Raises UnusableReply,
+        with the gate's last objection, and ContextOverflow where the model takes no shorter prompt."""
+        found = next(one for one in self.arrangement.steps if one.name == step)
+        answer = self._computed(found, gate, known or {}) if found.code is not None else None
+        if answer is None:
+            asked = fill({step: found.prompt}, step, **values)
+            answer = self._asked(step, self._before(step) + asked, schema, gate, again)
+        if isinstance(answer, BaseModel):
+            self.said[step] = answer.model_dump()
+        return answer
+
+    def _computed(self, step: Step, gate: Callable[[str], T], known: Mapping[str, Any]) -> T | None:
+        """What a step as code says; None where it is out of this pass."""
+        assert step.code is not None
+        if step.code.name in self.coded.out:
+            return None
+        said = {name.rpartition(":")[2]: words for name, words in self.said.items()}
+        so_far = SoFar(
+            step.name.rpartition(":")[2], self.name, tuple(part.text for part in self.parts),
+            tuple(gates.editable(self.parts)), said, **known,
+        )  # fmt: skip
+        answer = self.coded.take(step.code, so_far, gate)
+        if answer is not None or step.after:  # of one that is replaced the model is asked then
+            self._count(step.name, StepCount(asked=1))
+        return answer
 
     def _asked(self, step: str, asked: str, schema: Mapping[str, Any], gate: Callable[[str], T], again: str = "") -> T:
         """The same for a prompt that is filled in."""
@@ -317,6 +383,7 @@ class Desk:
                 gates.revision_schema(wanted),
                 partial(gates.revision, parts=self.parts, wanted=wanted),
                 f" {number}",
+                known={"edits": tuple(edit.model_dump() for edit in mine)},
                 edits="\n".join(f"- [{edit.paragraph}] {edit.instruction}" for edit in mine),
                 section=numbered(self.parts, section.numbers),
                 numbers=", ".join(map(str, wanted)),
@@ -342,7 +409,7 @@ class Desk:
                 title=self.name,
                 article=numbered(self.parts, every, most),
                 scores=self._scores(),
-                told=self._told(),
+                told=told(self.view, self.briefing),
             )
             if tokens(text) <= room:
                 break
@@ -359,14 +426,6 @@ class Desk:
         )
         return f"Measured of all articles together: {shown}\n"
 
-    def _told(self) -> str:
-        """What a person, the loop's mechanisms and its lessons say."""
-        lines = [self.view.told.strip()[:2000]]
-        lines += [f"- {block.source}: {block.text.strip()[:800]}" for block in self.briefing.blocks]
-        lines += [f"- lesson: {lesson.rule}" for lesson in self.view.lessons[-5:]]
-        lines += [f"- turned back: {back.reason[:300]}" for back in self.briefing.turned_back]
-        return "\n".join(line for line in lines if line)
-
 
 def sections(parts: Sequence[Block]) -> list[Section]:
     """The whole of a short text; a long one cut before headings, and where there are none before paragraphs, so that no
@@ -382,22 +441,3 @@ def sections(parts: Sequence[Block]) -> list[Section]:
         held.append(number)
         size += length
     return [*found, Section(tuple(held))]
-
-
-def numbered(parts: Sequence[Block], numbers: Sequence[int], most: int = CUTS[0]) -> str:
-    """Blocks with their numbers, as data; of each so many characters at most."""
-    texts = {number: parts[number - 1].text.rstrip() for number in numbers}
-    shown = {number: text if len(text) <= most else f"{text[:most]} [...]" for number, text in texts.items()}
-    return fence("\n\n".join(f"[{number}] {text}" for number, text in shown.items()), "article", most=CUTS[0])
-
-
-def tried(trials: Sequence[Trial], name: str) -> list[str]:
-    """Hypotheses of the last trials of an article that were not kept."""
-    lost = [trial for trial in trials if trial.proposal.notes.get("article") == name and not trial.decision.keep]
-    return [str(change) for trial in lost[-TRIED:] for change in trial.proposal.notes.get("hypotheses", ())]
-
-
-def _lines(head: str, lines: Sequence[str]) -> str:
-    return (
-        "\n".join([head, *(line if line.startswith("- ") else f"- {line}" for line in lines)]) + "\n" if lines else ""
-    )

@@ -7,13 +7,14 @@ evaluation seed, so an article that a candidate left alone is judged once for ea
 import functools
 import importlib.resources
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from bilevel.budget import Cost
-from bilevel.call import Finish, Message, Request
+from bilevel.call import Event, Finish, Message, Request
 from bilevel.codec import content_hash
 from bilevel.errors import ContextOverflow, GuestError, InputError
 from bilevel.lab import Bench
@@ -30,7 +31,7 @@ RUBRIC, PAIRWISE = "rubric.md", "pairwise.md"
 FOLDER = "article"
 REASKS = 2  # how often an answer of the judge that cannot be used is asked for again
 LONGER = 1.6  # times as long as it was: what a guardrail lets an article become
-VERSION = 1  # of how replies become scores
+VERSION = 2  # of how replies become scores, and of what guardrails count
 BRIEF = """Make these articles better: more rigorous, clearer in their notions, more consistent, with more insight,
 and easier to act on. Each article is judged for itself; the score is the mean. Keep every fact: numbers, code and links
 stay as they are, nothing is invented, the length stays between 0.7 and 1.6 of what it was.
@@ -103,19 +104,28 @@ class ArticleTask(TextTask):
         """Why a candidate may not take another's place: the judge, shown both texts of each article that differs, in
         both orders, prefers the other's in more articles than the candidate's. Empty where it does not.
 
-        A preference that turns with the order is none.
+        A preference that turns with the order is none. Where the judge gives no answer that can be used, an event says
+        so, and the scores alone decide.
         """
         balance, said = 0, list[str]()
         for name in candidate.files_changed_from(other):
             mine, theirs = candidate.files.get(name, ""), other.files.get(name, "")
-            votes = [self._preferred(mine, theirs, bench, name), -self._preferred(theirs, mine, bench, name)]
+            try:
+                votes = [self._preferred(mine, theirs, bench, name), -self._preferred(theirs, mine, bench, name)]
+            except (ValueError, ContextOverflow) as error:
+                text = (
+                    f"trial {bench.number}, {name}: not held beside what it would replace, by its score alone: {error}"
+                )
+                bench.lab.store.add_event(Event(time.time(), "comparison", "judge", text[:500]))
+                continue
             if sum(votes) == 2 or sum(votes) == -2:
                 balance += sum(votes) // 2
                 said.append(f"{name}: {'the new one' if votes[0] > 0 else 'the old one'} in both orders")
         return f"the judge prefers the old text ({'; '.join(said)})" if balance < 0 else ""
 
     def _preferred(self, first: str, second: str, bench: Bench, name: str) -> int:
-        """1 where the judge prefers the first of two texts, -1 the second, 0 neither, or no usable answer."""
+        """1 where the judge prefers the first of two texts, -1 the second, 0 neither. Raises ValueError where no answer
+        can be used, ContextOverflow."""
         schema = {
             "type": "object",
             "properties": {
@@ -125,7 +135,8 @@ class ArticleTask(TextTask):
             "required": ["reason", "better"],
             "additionalProperties": False,
         }
-        shown = f"The first:\n{fenced(first)}\n\nThe second:\n{fenced(second)}"
+        marked = content_hash([first, second])  # of both: neither can hold it
+        shown = f"The first:\n{fenced(first, marked)}\n\nThe second:\n{fenced(second, marked)}"
         request = Request((Message("system", self.pairwise), Message("user", shown)), schema)
 
         def read(data: Mapping[str, Any]) -> int:
@@ -134,10 +145,7 @@ class ArticleTask(TextTask):
                 raise ValueError('"better" must be "first", "second" or "tie"')
             return found
 
-        try:
-            return _asked(bench, request, f"compare {name}", read)
-        except (ValueError, ContextOverflow):
-            return 0
+        return _asked(bench, request, f"compare {name}", read)
 
 
 def article(files: str = "") -> ArticleTask:
@@ -158,9 +166,9 @@ def article(files: str = "") -> ArticleTask:
     return ArticleTask("article", found, objective, BRIEF, rubric=told[RUBRIC], pairwise=told[PAIRWISE])
 
 
-def fenced(text: str) -> str:
-    """A text between two lines that it cannot hold: their number is its own hash."""
-    mark = f"===== {content_hash(text)[:16]}"
+def fenced(text: str, number: str = "") -> str:
+    """A text between two lines that it cannot hold: their number is its own hash, or one of more than it."""
+    mark = f"===== {(number or content_hash(text))[:16]}"
     return f"{mark} begins\n{text.rstrip()}\n{mark} ends"
 
 

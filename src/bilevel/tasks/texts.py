@@ -5,6 +5,7 @@ that cuts or swells the text, breaks a guardrail, whatever it gains.
 """
 
 import difflib
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,7 +88,7 @@ class TextTask:
             name
             for name, text in candidate.files.items()
             if (folder / name).exists()
-            and (folder / name).read_text("utf-8", "replace") not in (text, self.texts.get(name))
+            and (folder / name).read_bytes().decode("utf-8", "replace") not in (text, self.texts.get(name))
         ]
         if others:
             raise InputError(
@@ -96,7 +97,7 @@ class TextTask:
             )
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in candidate.files.items():
-            (folder / name).write_text(text, "utf-8")
+            (folder / name).write_bytes(text.encode())
 
 
 def text_task(task: Task) -> TextTask | None:
@@ -119,11 +120,12 @@ def kept(longer: float, words: float) -> tuple[Guardrail, ...]:
 
 
 def read(paths: list[Path], what: str) -> dict[str, str]:
-    """The texts of files, by name. Raises InputError for one that cannot be read, is empty, or shares its name."""
+    """The texts of files, by name, with the line ends that they have. Raises InputError for one that cannot be read, is
+    empty, or shares its name."""
     found: dict[str, str] = {}
     for path in paths:
         try:
-            text = path.read_text("utf-8")
+            text = path.read_bytes().decode("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{what} {str(path)!r} cannot be read: {error}") from error
         if not text.strip() or len(text) > MOST:
@@ -135,5 +137,6 @@ def read(paths: list[Path], what: str) -> dict[str, str]:
 
 
 def _diff(name: str, old: str, new: str) -> str:
-    lines = difflib.unified_diff(old.splitlines(True), new.splitlines(True), f"a/{name}", f"b/{name}")
+    before, after = ([*io.StringIO(text, newline="\n")] for text in (old, new))  # lines end nowhere else
+    lines = difflib.unified_diff(before, after, f"a/{name}", f"b/{name}")
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)

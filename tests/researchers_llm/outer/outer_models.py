@@ -8,8 +8,8 @@ from bilevel.admission import allowed, door
 from bilevel.budget import Budget
 from bilevel.call import Reply
 from bilevel.lab import Lab
-from bilevel.levels import nest
 from bilevel.loop import Loop, LoopSpec
+from bilevel.nesting import nest
 from bilevel.researchers import make
 from bilevel.researchers.llm_session import ModelSession
 from bilevel.researchers.prompt import shipped_prompts

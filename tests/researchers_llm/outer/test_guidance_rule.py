@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bilevel.levels import nest
 from bilevel.loop import LoopSpec
+from bilevel.nesting import nest
 from bilevel.objective import Objective
 from bilevel.researchers import make
 from bilevel.space import Bool, Candidate, Choice, Float, Int, Space

@@ -25,10 +25,11 @@ from bilevel.admission import admit, door
 from bilevel.call import Finish, Reply
 from bilevel.errors import ContextOverflow, HarnessError, InputError, UnusableReply
 from bilevel.lab import Lab
-from bilevel.levels import Inside, nest
+from bilevel.levels import Inside
 from bilevel.loop import Loop
 from bilevel.mechanism import Guest
 from bilevel.mechanisms import source
+from bilevel.nesting import nest
 from bilevel.recipe import resolve
 from bilevel.researchers.authoring import excerpt
 from bilevel.researchers.llm_settings import ModelSettings
@@ -71,6 +72,12 @@ def test_a_session_in_four_recorded_rounds_makes_a_mechanism_that_is_admitted_an
     assert (notes["idea"], notes["score"], notes["kind"], notes["domain"]) == ("Cool off", 6.0, "add", "scheduling")
     assert dict(notes["scores"]) == {"Cool off": 6.0, "Wander": 0.8} and notes["repairs"] == 0
     assert trial.runs[-1].data["ledger"]["cool_off"]["select"][2] > 0  # decisive
+
+
+def test_a_session_for_an_ordinary_search_is_told_nothing_of_loops_that_search_mechanisms():
+    model = Rounds(GOOD)
+    proposed(session(), model)
+    assert len(model.asked) == 4 and "searches mechanisms" not in model.texts()
 
 
 def test_what_the_door_refuses_is_repaired_with_the_exact_reason():

@@ -7,8 +7,8 @@ from outer_models import TASK, Rounds, below_of, inner, outer_view, purposes, se
 
 from bilevel.errors import ContextOverflow, UnusableReply
 from bilevel.lab import Lab
-from bilevel.levels import nest
 from bilevel.loop import Loop
+from bilevel.nesting import nest
 from bilevel.researchers.llm_settings import ModelSettings
 from bilevel.researchers.prompt import tokens
 from bilevel.settings import Settings
