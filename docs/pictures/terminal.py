@@ -18,9 +18,11 @@ from bilevel.calls import CallSummary
 from bilevel.cli.board import board
 from bilevel.cli.inspecting import opened
 from bilevel.cli.progress import Decided, Progress
+from bilevel.length import planned_evaluations
 from bilevel.levels import leaf
-from bilevel.recipe import find, override
-from bilevel.run import planned_evaluations, start
+from bilevel.overriding import override
+from bilevel.recipe import find
+from bilevel.run import start
 from bilevel.store.reader import Reader
 from bilevel.trial import Pending, Trial
 

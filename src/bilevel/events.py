@@ -1,31 +1,29 @@
 """A person's commands on what happens to a run: finished, failed, a new best, a budget nearly spent, stuck, a
-question at its gate.
+question at its gate, a mechanism that comes or goes, an act that is taken up.
 
-A thread looks at the store, as the live view does: the loops know nothing of it, and what a command does, fails at or
-takes too long over reaches the run only as an event in its store. A command gets the facts as JSON on its standard
-input and the main ones as variables; its environment is an allow-list, as that of candidates.
+A thread looks at the store, as the live view does: the loops know nothing of it, and what a command (`notices.py`)
+does, fails at or takes too long over reaches the run only as an event in its store.
 """
 
 import json
-import tempfile
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from bilevel.call import Event
-from bilevel.errors import BilevelError, HarnessError, InputError, LimitReached, Stopped
-from bilevel.execution.environment import allowed
-from bilevel.execution.outcome import Ending, Limits
-from bilevel.execution.process import run as run_command
+from bilevel.errors import BilevelError, LimitReached, Stopped
 from bilevel.lab import UNITS, Lab, limit_text
+from bilevel.length import planned_now
 from bilevel.levels import leaf
 from bilevel.loop import LoopSpec
-from bilevel.recipe import EVENTS, EventsTable, Recipe
+from bilevel.news import Mechanisms, News, of_acts
+from bilevel.notices import Notice, call, commands_in
+from bilevel.recipe import EventsTable, Recipe
 from bilevel.steering.hearing import GATE
 from bilevel.store.folder import RunFolder
 from bilevel.store.reader import Reader
@@ -34,10 +32,7 @@ from bilevel.trial import Trial
 
 META = "events"  # the fact of a run folder that says what was seen, and which events were sent
 KIND = "command"  # of the events in the store that say how a command ended
-TOLD = "told by its command"  # so it ends where a command worked
 PERIOD = 0.25  # seconds between two looks
-MEMORY, OUTPUT = 1 << 30, 1 << 16  # bytes that a command may use, and print
-SHOWN = 200  # characters of what a command printed that are kept
 
 
 @dataclass
@@ -54,22 +49,20 @@ class Standing:
 
 @dataclass
 class Telling:
-    """A context in which the commands of a run are called for what happens to it; nothing without a command.
-
-    `planned`: how many measurements the run may take; None where nobody says.
-    """
+    """A context in which the commands of a run are called for what happens to it; nothing without a command."""
 
     folder: RunFolder[SqliteStore]
     spec: LoopSpec
     lab: Lab
     table: EventsTable
-    planned: int | None
     _stands: Standing = field(default_factory=Standing)
     _seen: dict[str, int] = field(default_factory=dict)
     _sent: set[str] = field(default_factory=set)
     _stop: threading.Event = field(default_factory=threading.Event)
+    _news: list[News] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self._mechanisms = Mechanisms(self.spec)
         self._thread = threading.Thread(target=self._watch, name="events", daemon=True)
         self._reader: Reader | None = None
 
@@ -79,10 +72,14 @@ class Telling:
         self._reader = Reader(self.folder.path)
         known = self.folder.meta(META)
         until = None if known is None else {str(k): int(v) for k, v in known["seen"].items()}
+        if until is not None and "outer" not in known:  # an older version saw nothing of outer loops
+            inner = leaf(self.spec).name
+            until |= {branch.id: sys.maxsize for branch in self._reader.branches() if branch.level != inner}
         self._sent = set() if known is None else set(known["sent"])
         self._take_in(until)
-        if known is None:
-            self._save()  # what was there before there were commands is no news
+        if known is None or "outer" not in known:  # what was there before there were commands is no news
+            self._sent |= {one.key for one in (*self._news, *self._of_acts())}
+            self._save()
         self._thread.start()
         return self
 
@@ -95,14 +92,15 @@ class Telling:
         self._thread.join()
         with suppress(BilevelError, OSError):  # what ended the run is what its caller is told
             self._look()
+        with suppress(BilevelError, OSError):  # how it ended is told also where the last look fails
             if error is None:
                 state = str(self.folder.meta("state"))
                 said = f"ended ({state}), {self._best_said()} after {self._stands.trials} trials"
                 self._send("finished", f"finished {state} {self._stands.trials}", said, {"state": state})
-            elif isinstance(error, BilevelError) and (
-                not isinstance(error, Stopped) or isinstance(error, LimitReached)
-            ):
-                self._send("failed", f"failed {self._stands.trials}", f"failed: {error}", {"error": str(error)})
+            elif isinstance(error, Exception) and (not isinstance(error, Stopped) or isinstance(error, LimitReached)):
+                said = str(error) if isinstance(error, BilevelError) else f"{type(error).__name__}: {error}"
+                times = sum(key.startswith("failed ") for key in self._sent)  # each session may fail, and each says so
+                self._send("failed", f"failed {self._stands.trials} {times}", f"failed: {said}", {"error": said})
         self._reader.close()
 
     # ---- what happens ----
@@ -114,6 +112,7 @@ class Telling:
 
     def _look(self) -> None:
         """Take in what is new, and send what follows from it; of several new bests only the last."""
+        self._send_gate()
         before = self._stands.best
         if self._take_in(None):
             self._save()
@@ -122,19 +121,26 @@ class Telling:
             self._send_best(*best)
         self._send_budget()
         self._send_stuck()
-        self._send_gate()
+        news, self._news = [*self._news, *self._of_acts()], []
+        for one in news:
+            self._send(one.event, one.key, one.message, one.facts)
+
+    def _of_acts(self) -> list[News]:
+        assert self._reader is not None
+        return of_acts(self._reader.acts(), self._reader.effects())
 
     def _take_in(self, until: Mapping[str, int] | None) -> bool:
         """Whether there were new trials; of those that an earlier session saw, no more than `until` says."""
         assert self._reader is not None
         stands, new, inner = self._stands, False, leaf(self.spec)
         for branch in self._reader.branches():
-            if branch.level != inner.name:
-                continue
             for trial in self._reader.trials(branch.id, after=self._seen.get(branch.id, branch.at - 1)):
                 if until is not None and trial.number > until.get(branch.id, -1):
                     break
                 new, self._seen[branch.id] = True, trial.number
+                if branch.level != inner.name:
+                    self._news += self._mechanisms.after(branch, trial)
+                    continue
                 stands.trials += 1
                 stands.evaluations += trial.cost.evaluations
                 if trial.score is None or not trial.contends:
@@ -162,9 +168,11 @@ class Telling:
             return
         spent = self.lab.limits.shares(self.lab.meter.spent, self.lab.seconds)
         limits = {name: limit_text(name, getattr(self.lab.limits, name)) for name in UNITS if name in spent}
-        if self.planned:
-            spent["measurements"] = self._stands.evaluations / self.planned
-            limits["measurements"] = f"{self.planned:,} measurements"
+        assert self._reader is not None
+        planned = planned_now(self._reader, self.spec)
+        if planned:
+            spent["measurements"] = self._stands.evaluations / planned
+            limits["measurements"] = f"{planned:,} measurements"
         for name, share in spent.items():
             passed = [warned for warned in sorted(self.table.shares) if share >= warned]
             keys = [f"budget {limits[name]} {warned}" for warned in passed]
@@ -195,32 +203,18 @@ class Telling:
 
     def _send(self, event: str, key: str, message: str, facts: Mapping[str, Any]) -> None:
         """Call an event's command, once for each key; that it was called is stored before it is."""
-        command = getattr(self.table, event)
-        if not command or key in self._sent:
+        if key in self._sent:
             return
         self._sent.add(key)
-        self._save()
-        message = self.lab.redact(message)
-        text = self.lab.redact(json.dumps({"event": event, "message": message, **self._facts(), **facts}))
-        limits = Limits(self.table.seconds, self.table.seconds, MEMORY, OUTPUT)
-        variables = {**variables_for(self.table), **self._variables(event, message)}
-        try:
-            done = run_command(
-                ["/bin/sh", "-c", command], cwd=Path.cwd(), env=variables, limits=limits,
-                stdin=text.encode("utf-8", "replace"), cancel=self.lab.cancel,
-            )  # fmt: skip
-        except (HarnessError, InputError, OSError) as error:
-            self._note(f"{event}: {message}; its command could not be run: {error}")
+        if not getattr(self.table, event):
             return
-        said = " ".join((done.stderr or done.stdout).split())[-SHOWN:] or "it printed nothing"
-        if done.ok:
-            self._note(f"{event}: {message}; {TOLD}")
-        elif done.ending is Ending.EXITED:
-            self._note(f"{event}: {message}; its command failed with exit code {done.exit_code}: {said}")
-        else:
-            self._note(
-                f"{event}: {message}; its command was ended ({done.ending.value}) after {done.wall_seconds:.1f} s"
-            )
+        self._save()
+        best = self._stands.best
+        notice = Notice(
+            event, message, self.folder.path, {**self._facts(), **facts}, None if best is None else best[1].score
+        )
+        said = call(self.table, notice, self.lab.redact, self.lab.cancel)
+        self.lab.store.add_event(Event(time.time(), KIND, "", said))
 
     def _best_said(self) -> str:
         best, name = self._stands.best, leaf(self.spec).task.objective.name
@@ -246,29 +240,8 @@ class Telling:
             "trial": None if best is None else best[1].number,
         }
 
-    def _variables(self, event: str, message: str) -> dict[str, str]:
-        best = self._stands.best
-        score = "" if best is None else repr(best[1].score)
-        return {
-            "BILEVEL_EVENT": event, "BILEVEL_MESSAGE": message.replace("\0", ""),
-            "BILEVEL_RUN": str(self.folder.path.resolve()), "BILEVEL_BEST": score,
-        }  # fmt: skip
-
     def _save(self) -> None:
-        self.folder.set_meta(META, {"seen": self._seen, "sent": sorted(self._sent)})
-
-    def _note(self, text: str) -> None:
-        self.lab.store.add_event(Event(time.time(), KIND, "", self.lab.redact(text)))
-
-
-def variables_for(table: EventsTable) -> dict[str, str]:
-    """The variables of a command, but for the facts. Raises InputError for one that looks like a secret."""
-    home = Path.home()
-    try:
-        places = {"HOME": str(home), "TMPDIR": tempfile.gettempdir()}
-        return allowed(table.env_pass, places, scratch=home)
-    except InputError as error:
-        raise InputError(f"events.env_pass: {error}") from None
+        self.folder.set_meta(META, {"seen": self._seen, "sent": sorted(self._sent), "outer": True})
 
 
 def with_commands(recipe: Recipe, options: Sequence[str]) -> Recipe:
@@ -276,12 +249,7 @@ def with_commands(recipe: Recipe, options: Sequence[str]) -> Recipe:
 
     Raises InputError for other texts.
     """
-    given: dict[str, str] = {}
-    for text in options:
-        event, equals, command = text.partition("=")
-        if not equals or event not in EVENTS:
-            raise InputError(f"--on {text!r} cannot be used; write EVENT=COMMAND with one of: {', '.join(EVENTS)}")
-        given[event] = command
+    given = commands_in(options)
     return recipe.model_copy(update={"events": recipe.events.model_copy(update=given)}) if given else recipe
 
 

@@ -28,7 +28,7 @@ from bilevel.mechanism_trials import (
 from bilevel.noise import Noise
 from bilevel.rules import mean
 from bilevel.shadow import aside_of
-from bilevel.standings import Ladder, Retired, ladder_of, retirements
+from bilevel.standings import Ladder, Retired, ladder_of, mechanism_levels, retirements
 from bilevel.steered import key_of
 from bilevel.steps import StepCount, steps_in
 from bilevel.trace import Trace
@@ -137,21 +137,21 @@ def _contenders(records: Records, inner: LoopSpec) -> Iterator[tuple[str, Trial,
         for name, trial in own_trials(records, inner.name):
             yield name, trial, Best(trial.score)
         return
-    traces = Traces(records)
-    for branch in (branch for branch in records.branches() if branch.level == inner.name):
+    traces, branches = Traces(records), {branch.id: branch for branch in records.branches()}
+    for branch in (branch for branch in branches.values() if branch.level == inner.name):
         trace = traces.trace(branch.id, inner.task.objective)
         best = trace.incumbent
         if best is not None and best.score is not None:
             scores = trace.scores(best.candidate.id)
-            owner = next(owner for owner in _line(records, branch) if best.number >= owner.at or not owner.parent)
+            owner = next(owner for owner in _line(branches, branch) if best.number >= owner.at or not owner.parent)
             yield owner.id, best, Best(mean([*scores.values()]) if scores else best.score, scores)
 
 
-def _line(records: Records, branch: Branch) -> Iterator[Branch]:
+def _line(branches: Mapping[str, Branch], branch: Branch) -> Iterator[Branch]:
     """A branch, and those that it goes on from, the newest first."""
     yield branch
     while branch.parent is not None:
-        branch = records.branch(branch.parent)
+        branch = branches[branch.parent]
         yield branch
 
 
@@ -200,8 +200,9 @@ def summarise(
         repetition=_repetition([trial for _, trial in inner]),
         in_force=in_force(records, spec),
         mechanisms=tuple(
-            mechanism_trial(branch, trial, calls, shadowed)
-            for branch, trial in own_trials(records, "mechanisms")
+            mechanism_trial(loop.name, branch, trial, calls, shadowed)
+            for loop in mechanism_levels(spec)
+            for branch, trial in own_trials(records, loop.name)
             if trial.number > 0
         ),
         static=_static(spec, inner),

@@ -81,12 +81,51 @@ def test_keys_do_what_clicks_do(tab, browser):
     tab.wait_for_function("before => location.href !== before", arg=first)
     tab.keyboard.press("u")
     tab.wait_for_url("**/trials?level=inner")
+    tab.keyboard.press("c")
+    tab.wait_for_url("**/run/a/claims")
     tab.keyboard.press("?")
     assert tab.locator("dialog[open]").is_visible()
     tab.keyboard.press("Escape")
     tab.wait_for_selector("dialog[open]", state="detached")
     tab.keyboard.press("0")
     tab.wait_for_url(browser.address)
+    assert not tab.wrong
+
+
+def test_a_key_counts_as_soon_as_the_help_is_closed(tab, browser):
+    tab.goto(browser.address + "run/a")
+    press = """key => document.querySelector("dialog button").dispatchEvent(
+        new KeyboardEvent("keydown", { key, bubbles: true }))"""
+    tab.keyboard.press("?")
+    tab.evaluate(press, "c")  # while it is open keys are its own
+    tab.keyboard.press("Escape")
+    tab.wait_for_selector("dialog[open]", state="detached")
+    assert tab.url == browser.address + "run/a"
+    tab.evaluate(press, "c")  # Chromium moves the focus out of a closed dialog a moment later
+    tab.wait_for_url("**/run/a/claims")
+
+
+def test_arrow_keys_lead_through_the_timeline(tab, browser):
+    tab.goto(browser.address + "run/d/timeline")
+    wait_live(tab)
+    lanes = tab.locator("svg.lanes").first
+    assert (
+        tab.locator("svg.lanes a[tabindex='0']").count() == 2
+    )  # one for each picture: Tab leads into it, not through it
+    lanes.locator("a").first.focus()
+    here = "document.activeElement.getAttribute('href')"
+    first = tab.evaluate(here)
+    tab.keyboard.press("ArrowRight")
+    assert tab.evaluate(here) != first
+    told = tab.locator(".told").first
+    assert told.inner_text() == tab.evaluate("document.activeElement.querySelector('title').textContent")
+    tab.keyboard.press("Home")
+    assert tab.evaluate(here) == first
+    tab.keyboard.press("ArrowDown")
+    assert "level 1" in told.inner_text() and tab.evaluate(here) != first
+    target = tab.evaluate(here)
+    tab.keyboard.press("Enter")
+    tab.wait_for_url("**" + target)
     assert not tab.wrong
 
 
@@ -158,7 +197,8 @@ def test_nothing_is_loaded_from_elsewhere_and_nothing_that_is_shown_runs(tab, ma
         making.trial(2, None, said=bad),
     ]
     with making.serving(making.run(tmp_path / "hostile", config, trials, state=bad)) as found:
-        views = ("", "/trials", "/timeline", "/lineage", "/parameters", "/mechanisms", "/calls", "/costs", "/trial/1")
+        views = ("", "/trials", "/timeline", "/lineage", "/parameters", "/mechanisms", "/calls", "/costs", "/claims",
+                 "/trial/1")  # fmt: skip
         for view in views:
             tab.goto(f"{found.address}run/hostile{view}")
             wait_live(tab)
@@ -169,11 +209,12 @@ def test_nothing_is_loaded_from_elsewhere_and_nothing_that_is_shown_runs(tab, ma
         assert any("Content Security Policy" in said for said in tab.wrong)
 
 
+@pytest.mark.parametrize("width", [1280, 420])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_light_and_dark_are_readable_and_fit_the_screen(chromium, browser, scheme):
-    context = chromium.new_context(color_scheme=scheme, viewport={"width": 1280, "height": 900})
+def test_light_and_dark_are_readable_and_fit_the_screen(chromium, browser, scheme, width):
+    context = chromium.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})
     tab = context.new_page()
-    for view in ("", "/trials", "/timeline", "/lineage", "/parameters", "/mechanisms", "/costs"):
+    for view in ("", "/trials", "/timeline", "/lineage", "/parameters", "/mechanisms", "/costs", "/claims"):
         tab.goto(f"{browser.address}run/d{view}")
         found = tab.evaluate(CONTRASTS)
         assert found and min(found.values()) >= 4.5, (view, json.dumps(found))
@@ -188,10 +229,10 @@ CONTRASTS = """() => {
     .reduce((sum, part, n) => sum + part * [0.2126, 0.7152, 0.0722][n], 0);
   const ground = light(getComputedStyle(document.body).backgroundColor), found = {};
   for (const kind of ["h1", "main p", "main td", "main th", ".soft", ".mark", ".mark.kept", ".mark.failed", ".state",
-                      "nav.views a", "#pulse", "figcaption"]) {
+                      "nav.views a", "#pulse", "figcaption", "text.tick", "text.come", "text.gone"]) {
     const one = document.querySelector(kind);
     if (!one) continue;
-    const ink = light(getComputedStyle(one).color);
+    const style = getComputedStyle(one), ink = light(kind.startsWith("text") ? style.fill : style.color);
     found[kind] = (Math.max(ink, ground) + 0.05) / (Math.min(ink, ground) + 0.05);
   }
   return found;

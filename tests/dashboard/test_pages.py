@@ -10,7 +10,8 @@ import pytest
 from bilevel.call import Call, CallKey, Message, Reply, Request
 from bilevel.store.folder import RunFolder
 
-VIEWS = ["", "/trials", "/timeline", "/lineage", "/parameters", "/mechanisms", "/calls", "/costs", "/steering"]
+VIEWS = ["", "/trials", "/timeline", "/lineage", "/parameters", "/mechanisms", "/calls", "/costs", "/steering",
+         "/claims"]  # fmt: skip
 
 
 def words(answer):
@@ -98,6 +99,10 @@ def test_an_empty_run_says_so_in_every_view(making, config, tmp_path):
             page = sound(found.get(f"/run/empty{view}"))
             assert 'class="nothing"' in page.text
         assert "empty" in sound(found.get("/")).text
+        assert "bilevel resume" not in sound(found.get("/run/empty")).text
+    stopped = making.run(tmp_path / "stopped", config, state="stopped")
+    with making.serving(stopped) as found:
+        assert f"bilevel resume {stopped}" in sound(found.get("/run/stopped")).text
 
 
 def test_failures_are_shown_and_never_a_number(making, config, tmp_path):

@@ -1,6 +1,8 @@
 """The server: loopback only, reading only, live; and the command that starts it."""
 
 import http.client
+import os
+import shutil
 from urllib.parse import urlsplit
 
 import in_process
@@ -57,6 +59,12 @@ def test_nothing_can_be_written(browser, method):
 def test_a_server_without_a_token_takes_no_act(browser):
     answer = browser.get("/run/a/steer", method="POST", Origin=browser.address.rstrip("/"), Authorization="Bearer ")
     assert answer.status == 403 and "bilevel serve --steer" in answer.text
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_address_that_cannot_be_read_is_answered(browser, method):
+    answer = browser.get("/run/a/trials?" + "&".join(f"a{n}=1" for n in range(601)), method=method)
+    assert answer.status == 400 and "the address cannot be read" in answer.text
 
 
 def test_head_has_the_headers_and_no_body(browser):
@@ -142,6 +150,14 @@ def test_rows_say_what_the_whole_trials_say(runs):
         light.close()
 
 
+def test_what_was_read_is_kept_however_few_trials_a_reader_keeps(runs, monkeypatch):
+    monkeypatch.setattr("bilevel.store.reader.KEPT", 2)
+    light = Remembering(runs / "a")
+    first, again = light.trials("root"), light.trials("root")
+    assert len(first) > 2 and all(one is other for one, other in zip(first, again, strict=True))
+    light.close()
+
+
 def test_an_arm_is_that_of_the_outermost_fork():
     assert [arm_of(name) for name in ("root", "root/0.only", "root/2.control", "root/1.challenger/3.only")] == [
         "", "", "control", "challenger"
@@ -170,3 +186,21 @@ def test_a_port_that_is_taken_is_said_with_the_way_out(browser, runs):
     port = urlsplit(browser.address).port
     done = in_process.run("serve", "a", "--port", port, cwd=runs)
     assert done.returncode == 2 and "--port" in done.stderr
+
+
+def test_a_run_leads_to_its_report_or_says_what_writes_one(making, runs, tmp_path):
+    shutil.copytree(runs / "a", tmp_path / "a")
+    with making.serving(tmp_path) as found:
+        page = found.get("/run/a")
+        assert "/report/a" not in page.text and f"bilevel report {tmp_path / 'a'}" in page.text
+        assert found.get("/report/a").status == 404 and "bilevel report" in found.get("/report/a").text
+        assert found.get("/report/nobody").status == 404 and found.get("/report/..%2fa").status == 404
+        assert in_process.run("report", "a", "--no-plots", cwd=tmp_path).returncode == 0
+        page = found.get("/run/a")
+        assert 'href="/report/a"' in page.text and "records have come since" not in page.text
+        report = found.get("/report/a")
+        assert report.status == 200 and report.text == (tmp_path / "a" / "report.html").read_text()
+        policy = report.headers["Content-Security-Policy"]
+        assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'") and "script" not in policy
+        os.utime(tmp_path / "a" / "report.html", (0, 0))
+        assert "records have come since" in found.get("/run/a").text

@@ -69,6 +69,8 @@ def test_whoever_may_not_steer_is_refused(steered, changed, status):
     [
         ("kind=budget&what=trials&value=1", "is less than the 12 that"),
         ("kind=budget&what=trials&value=many", "'many' is no number"),
+        ("kind=budget&what=trials&value=inf", "inf is no amount"),
+        ("kind=budget&what=money&value=1e999", "inf is no amount"),
         ("kind=pause", "is finished, so 'pause' would change nothing"),
         ("kind=act", "'act' is no act"),
         ("kind=budget&path=/etc", "'path' is no act"),

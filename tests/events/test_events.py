@@ -10,12 +10,17 @@ from pathlib import Path
 import in_process
 import pytest
 
+from bilevel.cli.progress import Progress
 from bilevel.errors import InputError
-from bilevel.events import KIND, variables_for, with_commands
+from bilevel.events import KIND, with_commands
 from bilevel.lab import Traces
+from bilevel.length import planned_evaluations, planned_now
 from bilevel.levels import leaf
-from bilevel.recipe import EventsTable, find, override, unread
-from bilevel.run import recorded, start
+from bilevel.notices import variables_for
+from bilevel.overriding import override
+from bilevel.recipe import EventsTable, find, unread
+from bilevel.run import recorded, resume, start
+from bilevel.steering.giving import Asked, give
 from bilevel.store.folder import RunFolder
 
 TELL = "cat >> told.jsonl; echo >> told.jsonl; env > $BILEVEL_EVENT.env"
@@ -102,16 +107,31 @@ def test_a_command_that_fails_hangs_or_is_no_command_changes_nothing_and_is_said
 
 
 def test_a_run_that_fails_is_told(bilevel, told, tmp_path):
-    (tmp_path / "broken.py").write_text(
+    (tmp_path / "always_fails.py").write_text(
         "from bilevel.objective import Objective\nfrom bilevel.space import Candidate, Int, Space\n"
         "from bilevel.tasks.function import FunctionTask\n\n"
         "def loss(params, seed):\n    raise ValueError('no such thing')\n\n"
-        "task = FunctionTask('broken', loss, Space({'x': Int(0, 9)}), Candidate({'x': 1}), Objective('loss'), 'x')\n"
+        "space, start = Space({'x': Int(0, 9)}), Candidate({'x': 1})\n"
+        "task = FunctionTask('always_fails', loss, space, start, Objective('loss'), 'x')\n"
     )
-    args = ("run", "a", "--task", "python:broken:task", "--folder", "run")
-    bilevel(*args, "--on", f"failed={TELL}", "--on", f"finished={TELL}", code=2)
-    assert list(told()) == ["failed"] and "no such thing" in told()["failed"][0]["error"]
-    assert told()["failed"][0]["best"] is None
+    args = ("run", "a", "--task", "python:always_fails:task", "--folder", "run")
+    done = bilevel(*args, "--on", f"failed={TELL}", "--on", f"finished={TELL}", code=2)
+    assert list(told()) == ["failed"], done.stderr + done.stdout
+    assert "no such thing" in told()["failed"][0]["error"] and told()["failed"][0]["best"] is None
+
+
+def test_a_fault_of_our_own_is_told_too_and_so_is_the_next_one(told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def broken() -> None:
+        raise TypeError("our own")
+
+    made = override(with_commands(find("a"), [f"failed={TELL}"]), task="sphere", trials=1)
+    for session in (lambda: start(made, tmp_path / "run"), lambda: resume(tmp_path / "run")):
+        with session() as opened_run, pytest.raises(TypeError, match="our own"):
+            opened_run.claim = broken
+            opened_run.execute()
+    assert [one["error"] for one in told()["failed"]] == ["TypeError: our own"] * 2
 
 
 def test_a_limit_is_warned_of_and_ends_with_finished(bilevel, told):
@@ -122,6 +142,7 @@ def test_a_limit_is_warned_of_and_ends_with_finished(bilevel, told):
     assert told()["budget"][0]["of"] == "0.9 seconds" and told()["budget"][0]["share"] >= 0.8
 
 
+@pytest.mark.slow
 def test_after_a_kill_in_the_middle_of_a_command_nothing_is_told_twice(bilevel, told, tmp_path):
     kill = f"{TELL}; kill -9 $(cut -d' ' -f2 run/lock)"
     command = [sys.executable, "-m", "bilevel", "run", "random", *SPHERE, "--trials", "60"]
@@ -173,7 +194,7 @@ def test_no_secret_reaches_a_command(bilevel, tmp_path):
 @pytest.mark.parametrize("text", ["won=true", "finished", "=true", ""])
 def test_what_is_no_event_is_refused(bilevel, text, tmp_path):
     done = bilevel("run", "a", *SPHERE, "--on", text or "x", code=2)
-    assert "write EVENT=COMMAND with one of: finished, failed, best, budget, stuck, gate" in done.stderr
+    assert "write EVENT=COMMAND with one of: finished, failed, best, budget, stuck, gate, mechanism, act" in done.stderr
     assert not (tmp_path / "run").exists()
 
 
@@ -217,3 +238,28 @@ def test_a_question_at_the_gate_is_told_and_may_be_answered_by_the_command(bilev
     assert "command:" not in bilevel("status", "run").stdout
     assert asked["kind"] == "keep" and asked["question"] == "keep:root#1"
     assert opened(tmp_path / "run")[0][1].decision.keep
+
+
+def test_a_single_pass_has_commands_too(bilevel, told):
+    bilevel("once", "a", *SPHERE, "--on", f"finished={TELL}")
+    assert told()["finished"][0]["trials"] == 2
+
+
+def test_an_act_that_is_taken_up_is_told_and_the_budget_event_knows_its_budget(told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = override(with_commands(find("a"), [f"act={TELL}", f"budget={TELL}"]), task="sphere:noise=0.1", trials=12)
+    with start(made, tmp_path / "run") as session:
+        give(session.folder.path, Asked("budget", what="trials", value=20, author="Ada"))
+        session.execute()
+        assert planned_now(session.folder.store, session.spec) == 23
+        view = Progress(session.spec, planned_evaluations(session.spec))
+        before = view.planned
+        view.update(session.folder.store)
+        assert (before, view.planned) == (15, 23)
+    (act,) = told()["act"]
+    assert (act["author"], act["kind"], act["what"], act["value"]) == ("Ada", "budget", "trials", 20)
+    assert act["outcome"] == "taken up" and act["place"] == "root:0" and "Ada: budget trials 20" in act["message"]
+    assert {one["of"] for one in told()["budget"]} == {"23 measurements"}
+    with resume(tmp_path / "run") as session:
+        session.execute()
+    assert told()["act"] == [act]

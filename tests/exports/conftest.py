@@ -6,7 +6,8 @@ import failing_function
 import pytest
 
 import bilevel
-from bilevel.recipe import find, override
+from bilevel.overriding import override
+from bilevel.recipe import find
 from bilevel.run import start
 
 SPACE = {"rate": (1e-4, 1.0, "log"), "depth": range(1, 5), "shape": ["flat", "broken"]}

@@ -1,6 +1,7 @@
 """A run in an MLflow store, read with MLflow's own client: levels as parents and children, nothing there twice."""
 
 import csv
+import itertools
 import json
 from pathlib import Path
 
@@ -97,6 +98,26 @@ def test_the_levels_are_nested_and_hold_what_the_run_holds(nested, tmp_path):
     assert len([*table]) == len(rows)
 
 
+def test_runs_begin_and_end_when_trials_were_measured(nested, tmp_path):
+    """As the store's table of times has it; an older folder without one is laid end to end."""
+    opened = RunFolder.read(nested)
+    stints = {f"{one.branch}:{one.number}": one for one in opened.store.stints()}
+    opened.close()
+    done = export(nested, tmp_path / "m.db")
+    _, found = runs_in(tmp_path / "m.db", done["experiment"])
+    assert stints and stints.keys() <= found.keys()
+    for key, one in stints.items():
+        assert found[key].info.start_time == round(one.began * 1000)
+        assert found[key].info.end_time == round(one.ended * 1000)
+    assert found["run"].info.start_time == min(found[key].info.start_time for key in stints)
+    some, _, spec, about = part(nested, 3)
+    tracking.export(some, spec, about, str(tmp_path / "old.db"), "old")
+    _, old = runs_in(tmp_path / "old.db", "old")
+    inner = sorted((run.info.start_time, run.info.end_time) for key, run in old.items() if run.info.end_time)
+    assert inner[0][0] == 1e12
+    assert all(end == begin for (_, end), (begin, _) in itertools.pairwise(inner))
+
+
 def test_metrics_have_steps_and_seeds_and_a_mechanism_is_an_artifact(nested, tmp_path):
     export(nested, tmp_path / "store.db")
     client, runs = runs_in(tmp_path / "store.db", "gpt-table (a surrogate)")
@@ -122,6 +143,9 @@ def test_exporting_twice_adds_nothing_and_a_second_run_is_another(nested, failin
     failed = [one for one in found if one.data.tags["mlflow.parentRunId"] == other["run_id"]]
     assert failed and all("score" not in one.data.metrics for one in failed)
     assert {one.data.tags["bilevel.status"] for one in failed} == {"exit"}
+    named = "metrics.`metric.seconds` = 99"  # the function's own: the name is taken by what measuring took
+    worked = client.search_runs([client.get_experiment_by_name("x").experiment_id], named)
+    assert worked and all(one.data.metrics["seconds"] < 99 for one in worked)
 
 
 def test_a_run_that_goes_on_is_added_to_and_an_export_that_was_killed_is_finished(nested, tmp_path, monkeypatch):

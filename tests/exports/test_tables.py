@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 
+import failing_function
 import in_process
 import pytest
 
@@ -54,6 +55,20 @@ def test_a_failed_trial_has_empty_cells_never_a_number(failing, export):
         assert row["param.shape"] == "broken" and row["kept"] == "false" and row["evaluations"] == "1"
     worked = [row for row in rows if row["status"] == "ok"]
     assert worked and all(float(row["metric.loss"]) == float(row["score"]) for row in worked)
+
+
+def test_half_a_character_in_a_reason_breaks_no_table(tmp_path, export):
+    space = {"rate": (0.1, 1.0), "depth": range(1, 5), "shape": ["flat"]}
+    bilevel.optimize(
+        failing_function.loss, space, trials=1, start={"rate": 0.1, "depth": 1, "shape": "flat"},
+        metric="loss", researcher="python:failing_function:Half", recipe="a", folder=tmp_path / "run",
+    )  # fmt: skip
+    assert [row["why"] for row in read(export(tmp_path / "run", "--to", "csv", "--out", "-"))][1:] == [
+        "because ?, said it"
+    ]
+    export(tmp_path / "run", "--to", "results.tsv")
+    with bilevel.Run.open(tmp_path / "run") as run:
+        assert run.trials.to_csv().encode()
 
 
 def test_duplicates_name_the_trial_that_ran_the_candidate_first(nested):

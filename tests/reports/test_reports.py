@@ -9,6 +9,9 @@ from pathlib import Path
 
 import in_process
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from bilevel.acts import Act
 from bilevel.budget import Cost
@@ -16,7 +19,9 @@ from bilevel.compare.folder import is_comparison
 from bilevel.lab import Branch
 from bilevel.recipe import find
 from bilevel.reporting import plots
+from bilevel.reporting.document import Grid, Items, Report, Section, Words
 from bilevel.reporting.making import toml
+from bilevel.reporting.markdown import markdown
 from bilevel.reporting.run import report_of
 from bilevel.reporting.seen import seen
 from bilevel.reporting.writing import PAGE, TEXT, write_run
@@ -37,14 +42,16 @@ SECTIONS = ("What was improved, and by how much", "What changed", "Which mechani
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A run with mechanisms, one over files with a sealed score, and a comparison; each with its report."""
+    """A run with mechanisms, one over files with a sealed score, and a comparison of each; all with their reports."""
     root = tmp_path_factory.mktemp("reports")
     for args in (
         ("run", "d", "--task", "gpt-table", "--inner-budget", 6, "--outer-cycles", 2, "--folder", "levels"),
         ("run", "a", "--task", TASKS / "scored", "--researcher", "random", "--trials", 6, "--folder", "files"),
         ("compare", "--arms", "a,random", "--task", "sphere:noise=0.1", "--replicates", 2, "--budget", 5, "--folder",
          "both"),
-        *(("report", name, "--no-plots") for name in ("levels", "files", "both")),
+        ("compare", "--arms", "a,random", "--task", TASKS / "scored", "--researcher", "random", "--replicates", 1,
+         "--budget", 3, "--fresh", 1, "--seed", 1, "--folder", "sealed"),
+        *(("report", name, "--no-plots") for name in ("levels", "files", "both", "sealed")),
     ):  # fmt: skip
         done = in_process.run(*args, cwd=root)
         assert done.returncode == 0, done.stderr
@@ -63,7 +70,7 @@ def words(path):
     return html.unescape(re.sub(r"<[^>]+>", " ", text)) if path.suffix == ".html" else re.sub(r"\\(.)", r"\1", text)
 
 
-@pytest.mark.parametrize("name", ["levels", "files", "both"])
+@pytest.mark.parametrize("name", ["levels", "files", "both", "sealed"])
 def test_the_page_is_whole_alone_and_loads_nothing(made, name):
     source = (made / name / PAGE).read_text("utf-8")
     assert "default-src &#x27;none&#x27;" in source.split("<style>")[0]
@@ -101,6 +108,42 @@ def test_files_are_shown_as_a_diff_and_the_sealed_score_is_said(made):
         assert secrets and all(f"secret {secret:.6g}" in said for secret in secrets)
 
 
+def test_a_comparison_shows_the_diff_and_the_sealed_score_of_each_arms_best_and_only_in_its_documents(made):
+    folder = made / "sealed"
+    kept = {}
+    for arm in ("a", "random"):
+        opened = RunFolder.read(folder / "replicate-01" / arm)
+        kept[arm], best = (
+            opened.meta("sealed"),
+            json.loads(in_process.run("best", opened.path, "--json", cwd=made).stdout),
+        )
+        opened.close()
+        assert len(kept[arm]) == 2
+        for document in (PAGE, TEXT):
+            said = words(folder / document)
+            assert f"{arm}, replicate 1: its files, as a patch" in said
+            assert re.search(rf"-GUESS = 50\s+\+GUESS = {best['params']['GUESS']}\b", said)
+        score = 1000 + best["params"]["GUESS"]
+        assert f"| {arm} | secret | 1 | 0 | 1050 | {score} | {score} |" in words(folder / TEXT)
+        for command in (("compare", "--folder", folder), *((one, opened.path) for one in ("status", "show", "best"))):
+            printed = in_process.run(*command, cwd=made)
+            assert printed.returncode == 0 and not re.search(rf"\b(1050|{score})\b", printed.stdout)
+    baselines = [next(run for run in runs.values() if run["metrics"] == {"secret": 1050}) for runs in kept.values()]
+    assert baselines[0] == baselines[1]  # measured once, to the last digit of its time
+    assert "sealed test" not in words(made / "both" / TEXT).lower()
+
+
+def test_a_comparison_planned_before_there_were_sealed_scores_has_none_and_can_be_gone_on_with(copy):
+    folder = copy("sealed")
+    plan = json.loads((folder / "plan.json").read_text())
+    assert plan.pop("sealed") is True and plan["analysis"].pop("sealed")
+    shutil.rmtree(folder / "replicate-01")
+    (folder / "started.json").unlink()
+    (folder / "plan.json").write_text(json.dumps(plan))
+    assert in_process.run("compare", "--folder", folder, cwd=folder).returncode == 0
+    assert "sealed test" not in words(folder / TEXT).lower() and not verify(folder).differences
+
+
 def test_ledgers_and_gains_over_controls_stand_in_it(made):
     claims = json.loads((made / "levels" / "claims.json").read_text())["claims"]
     mechanisms = [one for one in claims if one["kind"] == "mechanism"]
@@ -116,7 +159,7 @@ def test_ledgers_and_gains_over_controls_stand_in_it(made):
 # ---- every number is one of the records ----
 
 
-@pytest.mark.parametrize("name", ["levels", "files", "both"])
+@pytest.mark.parametrize("name", ["levels", "files", "both", "sealed"])
 def test_what_was_written_is_what_the_records_give(made, name):
     for path in (made / name, made / name / PAGE, made / name / TEXT):
         found = verify(path)
@@ -252,6 +295,46 @@ def test_what_models_and_programs_wrote_is_text(make, tmp_path):
     assert not re.search(r"(?<!\\)<(script|img)", outside) and not re.search(r"(?<!\\)\*\*\"'", outside)
     tally = Tally()
     assert check_report(tally, run, page) and check_report(tally, run, text) and not tally.differences
+
+
+LINES = st.lists(st.sampled_from([*"_*`~$&#;-+=.)0a |<>[]!\\", "lt", "1. ", "__", "- "]), min_size=1, max_size=12)
+
+
+@settings(deadline=None)
+@given(LINES.map("".join).map(str.strip).filter(bool))
+def test_markdown_shows_what_was_said_and_makes_no_markup_of_it(line):
+    shown = " ".join(line.split())
+    report = Report(
+        line, (), (), (Section("s", "s", (Words(line), Items((line,)), Grid("", (line,), ((line,),)))),), "0"
+    )
+    tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(markdown(report))
+    texts = [token for token in tokens if token.type == "inline"][:-1]  # the last line is the program's own
+    assert {child.type for token in texts for child in token.children} == {"text"}
+    assert [t.children[0].content for t in texts].count(shown) == 5
+    assert [token.type for token in tokens].count("paragraph_open") == 3  # the words, the item, the last line
+
+
+def test_the_answer_on_fresh_seeds_stands_when_the_files_of_the_task_have_changed(tmp_path):
+    task = Path(shutil.copytree(TASKS / "scored", tmp_path / "scored"))
+    scorer = task / "harness" / "score.py"
+    noisy = scorer.read_text().replace("abs(guess - number)", "abs(guess - number - random.random())")
+    scorer.write_text(f"import random\n{noisy}")
+    options = ("--researcher", "random", "--trials", 4, "--folder", "run")
+    done = in_process.run("run", "a", "--task", task, *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    before = [words(path) for path in write_run(tmp_path / "run", tmp_path / "before", False)]
+    assert "mean of 3 fresh seeds" in before[1] and "+GUESS" in before[1] and "have changed" not in before[1]
+    best = json.loads(in_process.run("best", "run", "--json", cwd=tmp_path).stdout)["params"]["GUESS"]
+    (task / "start" / "guess.py").write_text(f"GUESS = {best}\n")  # as somebody does who takes the answer over
+    after = [words(path) for path in write_run(tmp_path / "run", tmp_path / "after", False)]
+    for text, other in zip(before, after, strict=True):
+        numbers = [re.findall(r".*fresh seeds?.*", one) for one in (text, other)]
+        assert numbers[0] == numbers[1] and numbers[0]
+        assert "has changed since this run" in other and "by now another" in other
+    assert "mean of 3 fresh seeds" in in_process.run("status", "run", cwd=tmp_path).stdout
+    task.rename(tmp_path / "elsewhere")
+    gone = in_process.run("verify", "run", cwd=tmp_path)
+    assert gone.returncode == 2 and f"the task of this run is no longer in '{task}'" in gone.stderr
 
 
 # ---- how to make it again ----

@@ -5,13 +5,17 @@
 
 import contextlib
 import json
+import random
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from unittest.mock import patch
 
 from bilevel.budget import Cost
+from bilevel.call import Message, Reply, Request
 from bilevel.errors import Stopped
 from bilevel.objective import Objective
 from bilevel.recipe import GateTable, Inner, Outer, Recipe
@@ -61,6 +65,33 @@ class Plain:
 
 
 @dataclass(frozen=True)
+class Noisy(Plain):
+    """The same, but each seed has its own luck."""
+
+    name: str = "noisy"
+    harness: str = "noisy-1"
+
+    def run(self, candidate, bench) -> Run:
+        run = super().run(candidate, bench)
+        luck = random.Random(f"{candidate.id} {bench.seed}").gauss(0.0, 0.3)
+        return replace(run, metrics={"loss": run.metrics["loss"] + luck})
+
+
+@dataclass(frozen=True)
+class Judged(Plain):
+    """The same, but two threads ask a judge in each measurement."""
+
+    name: str = "judged"
+    harness: str = "judged-1"
+
+    def run(self, candidate, bench) -> Run:
+        with ThreadPoolExecutor(2) as pool:
+            asked = [pool.submit(bench.judge, Request((Message("user", f"{candidate.id} {n}"),))) for n in range(2)]
+            [one.result() for one in asked]
+        return super().run(candidate, bench)
+
+
+@dataclass(frozen=True)
 class Steps:
     """Moves each free parameter by a draw; says in `why` what a person has told."""
 
@@ -74,6 +105,44 @@ class Steps:
         rng = view.rng(f"steps {briefing.attempt}")
         values = {name: rng.random() * 0.9 for name in view.space.active}
         return [Proposal(parent.with_params(**values), view.told)]
+
+
+@dataclass(frozen=True)
+class Asks(Steps):
+    """The same, but asks a model twice before each step."""
+
+    name: str = "asks"
+    free: bool = False
+
+    def propose(self, view, parent, briefing):
+        for turn in range(2):
+            view.call(Request((Message("user", f"trial {view.number}, turn {turn}"),)), "step")
+        return Steps.propose(self, view, parent, briefing)
+
+
+@dataclass(frozen=True)
+class Echo:
+    """A model whose answers cost 100 tokens."""
+
+    name: str = "openai:echo"
+
+    def complete(self, request, seed, watch) -> Reply:
+        return Reply(request.messages[-1].text, self.name, tokens_in=60, tokens_out=40)
+
+
+def asking(**gate) -> Recipe:
+    """A recipe of one level that asks a model twice in each trial, with a gate."""
+    made = recipe(4)
+    inner = made.inner.model_copy(update={"researcher": "python:steered:Asks"})
+    models = made.models.model_copy(update={"inner": "openai:echo", "judge": "openai:echo"})
+    return made.model_copy(update={"inner": inner, "models": models, "gate": GateTable(**gate)})
+
+
+def repeating(workers: int = 1, **gate) -> Recipe:
+    """A recipe of one level whose baseline takes five measurements, and some trials two, with a gate."""
+    made = recipe(4, workers=workers)
+    inner = made.inner.model_copy(update={"calibration": 5, "keep": "race"})
+    return made.model_copy(update={"task": "python:steered:Noisy", "inner": inner, "gate": GateTable(**gate)})
 
 
 def recipe(trials: int = 6, cycles: int = 0, start: str = "fork", workers: int = 1, **inner) -> Recipe:
@@ -152,7 +221,10 @@ def search(path: Path, made: Recipe | None, at: Callable[[str, int], None], bran
     """Run a recipe in a new folder, or go on with the run that is there; its state at the end."""
     AT[0] = at
     try:
-        with start(made, path) if made is not None else resume(path) as session:
+        with (
+            patch("bilevel.run.connected", lambda recipe, spec: (dict.fromkeys(("inner", "judge"), Echo()), str)),
+            start(made, path) if made is not None else resume(path) as session,
+        ):
             halting(session, branch)
             with contextlib.suppress(Stopped):
                 session.execute()
@@ -186,7 +258,9 @@ def recipe_named(name: str) -> Recipe:
         "one level": recipe(6),
         "frozen": recipe(6, settings={"frozen": ("z",)}),
         "workers": recipe(6, workers=2),
+        "asks": asking(tokens=300),
         "gate": recipe(6).model_copy(update={"gate": GateTable(keep=True)}),
+        "repeats": repeating(evaluations=3),
         "forks": forks.model_copy(update={"outer": (outer,)}),
     }[name]
 

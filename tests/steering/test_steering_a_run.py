@@ -163,7 +163,7 @@ def test_a_run_of_an_older_version_is_not_steered_before_it_goes_on_in_this_one(
     path = tmp_path / "run"
     search(path, recipe(3), lambda *_: None)
     with contextlib.closing(sqlite3.connect(path / "run.sqlite3")) as older:
-        older.executescript("DROP TABLE acts; DROP TABLE effects; PRAGMA user_version = 2")
+        older.executescript("DROP TABLE acts; DROP TABLE effects; DROP TABLE stints; PRAGMA user_version = 2")
     code, said = second("steer", "budget", path, "--trials", 5)
     assert code == 1 and "runs can be steered from format 3 on" in " ".join(said.split())
     assert second("steer", "list", path) == (0, "nobody has steered this run\n")

@@ -56,6 +56,7 @@ def effects_of(path):
         folder.close()
 
 
+@pytest.mark.slow
 def test_an_act_that_came_while_a_trial_ran_is_taken_up_after_the_kill(tmp_path, second):
     shows_the_same(tmp_path, second, "one level", "while it is measured", 2, ("freeze", "x"))
 
@@ -106,8 +107,9 @@ def test_every_act_outlives_a_kill_in_a_fork_and_between_cycles(tmp_path, second
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["gate", "asks", "repeats"])  # at a keep; at a call, a measurement within a trial
 @pytest.mark.parametrize("answer", ["approve", "reject"])
-def test_an_answer_outlives_a_kill_at_the_gate(tmp_path, second, answer):
+def test_an_answer_outlives_a_kill_at_the_gate(tmp_path, second, answer, name):
     whole, path = tmp_path / "whole", tmp_path / "killed"
     waits = []
 
@@ -120,11 +122,11 @@ def test_an_answer_outlives_a_kill_at_the_gate(tmp_path, second, answer):
                 waits.append(now["id"])
                 second.gives(answer, path, now["id"])
 
-    search(whole, recipe_named("gate"), at)
+    ended = search(whole, recipe_named(name), at)
     first = list(waits)
-    killed(path, "gate", "while it is paused", 0, lambda: second.gives(answer, path, first[0]))
+    killed(path, name, "while it is paused", 0, lambda: second.gives(answer, path, first[0]))
     waits[:] = first[:1]
-    search(path, None, lambda phase, number: at(phase, number, path))
+    assert search(path, None, lambda phase, number: at(phase, number, path)) == ended
     assert waits == first and essence(path) == essence(whole)
     replayed(path)
 

@@ -166,6 +166,7 @@ def names_in_force(path):
     return set((last.candidate if last.decision.keep else last.parent).files)
 
 
+@pytest.mark.slow
 def test_a_retired_mechanism_is_out_from_the_next_trial_on_and_does_not_come_back(tmp_path, second):
     path, made = tmp_path / "run", recipe(4, cycles=4, **FORK)
     retire = Once("while it is proposed", 6, lambda: second.gives("retire", path, "tabu", "--why", "it is in the way"))

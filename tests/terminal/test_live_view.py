@@ -26,7 +26,7 @@ from bilevel.cli.inspecting import opened
 from bilevel.cli.printing import Shown
 from bilevel.cli.progress import Progress
 from bilevel.lab import Branch
-from bilevel.run import planned_evaluations
+from bilevel.length import planned_evaluations
 from bilevel.space import Candidate
 from bilevel.store.folder import RunFolder
 from bilevel.store.reader import Reader
@@ -108,6 +108,7 @@ def shown(progress, *, state="running", height=40, width=140, colour=False):
 # ---- in a terminal ----
 
 
+@pytest.mark.slow
 def test_a_run_in_a_terminal_shows_the_view_and_then_its_summary(tmp_path):
     terminal = Terminal(
         "run", "d", "--task", "sphere", "--inner-budget", 3, "--outer-cycles", 1, "--folder", "it", cwd=tmp_path
@@ -129,6 +130,7 @@ def test_without_a_terminal_there_are_plain_lines(tmp_path):
     assert lines == watched.stdout.splitlines()[:-1] and len(lines) == 4
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_elsewhere_is_watched_until_it_ends(tmp_path, config):
     folder = RunFolder.create(tmp_path / "it", config)  # this process holds it, so somebody is at work on it
     folder.set_meta("state", "running")
@@ -150,6 +152,7 @@ def test_a_run_that_goes_on_elsewhere_is_watched_until_it_ends(tmp_path, config)
     folder.close()
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_watching_and_nothing_else(tmp_path, config):
     folder = RunFolder.create(tmp_path / "it", config)
     folder.set_meta("state", "running")
@@ -233,6 +236,9 @@ class Slowly(Reader):
     def more(self):
         self._there += 1
         return self._there <= len(self._order)
+
+    def written(self):
+        return self._there
 
     def trials(self, branch_id, after=-1):
         there = {number for branch, number in self._order[: self._there] if branch == branch_id}

@@ -4,10 +4,11 @@ from pathlib import Path
 
 from bilevel.cli.printing import print_json
 from bilevel.errors import BilevelError
+from bilevel.length import planned_evaluations
 from bilevel.named import PREFIX
 from bilevel.port_suites import check_task
 from bilevel.recipe import Recipe, find, shipped, text_of, unread
-from bilevel.run import planned_evaluations
+from bilevel.shelf.shelves import plain
 from bilevel.shelf.storing import refusals
 from bilevel.wiring import build
 
@@ -38,7 +39,7 @@ def check(target: str, baseline: bool) -> list[str]:
 
     try:
         if target.endswith(".py"):
-            return list(refusals(text_of(Path(target), "mechanism")))
+            return list(refusals(text_of(Path(target), "mechanism"), plain(target)))
         if target.endswith(".toml") or target in shipped():
             recipe = find(target)
             spec = build(_with_a_model(recipe))

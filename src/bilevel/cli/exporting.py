@@ -9,10 +9,11 @@ from bilevel.cli.inspecting import Opened, opened
 from bilevel.cli.printing import jsonable, print_json
 from bilevel.errors import InputError
 from bilevel.exports import tracking
-from bilevel.exports.rows import trial_table
+from bilevel.exports.rows import storable, trial_table
 from bilevel.gitlog import TABLE, export, results
 from bilevel.levels import leaf
 from bilevel.report import archive_best
+from bilevel.tasks.absent import Absent
 from bilevel.tasks.folder import FolderTask
 from bilevel.tasks.texts import text_task
 
@@ -29,6 +30,8 @@ def print_export(path: Path, git: Path | None, tag: str, tsv: Path | None, as_js
             _written(tsv, results(store, run.spec))
             print_json({"table": str(tsv)}) if as_json else print(f"wrote {tsv}")
             return
+        if isinstance(task, Absent):
+            task.refuse("a git repository begins with the task's files (`--to csv` and `--to results.tsv` need none)")
         done = export(store, run.spec, git or path / "git", tag or path.resolve().name)
     if tsv is not None:
         _written(tsv, done.table)
@@ -111,6 +114,6 @@ def _about(run: Opened) -> tracking.About:
 
 def _written(path: Path, text: str) -> None:
     try:
-        path.write_text(text, "utf-8")
+        path.write_text(storable(text), "utf-8")
     except OSError as error:
         raise InputError(f"{str(path)!r} cannot be written: {error.strerror or error}") from error

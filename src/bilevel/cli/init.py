@@ -10,8 +10,8 @@ from bilevel.errors import BilevelError, InputError
 from bilevel.init import drafting
 from bilevel.init.asking import Ask, Nobody, Person
 from bilevel.init.making import Made, Wishes, make
+from bilevel.length import planned_evaluations
 from bilevel.recipe import find
-from bilevel.run import planned_evaluations
 from bilevel.wiring import build
 
 SHOWN = 12

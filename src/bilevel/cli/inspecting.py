@@ -11,7 +11,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from bilevel import confirming, events
+from bilevel import confirming, events, notices
 from bilevel.claiming import claimed
 from bilevel.cli.ladders import print_retired
 from bilevel.cli.printing import (
@@ -38,10 +38,12 @@ from bilevel.loop import LoopSpec
 from bilevel.recipe import Recipe
 from bilevel.report import Summary, archive_best, own_trials, summarise
 from bilevel.run import recorded
+from bilevel.showing import to_show
 from bilevel.steering.hearing import GATE
 from bilevel.store.folder import RunFolder
 from bilevel.store.reader import Reader
 from bilevel.task import Sealing, Task
+from bilevel.tasks.absent import Absent
 from bilevel.tasks.folder import FolderTask
 from bilevel.tasks.texts import TextTask, text_task
 from bilevel.trial import Trial
@@ -51,11 +53,12 @@ ENDED = ("finished", "stopped", "limit", "interrupted", "waiting")  # a run that
 
 @dataclass(frozen=True)
 class Opened:
-    """A run folder opened for reading, and the loops it belongs to."""
+    """A run folder opened for reading, and the loops it belongs to; `gone`: see `showing.Shown`."""
 
     folder: RunFolder[Reader]
     recipe: Recipe
     spec: LoopSpec
+    gone: str = ""
 
     @property
     def state(self) -> str:
@@ -70,11 +73,14 @@ class Opened:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Opened]:
-    """A run folder for reading."""
+def opened(path: Path, whole: bool = False) -> Iterator[Opened]:
+    """A run folder for reading. Where its task is gone, that is said beside; `whole`: InputError is raised."""
     folder = RunFolder.read(path)
     try:
-        yield Opened(folder, *recorded(folder.config))
+        run = Opened(folder, *(recorded(folder.config) if whole else to_show(folder)))
+        if run.gone:
+            print(f"note: {visible(run.gone)}", file=sys.stderr)
+        yield run
     finally:
         folder.close()
 
@@ -86,7 +92,7 @@ def print_status(path: Path, as_json: bool) -> None:
         acts = acts_of(run.folder.store)
         if as_json:
             facts = {name: run.folder.meta(name) for name in ("environment", "machines", "harness", "prompts")}
-            print_json({**jsonable(summary), **facts, "acts": acts, "waits": run.folder.meta(GATE)})
+            print_json({**jsonable(summary), **facts, "acts": acts, "waits": run.folder.meta(GATE), "gone": run.gone})
             return
         out = console()
         out.print(f"{run.state} · {escape(str(path))}", highlight=False)
@@ -152,7 +158,7 @@ def _show_machines(run: Opened) -> None:
 def _show_failed_commands(run: Opened) -> None:
     """Which events a person was not told of, since their command failed."""
     for _, event in run.folder.store.events():
-        if event.kind == events.KIND and not event.text.endswith(events.TOLD):
+        if event.kind == events.KIND and not event.text.endswith(notices.TOLD):
             console().print(f"command: {event.text}", highlight=False, markup=False, soft_wrap=True)
 
 
@@ -167,6 +173,8 @@ def print_diff(path: Path, as_json: bool) -> None:
             print(f"{name}: {old!r} -> {new!r}")
         if not summary.changes and not summary.files:
             print("the baseline is the best candidate so far: nothing has changed")
+        if run.gone and summary.files:
+            print(f"edited: {', '.join(summary.files)}; `bilevel best RUN --export best.json` writes their texts")
         if patch:
             print(visible(patch) if sys.stdout.isatty() else patch, end="")
 
@@ -177,6 +185,8 @@ def print_best(path: Path, apply: Path | None, export: Path | None, sealed: bool
         trial = _best(run)
         task = leaf(run.spec).task
         files = _with_files(task)
+        if isinstance(task, Absent) and (apply is not None or sealed):
+            task.refuse("the winning files cannot be put in place" if apply is not None else "nothing can be measured")
         if apply is not None:
             if files is None:
                 raise InputError(f"task {task.name!r} has no files to apply; use --export to write its parameters")

@@ -8,7 +8,7 @@ from rich.markup import escape
 from bilevel.climbing import FAILED
 from bilevel.mechanism_trials import MechanismTrial
 from bilevel.report import Summary
-from bilevel.standings import LIVE, Retired
+from bilevel.standings import LIVE, Retired, rank_of
 from bilevel.trial import Climb
 
 MEANINGS = {
@@ -142,7 +142,8 @@ def print_ladder(out: Console, summary: Summary) -> None:
         return
     out.print("\n[bold]ladder[/]", highlight=False)
     for one in summary.ladder.standings:
-        _line(out, f"{one.mechanism} ({one.source[:8]}): {cut(str(one), 2 * LONGEST)}")
+        onto = f" on level {rank_of(one.level) - 1}" if rank_of(one.level) > 2 else ""
+        _line(out, f"{one.mechanism} ({one.source[:8]}){onto}: {cut(str(one), 2 * LONGEST)}")
     if not summary.ladder.standings:
         _line(out, "no mechanism has climbed yet")
     print_retired(out, summary.retired)

@@ -14,9 +14,9 @@ from bilevel.cli.board import board
 from bilevel.cli.inspecting import ENDED, Opened
 from bilevel.cli.printing import visible
 from bilevel.cli.progress import Progress
+from bilevel.length import planned_evaluations
 from bilevel.levels import leaf
 from bilevel.loop import LoopSpec
-from bilevel.run import planned_evaluations
 from bilevel.store.reader import Reader
 
 PERIOD = 0.25  # seconds between two looks

@@ -12,7 +12,7 @@ from bilevel.cli.ladders import explained, print_retired, verdict_words
 from bilevel.cli.printing import LEVEL_TITLES, console, jsonable, print_json, print_ledger
 from bilevel.levels import leaf
 from bilevel.shelf.lives import Life, life
-from bilevel.standings import Retired, retirements
+from bilevel.standings import Retired, rank_of, retirements
 
 MOST_FAULTS = 10
 
@@ -67,13 +67,16 @@ def _print_ladder(out: Console, found: Life) -> None:
         _text(out, "no rung is recorded of it" if found.ladder else "this run recorded no rungs")
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2))
-    for name in ("trial", "source", "rung", "outcome", "cost", "reason"):
+    levels = {climbed.level for climbed in found.climbs} | {change.level for change in found.changes}
+    deep = any(rank_of(level) > 2 for level in levels)
+    for name in (*(["level"] if deep else []), "trial", "source", "rung", "outcome", "cost", "reason"):
         table.add_column(name, overflow="fold")
     for climbed in found.climbs:
         climb = climbed.climb
         cost = f"{climb.seconds:.2f} s" + (f", {climb.evaluations} evaluations" if climb.evaluations else "")
+        level = [str(rank_of(climbed.level))] if deep else []
         cells = (str(climbed.trial), _short(climb.source), climb.rung, climb.outcome, cost, climb.reason)
-        table.add_row(*map(escape, cells))
+        table.add_row(*map(escape, (*level, *cells)))
     out.print(table)
     for line in explained(verdict_words(climbed.climb for climbed in found.climbs)):
         _text(out, line)
@@ -98,26 +101,39 @@ def _print_forks(out: Console, found: Life, unit: str) -> None:
         _text(out, "none: no fork tried it")
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2))
-    for name in ("trial", "source", "control", "with", "without", "gain", "spread by chance", ""):
+    deep = any(fork.on for fork in found.forks)
+    for name in (
+        *(["level"] if deep else []),
+        "trial",
+        "source",
+        "control",
+        "with",
+        "without",
+        "gain",
+        "spread by chance",
+        "",
+    ):
         table.add_column(name)
     for fork in found.forks:
         removed = fork.sign < 0
         mine, other = (fork.against, fork.challenger) if removed else (fork.challenger, fork.against)
+        level = [str(rank_of(fork.level))] if deep else []
         table.add_row(
-            str(fork.trial), _short(fork.source), fork.control, _number(mine), _number(other), f"{fork.gain:+.4g}",
-            f"{fork.spread:.3g}", "inert: not counted" if fork.inert else "",
+            *level, str(fork.trial), _short(fork.source), fork.control, _number(mine), _number(other),
+            f"{fork.gain:+.4g}", f"{fork.spread:.3g}", "inert: not counted" if fork.inert else "",
         )  # fmt: skip
     out.print(table)
     for standing in found.standing:
         inert = f" ({standing.inert} inert not counted)" if standing.inert else ""
         measure = f", in {unit}" if unit else ""
         sentence = f"{standing.said.sentence}{measure}{inert}"
-        _text(out, f"source {_short(standing.source)} against {_control(standing.control)}: {sentence}")
+        _text(out, f"source {_short(standing.source)} against {_control(standing.control, standing.on)}: {sentence}")
     _text(out, "the interval holds the effect with a posterior probability of 90 %; one fork is never proof")
 
 
-def _control(control: str) -> str:
-    return "the search without it" if control == "without it" else control
+def _control(control: str, on: str) -> str:
+    place = f" on {_level(on)}" if on else ""
+    return f"the search without it{place}" if control == "without it" else f"{control}{place}"
 
 
 def _level(name: str) -> str:

@@ -150,7 +150,7 @@ def print_steps(console: Console, steps: Steps) -> None:
     console.print()
     console.print(table)
     for step, count in steps.items():
-        if count.said and not count.decisive:
+        if count.inert:
             console.print(f"  {step}: inert, it changed no text", highlight=False, markup=False)
 
 
@@ -213,7 +213,9 @@ def _print_mechanisms(console: Console, summary: Summary, sources: bool) -> None
 
 def print_mechanism(console: Console, mechanism: MechanismTrial, unit: str, source: bool) -> None:
     """One trial of a mechanism."""
-    console.print(f"\n[bold]level 2, trial {mechanism.trial}: {escape(heading(mechanism))}[/]", highlight=False)
+    console.print(
+        f"\n[bold]level {mechanism.rank}, trial {mechanism.trial}: {escape(heading(mechanism))}[/]", highlight=False
+    )
     console.print(f"  {mechanism.author}\n  {mechanism.why}", highlight=False, markup=False)
     if source and mechanism.source:
         console.print(Syntax(mechanism.source, "python", background_color="default", word_wrap=True))

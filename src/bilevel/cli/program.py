@@ -20,6 +20,6 @@ On = Annotated[
     tuple[str, ...],
     Parameter(
         help="EVENT=COMMAND: a command of yours on what happens, with the facts as JSON on its input; EVENT is "
-        "finished, failed, best, budget, stuck or gate. May be given several times."
+        "finished, failed, best, budget, stuck, gate, mechanism or act. May be given several times."
     ),
 ]

@@ -11,6 +11,7 @@ from bilevel.budget import Cost, Limits
 from bilevel.cli.ladders import explained, rungs_text, verdict_words
 from bilevel.cli.printing import LEVEL_TITLES
 from bilevel.lab import Branch
+from bilevel.length import planned_now
 from bilevel.levels import leaf, levels_of
 from bilevel.loop import LoopSpec
 from bilevel.noise import Noise
@@ -78,12 +79,22 @@ class Progress:
         self._beat = 0.0
         self._words: set[str] = set()
         self._first = True
+        self._written = -1
 
     # ---- what is new ----
 
     def update(self, reader: Reader) -> list[str]:
         """Take in what is new; returns a line for each new trial."""
-        lines, moved = [], self._first
+        written = reader.written()
+        if written == self._written:
+            return []
+        with reader.snapshot():
+            lines = self._taken_in(reader)
+        self._written = written
+        return lines
+
+    def _taken_in(self, reader: Reader) -> list[str]:
+        lines, moved = list[str](), self._first
         branches = reader.branches()
         for branch, trial in self._news(reader, branches):
             self._seen[branch.id] = trial.number
@@ -93,8 +104,8 @@ class Progress:
             if branch.level == self.levels[0]:
                 self._note(trial)
             else:
-                moved = True
                 self._weigh(trial)
+            moved |= self._may_move(branch.level, trial)
             lines.append(self._line(branch.id, branch.level, trial))
             lines += self._explained(trial)
         if moved and branches:
@@ -105,12 +116,25 @@ class Progress:
             self.before, self._first = self.measured, False
         return lines
 
+    def _may_move(self, level: str, trial: Trial) -> bool:
+        """Whether the mechanisms in force may be others after a trial: where a level keeps one, or persons said so; and
+        where another branch of a level in between is the one that counts."""
+        return bool(
+            (level != self.levels[0] and trial.decision.keep) or (trial.acts or trial.late) or level in self.levels[2:]
+        )
+
+    def _ended(self, branch: str) -> bool:
+        """Whether nothing can be added to a branch: the outer trial that it is part of has ended, or one above."""
+        above, _, arm = branch.rpartition("/")
+        return bool(above) and (int(arm.partition(".")[0]) <= self._seen.get(above, -1) or self._ended(above))
+
     def _news(self, reader: Reader, branches: Sequence[Branch]) -> list[tuple[Branch, Trial]]:
         """The new trials in the order in which they ended: an outer one ends after those that it is made of."""
         places = {branch.id: place for place, branch in enumerate(branches)}
+        open_ones = [branch for branch in branches if not self._ended(branch.id)]
         found = [
             (branch, trial)
-            for branch in branches
+            for branch in open_ones
             for trial in reader.trials(branch.id, after=self._seen.get(branch.id, branch.at - 1))
         ]
 
@@ -191,6 +215,8 @@ class Progress:
         changed = reader.get_meta("limits")
         if changed is not None:
             self.limits = Limits(**json.loads(changed))
+        if any(act.kind == "budget" and self.spec.name in act.levels for act in reader.acts()):
+            self.planned = planned_now(reader, self.spec)
 
     # ---- what may be said ----
 

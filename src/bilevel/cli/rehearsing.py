@@ -47,7 +47,7 @@ def _searched(run: Path | None) -> tuple[LoopSpec, Trace]:
     from bilevel.lab import Traces
     from bilevel.levels import leaf
 
-    with opened(run) as there:
+    with opened(run, whole=True) as there:
         spec, records = leaf(there.spec), there.folder.store
         traces = Traces(records)
         found = [traces.trace(b.id, spec.task.objective) for b in records.branches() if b.level == spec.name]

@@ -15,27 +15,34 @@ from bilevel.cli.live import Live
 from bilevel.cli.printing import console, jsonable, print_comparison, print_json, print_summary
 from bilevel.errors import BilevelError, InputError, Stopped
 from bilevel.lab import limit_text
+from bilevel.length import planned_now
 from bilevel.levels import leaf
 from bilevel.loop import LoopSpec
 from bilevel.models import Estimate, estimate, names_of
-from bilevel.recipe import INNER_BY_RULES, Recipe, find, override
+from bilevel.overriding import override
+from bilevel.recipe import INNER_BY_RULES, Recipe, find
 from bilevel.report import Summary, summarise
-from bilevel.run import RunSession, free_folder, isolation, known_noise, planned_evaluations, resume, start, stopping
+from bilevel.run import RunSession, free_folder, isolation, known_noise, resume, start, stopping
 
 
 def run_recipe(recipe: Recipe, folder: Path | None, as_json: bool) -> None:
     """Run a recipe in a new folder and print what it came to."""
     with start(recipe, folder or free_folder(recipe)) as session:
         if recipe.warm and not as_json:
-            console().print(said(session.folder.config["warm"], recipe), highlight=False, markup=False)
+            config = session.folder.config
+            console().print(said(config["warm"], config["unfit"], recipe), highlight=False, markup=False)
         summary = _execute(session, as_json)
     _print(summary, as_json)
 
 
-def said(warm: Mapping[str, Any], recipe: Recipe) -> str:
-    """What a run starts with that starts warm, in a line."""
+def said(warm: Mapping[str, Any], unfit: Mapping[str, str], recipe: Recipe) -> str:
+    """What a run starts with that starts warm, in a line; and what does not count here, in one each."""
+    return "\n".join([_known(warm, recipe), *(f"warm: {name} does not count: {why}" for name, why in unfit.items())])
+
+
+def _known(warm: Mapping[str, Any], recipe: Recipe) -> str:
     if not warm:
-        return f"warm: the library has no evidence on tasks like {recipe.task!r}, so this run starts cold"
+        return f"warm: the library has no evidence for tasks like {recipe.task!r}, so this run starts cold"
     known = ", ".join(f"{name} ({known['probability']:.0%} likely to help)" for name, known in warm.items())
     return f"warm: level 2 begins with what the library says of {known}"
 
@@ -143,7 +150,7 @@ def _execute(session: RunSession, as_json: bool) -> Summary:
     began = time.monotonic()
     with (
         stopping(session.lab),
-        Live(out, session.folder.path, session.spec, planned_evaluations(session.spec), _titled(session)),
+        Live(out, session.folder.path, session.spec, planned_now(session.folder.store, session.spec), _titled(session)),
     ):
         try:
             session.execute()
@@ -169,7 +176,7 @@ def _titled(session: RunSession) -> str:
 
 def _announce(out: Console, session: RunSession) -> None:
     inner = leaf(session.spec)
-    planned = planned_evaluations(session.spec)
+    planned = planned_now(session.folder.store, session.spec)
     out.print(
         f"{session.recipe.name}: {session.recipe.title}\n"
         f"task {inner.task.name} · {inner.task.objective.name}"

@@ -169,7 +169,7 @@ def print_export(
 
     if to is not None and library:
         raise InputError("give --to FILE or --library, not both")
-    with opened(run) as there:
+    with opened(run, whole=True) as there:
         source, record = taken_out(
             there.folder.store, there.spec, name, run=run, recipe=there.recipe.name, trial=trial
         )  # fmt: skip

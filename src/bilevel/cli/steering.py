@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bilevel.acts import ANSWERS
 from bilevel.cli.printing import console, jsonable, print_json
 from bilevel.steering.giving import Asked, give
 from bilevel.steering.hearing import GATE
@@ -64,7 +65,7 @@ def show_acts(out: Console, acts: Sequence[dict[str, Any]]) -> None:
     for name in ("act", "when", "who", "what", "what became of it"):
         table.add_column(name)
     for act in acts:
-        cells = (str(act["number"]), when(act["at"]), act["author"], act["said"], became(act["effects"]))
+        cells = (str(act["number"]), when(act["at"]), act["author"], act["said"], became(act))
         table.add_row(*map(escape, cells))
     out.print(table)
 
@@ -74,12 +75,13 @@ def when(at: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
-def became(effects: Sequence[dict[str, Any]]) -> str:
-    """What became of an act, in a line."""
+def became(act: dict[str, Any]) -> str:
+    """What became of an act, one of `acts_of`, in a line."""
+    effects = act["effects"]
     if not effects:
         return "waits to be taken up"
-    first = effects[0]
-    place = f"{first['outcome']} before trial {first['number']} of {first['branch']}"
+    first, asked = effects[0], act["kind"] in ANSWERS and not act["what"].startswith("spend:")
+    place = f"{first['outcome']} {'with' if asked else 'before'} trial {first['number']} of {first['branch']}"
     if first["branch"] == "claim":
         place = f"{first['outcome']} before round {first['number']} of the claim stage"
     more = f" and in {len(effects) - 1} more" if len(effects) > 1 else ""

@@ -4,7 +4,7 @@ A chart holds a bounded number of marks however long the run is: what is left ou
 """
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bilevel.compare.drawing import Scale, scale_of, text
@@ -167,24 +167,6 @@ def share_bar(share: float, said: str) -> str:
         f'<svg class="share" height="12" role="img" aria-label="{text(said)}"><rect class="trough" width="100%" '
         f'height="12"/><rect class="filled" width="{width}" height="12"/></svg>'
     )
-
-
-def lanes(named: Mapping[str, Sequence[tuple[float, float, str, str, str]]], length: int, said: str) -> str:
-    """Rows of stretches along one axis from 0 to `length`: from, to, class, title, address."""
-    row, left = 30, 0.0
-    parts = [_below(Scale(left, max(length, 1)), 20 + row * len(named) + 16)]
-    for number, (name, pieces) in enumerate(named.items()):
-        y = 20 + row * number
-        parts.append(f'<text class="tick" x="0" y="{y - 3}">{text(name)}</text>')
-        for begin, end, kind, title, href in pieces:
-            tall = 16 if kind.startswith(("kept", "outer")) else 10 if kind.startswith("discarded") else 5
-            x, width = 100 * begin / max(length, 1), 100 * (end - begin) / max(length, 1)
-            shape = (
-                f'<rect class="piece {kind}" x="{x:.3f}%" width="{max(width, 0.08):.3f}%" y="{y + 16 - tall}" '
-                f'height="{tall}"><title>{text(title)}</title></rect>'
-            )
-            parts.append(f'<a href="{text(href)}" tabindex="-1">{shape}</a>' if href else shape)
-    return _svg(20 + row * len(named) + 22, said, "".join(parts), "chart lanes")
 
 
 # ---- parts ----

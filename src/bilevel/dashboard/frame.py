@@ -24,12 +24,17 @@ VIEWS = {
     "calls": "sessions",
     "costs": "costs",
     "steering": "steering",
+    "claims": "claims",
+    "objectives": "objectives",
 }
+LETTERS = {"claims": "c", "objectives": "o"}  # keys of the views that have no digit
 KEYS = {
     "1 to 9": "the views of a run",
+    "c, o": "its claims; its further objectives and guardrails, where it has some",
     "0": "all runs",
     "j, k": "next and previous row or link of the list",
     "Enter": "open it",
+    "arrow keys": "in a timeline: along a row, and to the rows above and below",
     "[ and ]": "previous and next (trial, call, page)",
     "u": "up",
     "?": "this help",
@@ -80,11 +85,14 @@ def document(page: Page, version: str) -> str:
         items = []
         for number, (view, name) in enumerate(VIEWS.items(), 1):
             here = ' aria-current="page"' if view == page.view else ""
-            items.append(f'<li><a href="{address(run.key, view)}" data-key="{number}"{here}>{name}</a></li>')
+            key = LETTERS.get(view, str(number))
+            if view != "objectives" or run.weighs:
+                items.append(f'<li><a href="{address(run.key, view)}" data-key="{key}"{here}>{name}</a></li>')
         tabs = f'<nav class="views" aria-label="views of this run"><ul>{"".join(items)}</ul></nav>'
     named = (
         f'<span class="path"><a href="{address(run.key)}">{text(run.key)}</a></span>{state(run.state)}' if run else ""
     )
+    gone = f'<p class="warn">{text(run.gone[:1].upper() + run.gone[1:])}</p>\n' if run and run.gone else ""
     keys = page.keys or ([run.key] if run else [])
     events = "/events?" + urlencode([*(("run", key) for key in keys), ("seen", version)])
     moves = "".join(
@@ -103,7 +111,7 @@ def document(page: Page, version: str) -> str:
         f'<header id="top"><p class="where"><a class="home" href="/" data-key="0">bilevel</a>{named}'
         '<span class="pulse" id="pulse" role="status">no live updates</span></p>'
         f"{tabs}</header>\n"
-        f'<main id="main" tabindex="-1">\n<h1>{text(page.title)}</h1>\n{page.body}\n</main>\n'
+        f'<main id="main" tabindex="-1">\n<h1>{text(page.title)}</h1>\n{gone}{page.body}\n</main>\n'
         '<footer><button type="button" id="keys">keys <kbd>?</kbd></button></footer>\n'
         f'<dialog id="help" aria-label="keys"><h2>Keys</h2><dl>{rows}</dl>'
         '<form method="dialog"><button>close</button></form></dialog>\n</body>\n</html>\n'

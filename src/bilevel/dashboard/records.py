@@ -5,7 +5,8 @@ Pages of thousands of trials take their rows straight from the records, since ma
 
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ Changes = Mapping[str, tuple[Any, Any]]  # name -> old, new
 
 @dataclass(frozen=True)
 class Row:
-    """What a page says of a trial in one line. `contends`: see `Trial.contends`."""
+    """What a page says of a trial in one line. `contends`: see `Trial.contends`. `rung`: of its last run; `measured`:
+    the metrics of each of its ok runs there."""
 
     branch: str
     level: str
@@ -39,6 +41,8 @@ class Row:
     seconds: float
     faults: int
     files: tuple[str, ...] = ()
+    rung: str = ""
+    measured: tuple[Mapping[str, float], ...] = ()
 
     @property
     def failed(self) -> bool:
@@ -68,17 +72,36 @@ class Remembering(Reader):
         self._rows: dict[str, list[Row]] = {}
         self._plain: dict[str, Plain] = {}
         self._calls: list[CallSummary] = []
+        self._whole: set[tuple[str, str]] | None = None  # what was read within a snapshot: nothing new can be there
         super().__init__(folder)
 
     def moved(self) -> int:
         """A number that differs from the one before where another process has written something."""
-        (number,) = self._one("PRAGMA data_version")
-        return int(number)
+        return self.written()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        with super().snapshot():
+            self._whole = set()
+            try:
+                yield
+            finally:
+                self._whole = None
+
+    def _may_grow(self, what: str, branch_id: str) -> bool:
+        """Whether a branch is still to be asked for new records; said once within a snapshot."""
+        whole = self._whole
+        if whole is None:
+            return True
+        new = (what, branch_id) not in whole
+        whole.add((what, branch_id))
+        return new
 
     def trials(self, branch_id: str, after: int = -1) -> Sequence[Trial]:
         with self._busy:
             known = self._trials.setdefault(branch_id, [])
-            known += super().trials(branch_id, known[-1].number if known else -1)
+            if self._may_grow("trials", branch_id):
+                known += super().trials(branch_id, known[-1].number if known else -1)
             return [trial for trial in known if trial.number > after] if after >= 0 else list(known)
 
     def calls(self, after: int = 0) -> Sequence[CallSummary]:
@@ -95,6 +118,8 @@ class Remembering(Reader):
         """A branch's own trials in a line each."""
         with self._busy:
             known = self._rows.setdefault(branch.id, [])
+            if not self._may_grow("rows", branch.id):
+                return list(known)
             last = known[-1].number if known else -1
             found = self._all(
                 "SELECT record FROM trials WHERE branch = ? AND number > ? ORDER BY number", branch.id, last
@@ -122,7 +147,7 @@ class Remembering(Reader):
             top = runs[-1]["rung"]
             contends = len({r["seed"] for r in runs if r["rung"] == top and r["status"] == "ok"}) >= rule["depth"]
         costs = [run["cost"] for run in (*runs, *data.get("parent_runs", ()))]
-        names = {**parent.files, **candidate.files}
+        names, rung = {**parent.files, **candidate.files}, runs[-1]["rung"] if runs else ""
         return Row(
             branch=branch.id,
             level=branch.level,
@@ -140,6 +165,8 @@ class Remembering(Reader):
             seconds=sum(cost["seconds"] for cost in costs),
             faults=len(data["faults"]),
             files=tuple(sorted(name for name in names if parent.files.get(name) != candidate.files.get(name))),
+            rung=rung,
+            measured=tuple(run["metrics"] for run in runs if (run["rung"], run["status"]) == (rung, "ok")),
         )
 
 

@@ -13,16 +13,19 @@ import traceback
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
+from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from bilevel.compare.style import STYLE
+from bilevel.compare.style import PAPER, RUN, STYLE
 from bilevel.dashboard.frame import Page, document, nothing
 from bilevel.dashboard.hand import FORM, MOST, barred, take
 from bilevel.dashboard.shelf import Shelf
+from bilevel.dashboard.views.claims import claims
 from bilevel.dashboard.views.costs import costs
 from bilevel.dashboard.views.home import home, together
 from bilevel.dashboard.views.lineage import lineage
 from bilevel.dashboard.views.mechanisms import mechanism, mechanisms
+from bilevel.dashboard.views.objectives import objectives
 from bilevel.dashboard.views.overview import overview
 from bilevel.dashboard.views.parameters import parameters
 from bilevel.dashboard.views.sessions import call, sessions
@@ -62,6 +65,8 @@ VIEWS: Mapping[str, View] = {
     "calls": sessions,
     "costs": costs,
     "steering": steering,
+    "claims": claims,
+    "objectives": objectives,
 }
 SINGLE: Mapping[str, Callable[[Watched, Mapping[str, str], str], Page]] = {"trial": trial, "call": call}
 
@@ -127,15 +132,15 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.close_connection = True  # whatever is left unread is no next request
-        key, _, view = urlsplit(self.path).path.removeprefix("/run/").rpartition("/")
-        length = self.headers.get("Content-Length", "")
-        if self._elsewhere():
+        if self._elsewhere() or (found := self._address()) is None:
             return
+        key, _, view = found[0].removeprefix("/run/").rpartition("/")
+        length = self.headers.get("Content-Length", "")
         if no := barred(self.board.token, self.headers.get):
             self._say(403, no)
         elif view != "steer" or self.headers.get("Content-Type", "").partition(";")[0] != FORM:
             self._say(404, "only acts for a run are taken, from a form")
-        elif not length.isdigit() or int(length) > MOST:
+        elif not (length.isascii() and length.isdigit()) or int(length[:20]) > MOST:
             self._say(413, f"a form has at most {MOST:,} bytes")
         else:
             body = self.rfile.read(int(length)).decode("utf-8", "replace")
@@ -155,20 +160,30 @@ class Handler(BaseHTTPRequestHandler):
         """Nothing is logged: addresses hold what people look at."""
 
     def _answer(self) -> None:
-        if self._elsewhere():
+        if self._elsewhere() or (found := self._address()) is None:
             return
-        parts = urlsplit(self.path)
-        query = parse_qs(parts.query, keep_blank_values=True, max_num_fields=600)
-        if parts.path in STATIC:
-            body = files("bilevel.dashboard").joinpath("static", parts.path[1:]).read_bytes()
-            body = STYLE.encode() + b"\n" + body if parts.path == "/dashboard.css" else body
-            self._send(200, body, STATIC[parts.path])
-        elif parts.path == "/events":
+        path, query = found
+        if path in STATIC:
+            body = files("bilevel.dashboard").joinpath("static", path[1:]).read_bytes()
+            if path == "/dashboard.css":
+                body = "\n".join((STYLE, RUN, body.decode(), PAPER)).encode()
+            self._send(200, body, STATIC[path])
+        elif path == "/events":
             self._events(query)
-        elif parts.path.startswith("/comparison/"):
-            self._report(unquote(parts.path.removeprefix("/comparison/")))
+        elif path.startswith(("/comparison/", "/report/")):
+            _, kind, key = path.split("/", 2)
+            self._report(kind, unquote(key))
         else:
-            self._page(parts.path, query)
+            self._page(path, query)
+
+    def _address(self) -> tuple[str, dict[str, list[str]]] | None:
+        """The path and the query of the request; None where they cannot be read: then it is answered."""
+        try:
+            parts = urlsplit(self.path)
+            return parts.path, parse_qs(parts.query, keep_blank_values=True, max_num_fields=600)
+        except ValueError as error:
+            self._say(400, f"the address cannot be read: {error}\n")
+            return None
 
     def _page(self, path: str, query: Mapping[str, list[str]]) -> None:
         shelf = self.board.shelf
@@ -187,12 +202,15 @@ class Handler(BaseHTTPRequestHandler):
         body = document(page, shelf.version(keys)).encode("utf-8", "replace")
         self._send(page.status, body, "text/html; charset=utf-8")
 
-    def _report(self, key: str) -> None:
-        group = self.board.shelf.groups.get(key)
-        if group is None or group.page is None:
-            self._send(404, b"there is no report of that comparison\n", "text/plain; charset=utf-8")
-            return
-        self._send(200, group.page.read_bytes(), "text/html; charset=utf-8", REPORT_POLICY)
+    def _report(self, kind: str, key: str) -> None:
+        """The page that `bilevel report` or `compare` wrote; it has its style within, and may run and load nothing."""
+        try:
+            page = report_of(self.board.shelf, kind, key)
+            body = page.read_bytes()
+        except (BilevelError, OSError) as error:
+            self._say(404, f"{error}\n")
+        else:
+            self._send(200, body, "text/html; charset=utf-8", REPORT_POLICY)
 
     def _send(self, status: int, body: bytes, kind: str, policy: str = POLICY) -> None:
         self.send_response(status)
@@ -257,6 +275,19 @@ class Handler(BaseHTTPRequestHandler):
         """Whether the browser has gone: it says nothing more, so there is something to read only at the end."""
         readable, _, _ = select.select([self.connection], [], [], 0)
         return bool(readable) and self.connection.recv(1, socket.MSG_PEEK) == b""
+
+
+def report_of(shelf: Shelf, kind: str, key: str) -> Path:
+    """The report of a comparison, or of a run ("report"). Raises InputError where there is none."""
+    if kind == "comparison":
+        group = shelf.groups.get(key)
+        found = None if group is None else group.page
+    else:
+        written = shelf.run(key).report
+        found = None if written is None else written.page
+    if found is None:
+        raise InputError(f"there is no report of {key!r}; `bilevel report` writes one")
+    return found
 
 
 def route(shelf: Shelf, path: str, query: Mapping[str, list[str]]) -> Page:

@@ -10,7 +10,7 @@ from pathlib import Path
 from bilevel.compare.folder import is_comparison
 from bilevel.dashboard.watched import Watched
 from bilevel.errors import BilevelError, InputError
-from bilevel.reporting.writing import PAGE
+from bilevel.reporting.document import PAGE
 from bilevel.store.reader import FILE
 
 DEPTH = 4  # how far below a folder runs are looked for

@@ -45,28 +45,32 @@ def stretches(inner: Sequence[Row]) -> dict[str, Span]:
 
 def arm_lines(run: Watched, inner: Sequence[Row]) -> list[Line]:
     """The best so far of all trials, then of each fork's arms, which begin with the best before the fork."""
-    whole = best_so_far(inner, run.objective)
+    whole, known = best_so_far(inner, run.objective), dict[str, float | None]()
     lines = [Line("best", whole, len(inner))]
     for branch, (first, end) in stretches(inner).items():
         arm = arm_of(branch)
         if not arm:
             continue
-        start = _before(run, branch)
+        start = _before(run, branch, known)
         begun = [] if start is None else [(first, start)]
         steps = [(first + place, value) for place, value in best_so_far(inner[first:end], run.objective, start)]
         lines.append(Line("arm challenger" if arm == "challenger" else "arm control", [*begun, *steps], end))
     return lines
 
 
-def _before(run: Watched, name: str) -> float | None:
-    """The best score of what a branch goes on from."""
-    best, branch = None, run.store.branch(name)
-    while branch.parent is not None:
-        at, branch = branch.at, run.store.branch(branch.parent)
-        for row in run.store.rows(branch):
-            if row.number < at and row.score is not None and row.contends and run.objective.better(row.score, best):
-                best = row.score
-    return best
+def _before(run: Watched, name: str, known: dict[str, float | None]) -> float | None:
+    """The best score of what a branch goes on from; `known`: what was found of other branches, to which it is added."""
+    if name not in known:
+        branch, best = run.store.branch(name), None
+        if branch.parent is not None:
+            best = _before(run, branch.parent, known)
+            for row in run.store.rows(run.store.branch(branch.parent)):
+                if row.number >= branch.at or row.score is None or not row.contends:
+                    continue
+                if run.objective.better(row.score, best):
+                    best = row.score
+        known[name] = best
+    return known[name]
 
 
 def mechanism_marks(run: Watched, inner: Sequence[Row]) -> list[Mark]:

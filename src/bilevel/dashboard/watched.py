@@ -13,25 +13,40 @@ from bilevel.lab import Branch
 from bilevel.levels import leaf, levels_of
 from bilevel.noise import Noise
 from bilevel.report import Summary
-from bilevel.run import recorded
+from bilevel.reporting.document import PAGE
+from bilevel.showing import to_show
+from bilevel.statements import Statements, statements_of
 from bilevel.store.folder import RunFolder
+from bilevel.store.reader import FILE
 from bilevel.trace import Trace
 
+LONG = 1000  # trials of level 1
 REST = 3  # after a summary so many times the time that it took goes by before the next
 LONGEST_REST = 30.0  # seconds
 
 
 @dataclass(frozen=True)
+class Written:
+    """A run's report: its page, when it was written (seconds since the epoch), and whether records came later."""
+
+    page: Path
+    at: float
+    old: bool
+
+
+@dataclass(frozen=True)
 class Known:
-    """A summary, perhaps of a moment ago; `current`: nothing has come since. `trouble`: why there is none."""
+    """A summary and what the run claims, perhaps of a moment ago; `current`: nothing has come since. `trouble`: why
+    there is none."""
 
     summary: Summary | None = None
+    statements: Statements | None = None
     current: bool = False
     trouble: str = ""
 
 
 class Watched:
-    """One run folder. Raises BilevelError where it, or its task, cannot be opened here.
+    """One run folder; `gone`: see `showing.Shown`. Raises BilevelError where it cannot be shown.
 
     `tell` is called whenever a page of this run would say something else than before.
     """
@@ -42,17 +57,18 @@ class Watched:
         self.store = Remembering(path)
         try:
             folder = RunFolder[Remembering](path, self.store, None)
-            self.recipe, self.spec = recorded(folder.config)
+            self.recipe, self.spec, self.gone = to_show(folder)
         except BaseException:
             self.store.close()
             raise
-        self.opened = Opened(folder, self.recipe, self.spec)
+        self.opened = Opened(folder, self.recipe, self.spec, self.gone)
         self.objective = leaf(self.spec).task.objective
         self.levels = [loop.name for loop in levels_of(self.spec)]  # the innermost first
         self.version = 0  # of what pages say: records and summary
         self._records = 0  # of the records alone
         self._moved, self.state = self.store.moved(), self.opened.state
-        self._summary, self._of, self._trouble = None, -1, ""  # type: tuple[Summary | None, int, str]
+        self._found: tuple[Summary | None, Statements | None] = None, None
+        self._of, self._trouble = -1, ""
         self._noise: Noise | None = None
         self._working, self._done = threading.Lock(), threading.Event()
 
@@ -60,6 +76,22 @@ class Watched:
     def live(self) -> bool:
         """Whether a process is at work on it."""
         return self.state in ("running", "paused", "gate")
+
+    @property
+    def weighs(self) -> bool:
+        """Whether more is looked at than the objective: further ones, or guardrails."""
+        return bool(self.objective.also or self.objective.guardrails)
+
+    @property
+    def report(self) -> Written | None:
+        """The report that `bilevel report` wrote into the run's folder, where it did."""
+        page, files = self.path / PAGE, (self.path / FILE, self.path / f"{FILE}-wal")
+        try:
+            at = page.stat().st_mtime
+            stored = [found.st_mtime for path in files if path.exists() and (found := path.stat()).st_size]
+        except OSError:
+            return None
+        return Written(page, at, max(stored, default=0.0) > at)
 
     def look(self) -> None:
         """See whether there is something new."""
@@ -79,6 +111,13 @@ class Watched:
         """All branches in the order of their opening, or those of one level."""
         return [branch for branch in self.store.branches() if not level or branch.level == level]
 
+    def owner(self, branch: str, number: int) -> str:
+        """The branch that added a trial of a branch: itself, or the one of its ancestors that it shares it with."""
+        found = self.store.branch(branch)
+        while found.parent is not None and number < found.at:
+            found = self.store.branch(found.parent)
+        return found.id
+
     def rows(self, level: str) -> list[Row]:
         """A level's trials, branch by branch in the order of their opening."""
         return [row for branch in self.branches(level) for row in self.store.rows(branch)]
@@ -97,6 +136,11 @@ class Watched:
             self._noise = None if baseline is None else (Trace(self.objective) + baseline).noise
         return self._noise
 
+    @property
+    def patience(self) -> float:
+        """Seconds that a page which needs the summary waits for it; that of a long run comes by itself, later."""
+        return 5.0 if len(self.inner) < LONG else 1.0
+
     def summary(self, patience: float = 0.4) -> Known:
         """What the run has come to: of a moment ago where the newest takes longer than `patience` seconds to find."""
         if self._of != self._records and self._working.acquire(blocking=False):
@@ -104,13 +148,15 @@ class Watched:
             threading.Thread(target=self._summarise, daemon=True, name=f"summary of {self.key}").start()
         if self._of != self._records:
             self._done.wait(patience)
-        return Known(self._summary, self._of == self._records, self._trouble)
+        return Known(*self._found, self._of == self._records, self._trouble)
 
     def _summarise(self) -> None:
         """One summary, and then a rest, so that a long run does not take all the time that there is."""
         records, began = self._records, time.monotonic()
         try:
-            self._summary, self._trouble = self.opened.summary(), ""
+            summary = self.opened.summary()
+            claims = statements_of(self.opened.folder, self.spec, self.state, summary=summary)
+            self._found, self._trouble = (summary, claims), ""
         except BilevelError as error:
             self._trouble = str(error)
         self._of = records

@@ -9,12 +9,15 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from bilevel.calls import CallSummary
 from bilevel.lab import Branch, MemoryStore, Records, Traces
 from bilevel.levels import LoopTask, levels_of
 from bilevel.loop import LoopSpec
 from bilevel.space import Value
+from bilevel.stints import Stint
+from bilevel.store.reader import Reader
 from bilevel.trace import Trace
 from bilevel.trial import Run, Status, Trial
 
@@ -63,7 +66,7 @@ def trial_table(records: Records, spec: LoopSpec, levels: Sequence[str] = (), li
     rows: list[Row] = []
     for branch, trial in _trials(records, levels, line):
         top, trace = loops[branch.level].top, traces.trace(branch.id, loops[branch.level].task.objective)
-        rows.append({
+        rows.append(_storable({
             **_facts(branch, trial, trace, firsts),
             "final": (branch.id, trial.number) in final,
             "rung": trial.runs[-1].rung if trial.runs else None,
@@ -74,7 +77,7 @@ def trial_table(records: Records, spec: LoopSpec, levels: Sequence[str] = (), li
             **asked.get((branch.id, trial.number), NOTHING_ASKED),
             **{PARAM + name: _cell(value) for name, value in trial.candidate.params.items()},
             **{METRIC + name: value for name, value in metrics_of(trial, top).items()},
-        })  # fmt: skip
+        }))  # fmt: skip
     return Table({**TRIAL_COLUMNS, **_further(rows, TRIAL_COLUMNS)}, tuple(rows))
 
 
@@ -83,13 +86,13 @@ def run_table(records: Records) -> Table:
     rows: list[Row] = []
     for branch, trial in _trials(records):
         for run, of_parent in [*((run, False) for run in trial.runs), *((run, True) for run in trial.parent_runs)]:
-            rows.append({
+            rows.append(_storable({
                 "level": branch.level, "branch": branch.id, "trial": trial.number,
                 "candidate": (trial.parent if of_parent else trial.candidate).id, "of_parent": of_parent,
                 "rung": run.rung, "seed": run.seed, "status": run.status.value, "reason": _why(run),
                 "evaluations": run.cost.evaluations, "seconds": run.cost.seconds, "cpu_seconds": run.cost.cpu_seconds,
                 **{METRIC + name: float(value) for name, value in (run.metrics or {}).items()},
-            })  # fmt: skip
+            }))  # fmt: skip
     return Table({**RUN_COLUMNS, **_further(rows, RUN_COLUMNS)}, tuple(rows))
 
 
@@ -142,6 +145,15 @@ def _cell(value: Value) -> Cell:
     return json.dumps(list(value)) if isinstance(value, tuple) else value
 
 
+def storable(text: str) -> str:
+    """A text that files and databases take: half a character, which a model may have written, becomes a `?`."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _storable(row: dict[str, Cell]) -> Row:
+    return {name: storable(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
+
+
 def _text(cell: Cell) -> str:
     if cell is None:
         return ""
@@ -161,6 +173,7 @@ def loaded(records: Records) -> "Loaded":
         for trial in records.trials(branch.id):
             copy.add_trial(branch.id, trial)
     copy.asked = records.calls()
+    copy.stints = {(one.branch, one.number): one for one in records.stints()} if isinstance(records, Reader) else {}
     return copy
 
 
@@ -168,6 +181,7 @@ class Loaded(MemoryStore):
     """What a store held, once; the texts of calls are left out."""
 
     asked: Sequence[CallSummary] = ()
+    stints: Mapping[tuple[str, int], Stint] = MappingProxyType({})
 
     def calls(self, after: int = 0) -> Sequence[CallSummary]:
         return [call for call in self.asked if call.number > after]

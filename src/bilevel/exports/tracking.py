@@ -19,7 +19,7 @@ from typing import Any
 
 from bilevel.codec import content_hash
 from bilevel.errors import InputError, MissingExtra, StoreError
-from bilevel.exports.rows import METRIC, PARAM, Loaded, Row, loaded, trial_table
+from bilevel.exports.rows import METRIC, PARAM, Loaded, Row, loaded, storable, trial_table
 from bilevel.lab import Branch, Records
 from bilevel.levels import leaf, levels_of
 from bilevel.loop import LoopSpec
@@ -131,8 +131,10 @@ class _Writing:
         for row in table.rows:
             branch, trial = trials[str(row["branch"]), int(row["trial"] or 0)]
             steps[branch.level] += 1
-            start, clocks[branch.level] = clocks[branch.level], clocks[branch.level] + trial.cost.seconds
-            new += self._trial(branch, trial, row, start, steps[branch.level] - 1)
+            known, last = self.records.stints.get((branch.id, trial.number)), clocks[branch.level]
+            start, end = (known.began, known.ended) if known else (last, last + trial.cost.seconds)
+            clocks[branch.level] = end
+            new += self._trial(branch, trial, row, (start, end), steps[branch.level] - 1)
         self._whole(whole, len(table.rows), table.csv(), began, max(clocks.values()))
         return Tracked(where, experiment, whole, len(table.rows), new)
 
@@ -155,7 +157,8 @@ class _Writing:
     def _began(self) -> float:
         """When the run began, as its first export said."""
         known = self.known.get(WHOLE)
-        return self.client.get_run(known).info.start_time / 1000 if known else self.about.began
+        first = min((one.began for one in self.records.stints.values()), default=self.about.began)
+        return self.client.get_run(known).info.start_time / 1000 if known else first
 
     def _ensure(self, key: str, name: str, above: str | None, start: float) -> str:
         """MLflow's id of a run, which is made if it is not there."""
@@ -172,14 +175,15 @@ class _Writing:
             return self.known[WHOLE]
         owner, _, name = branch.id.rpartition("/")
         number = int(name.partition(".")[0])
-        outer = self.records.branch(owner)
+        outer, stint = self.records.branch(owner), self.records.stints.get((owner, number))
+        start = stint.began if stint else start
         return self._ensure(f"{owner}:{number}", _name(outer.level, number), self._above(outer, start), start)
 
-    def _trial(self, branch: Branch, trial: Trial, row: Row, start: float, step: int) -> bool:
-        """Write a trial that is not there yet; whether it was not."""
+    def _trial(self, branch: Branch, trial: Trial, row: Row, span: tuple[float, float], step: int) -> bool:
+        """Write a trial that is not there yet; whether it was not. `span`: its start and end, in seconds since 1970."""
         from mlflow.entities import Metric, Param, RunTag
 
-        key, final = f"{branch.id}:{trial.number}", str(row["final"]).lower()
+        key, final, (start, end) = f"{branch.id}:{trial.number}", str(row["final"]).lower(), span
         if key in self.known and key not in self.open:
             if self.final[key] != final:
                 self.client.set_tag(self.known[key], "bilevel.final", final)
@@ -188,16 +192,16 @@ class _Writing:
         tags = {f"bilevel.{name}": _text(row.get(name)) for name in TAGS if row.get(name) is not None}
         params = {name.removeprefix(PARAM): _text(cell) for name, cell in row.items() if name.startswith(PARAM)}
         numbers = {name: row.get(name) for name in NUMBERS}
-        numbers |= {name.removeprefix(METRIC): cell for name, cell in row.items() if name.startswith(METRIC)}
+        own = {name: cell for name, cell in row.items() if name.startswith(METRIC)}
+        numbers |= {name if (short := name.removeprefix(METRIC)) in NUMBERS else short: own[name] for name in own}
         at = round(start * 1000)
         metrics = [Metric(_clean(k), float(v), at, step) for k, v in numbers.items() if v is not None]
         metrics += [Metric(_clean(f"seeds/{k}"), value, at, seed) for k, value, seed in _by_seed(trial)]
         named = [Param(_clean(k), v[: LONGEST["param"]]) for k, v in params.items()]
         self._log(found, metrics, named, [RunTag(k, v[: LONGEST["tag"]]) for k, v in tags.items()])
         for name, text in self._texts(branch, trial).items():
-            self.client.log_text(found, text, name)
-        end = round((start + trial.cost.seconds) * 1000)
-        self.client.set_terminated(found, ENDS.get(trial.status, "FAILED"), end)
+            self.client.log_text(found, storable(text), name)
+        self.client.set_terminated(found, ENDS.get(trial.status, "FAILED"), round(end * 1000))
         self.open.discard(key)
         return True
 
@@ -232,7 +236,7 @@ class _Writing:
         params = [Param(k, _text(v)[: LONGEST["param"]]) for k, v in flat.items() if k not in data.params]
         self._log(found, [*curve, *news], params, [RunTag(k, v[: LONGEST["tag"]]) for k, v in tags.items()])
         for name, text in {**self.about.texts, "trials.csv": csv}.items():
-            self.client.log_text(found, text, name)
+            self.client.log_text(found, storable(text), name)
         if self.about.state in STATES:
             self.client.set_terminated(found, STATES[self.about.state], round(end * 1000))
         else:

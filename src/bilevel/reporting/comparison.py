@@ -2,14 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from bilevel.codec import plain
 from bilevel.compare.analysis import analyse
 from bilevel.compare.folder import Folder, open_folder, write_text
 from bilevel.compare.html import page
+from bilevel.compare.markdown import markdown
 from bilevel.compare.results import Result
 from bilevel.compare.stating import statements_of
-from bilevel.compare.tables import markdown
 from bilevel.reporting import plots
 from bilevel.reporting.writing import PAGE, TEXT, written
 from bilevel.statements import lists
@@ -33,5 +34,14 @@ def write_comparison(folder: Path, to: Path, with_plots: bool) -> list[Path]:
 
 def write_result(folder: Folder, result: Result) -> None:
     """The result and the claims, for other programs."""
-    write_text(folder.path / RESULT, json.dumps(lists(plain(result)), indent=2) + "\n")
+    write_text(folder.path / RESULT, json.dumps(written_result(result), indent=2) + "\n")
     state_claims(folder.path, statements_of(folder, result))
+
+
+def written_result(result: Result) -> Any:
+    """The result as it is stored: what an older version did not know is left out where it says nothing."""
+    found = lists(plain(result))
+    for one in found["best"]:
+        if not one["patch"]:
+            del one["patch"]
+    return found if found["sealed"] else {key: value for key, value in found.items() if key != "sealed"}

@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from bilevel.carrying import CODE, carrier_of
+from bilevel.carrying import PYTHON, carrier_of
 from bilevel.cli.helping import MEANINGS as WHOLE
 from bilevel.cli.helping import cost_text
 from bilevel.cli.ladders import MEANINGS, decided_plainly, heading
 from bilevel.compare.resampling import Estimate
+from bilevel.mechanism_trials import MechanismTrial
 from bilevel.reporting.document import Block, Grid, Items, Listing, Section, Words
 from bilevel.reporting.seen import Seen
 from bilevel.reporting.words import NOTHING, gain, gain_of, number
-from bilevel.statements import POSTERIOR, Statement
+from bilevel.statements import NO_CONTROL, POSTERIOR, Statement
 
 FORKS, LOOPS = "mechanism", "whole loops"  # kinds of statements
 GOOD = ("helped", "confirmed")
@@ -94,10 +95,12 @@ def _whole_loops(seen: Seen) -> Iterator[Block]:
 
 
 def _trials(seen: Seen) -> Iterator[Block]:
-    """Each trial of level 2, with its arms."""
-    mechanisms = seen.summary.mechanisms
-    if not mechanisms:
-        return
+    """Each trial of each level that searches mechanisms, with its arms."""
+    for rank in sorted({one.rank for one in seen.summary.mechanisms}):
+        yield _trials_of(rank, [one for one in seen.summary.mechanisms if one.rank == rank])
+
+
+def _trials_of(rank: int, mechanisms: Sequence[MechanismTrial]) -> Block:
     rows = tuple(
         (
             f"{one.branch}#{one.trial}", heading(one), number(one.challenger_best), number(one.control_best),
@@ -105,8 +108,10 @@ def _trials(seen: Seen) -> Iterator[Block]:
         )
         for one in mechanisms
     )  # fmt: skip
-    yield Grid(
-        "Each trial of level 2: two arms go on from the same state with the same seeds, one without the change",
+    arms = "two arms go on from the same state with the same seeds, one without the change"
+    how = arms if any(one.pairs for one in mechanisms) else "no trial has a control, so gains prove nothing"
+    return Grid(
+        f"Each trial of level {rank}: {how}",
         ("trial", "change", "best with it", "best of the control", "gain", "decision"),
         rows, words=2, ends_in_words=True,
     )  # fmt: skip
@@ -139,12 +144,13 @@ def _sources(seen: Seen) -> Iterator[Block]:
     for one in seen.summary.mechanisms:
         if one.source and one.source not in shown and (one.kept or one.name in seen.summary.in_force):
             shown.add(one.source)
-            language = "python" if carrier_of(one.name) == CODE else "text"
+            language = "python" if carrier_of(one.name) in PYTHON else "text"
             yield Listing(f"{one.name}, by {one.author}", one.source, language)
 
 
 def _name(one: Statement) -> str:
-    return one.subject.split(" ")[0]
+    """The mechanism's name, without the source's hash behind it, which one of the recipe does not have."""
+    return one.subject if one.control == NO_CONTROL else one.subject.rpartition(" ")[0]
 
 
 def _decisive(ledger: Mapping[str, Mapping[str, int]]) -> str:

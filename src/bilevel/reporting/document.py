@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from bilevel.compare.resampling import Estimate
 
+PAGE, TEXT = "report.html", "report.md"  # the files of a report, beside what they are of
+
 
 @dataclass(frozen=True)
 class Words:

@@ -9,6 +9,7 @@ from bilevel.dashboard.frame import changed, level_title
 from bilevel.dashboard.records import Row
 from bilevel.levels import leaf
 from bilevel.reporting.document import Block, Grid, Items, Section, Words
+from bilevel.reporting.ending import under_way
 from bilevel.reporting.seen import Seen
 from bilevel.reporting.words import NOTHING, count
 from bilevel.statements import Statement
@@ -44,7 +45,8 @@ def in_short(seen: Seen) -> Iterator[str]:
 def failures(seen: Seen) -> Section:
     """Trials without a score, drafts that were turned back, mechanisms that did not help, what was tried in vain."""
     blocks: list[Block] = [*_without_score(seen), *_repetition(seen), *_claims(seen), *_mechanisms(seen), *_tried(seen)]
-    return Section("What failed", "failures", tuple(blocks or [Words("Nothing has been tried yet.")]))
+    blocks = blocks or [Words("Nothing has been tried yet.")]
+    return Section("What failed", "failures", (*blocks, *under_way(seen)))
 
 
 def _without_score(seen: Seen) -> Iterator[Block]:

@@ -10,7 +10,8 @@ from bilevel.steps import Steps
 
 FOLLOWED = (
     "reached the text: of what was said, what a changed paragraph goes back to; of an assessment, the edits that it "
-    "took out. Answers are followed, none is left out: that one is decisive says that it mattered, not that it helped."
+    "took out. Answers are followed; left out are only steps that a text inserted. That one is decisive says that it "
+    "mattered, not that it helped."
 )
 
 
@@ -31,7 +32,7 @@ def _steps(steps: Steps) -> Iterator[Block]:
     )
     header = ("step", "asked", "sent back", "gave up", "said", "reached the text", "decisive in trials")
     yield Grid("The ledger of the steps, over all trials", header, rows)
-    inert = [step for step, one in steps.items() if one.said and not one.decisive]
+    inert = [step for step, one in steps.items() if one.inert]
     yield Items((*(f"{step} is inert: it changed no text" for step in inert), FOLLOWED))
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bilevel.claim import Claimed, Said
+from bilevel.claim import REFUTED, Claimed, Said
+from bilevel.claiming import SEALED
 from bilevel.compare.resampling import Estimate
 from bilevel.dashboard.charts import best_so_far
 from bilevel.dashboard.frame import changed
@@ -18,6 +19,14 @@ from bilevel.tasks.folder import FolderTask
 from bilevel.tasks.texts import TextTask
 
 MOST_STEPS = 40  # new bests that the table names
+PATCHED = (
+    "What measures the task, or its source tree, has changed since this run: a patch is against the files as they are "
+    "now, and what is in them already is not in it."
+)
+UNSEEN = (
+    "Their patch cannot be shown, for the task's own files are gone; `bilevel best RUN --export best.json` writes "
+    "their texts, which the records hold."
+)
 FLATTERS = "a best-seen value flatters: it is the luckiest of many"
 
 
@@ -66,11 +75,13 @@ def _numbers(seen: Seen) -> Iterator[tuple[str, str]]:
     if claim is not None and claim.mean is not None:
         again = "" if claim.answer == claim.incumbent else ", after changes that are worth nothing were taken back"
         yield "answer on fresh seeds", f"{number(claim.mean, seen.unit)}, mean of {count(claim.seeds, 'seed')}{again}"
-        yield "baseline on fresh seeds", f"{number(claim.baseline, seen.unit)}, mean of all that it was measured on"
     if claim is not None and (claim.whole.effect is not None or claim.whole.note):
         yield "gain, measured again", f"{_told(claim.whole)}{f'; {claim.whole.note}' if claim.whole.note else ''}"
     if claim is not None and claim.whole.pairs:
-        yield "how it is counted", f"pairs on the same seed, so it need not be the difference of the means; {ANY_TIME}"
+        whose = "what was found" if claim.whole.status == REFUTED else "the answer"
+        means = f"{whose} {number(claim.paired, seen.unit)}, the baseline {number(claim.baseline, seen.unit)}"
+        yield "means of the pairs", f"{means}; the gain is their difference"
+        yield "how it is counted", f"in pairs on the same fresh seed; {ANY_TIME}"
     if claim is None or claim.mean is None:
         yield "gain, measured again", f"not measured: {_why_not(claim)}"
     if claim is not None and claim.regret is not None:
@@ -99,6 +110,10 @@ def _sealed(seen: Seen) -> str:
             for who, metrics in claim.sealed.items()
         ]
         return f"{'; '.join(parts)} (one measurement of each, after everything was decided)"
+    if seen.run.opened.folder.meta(SEALED):
+        return "measured for the report of the comparison that the run belongs to, which shows it"
+    if seen.run.gone:
+        return "not measured in this run; without the task it cannot be told whether there is one"
     if isinstance(task, Sealing) and task.seals:
         return "not measured in this run; `bilevel best RUN --sealed` measures it"
     return "the task has none"
@@ -148,8 +163,14 @@ def changes(seen: Seen) -> Section:
     patch = _patch(seen)
     if patch:
         blocks.append(Listing("Files, as a patch for `patch -p1`", patch, "diff"))
-    if not named and not patch:
-        blocks.append(Words("Nothing: the baseline is the best candidate so far."))
+    if seen.changed_since and (patch or _files(seen) or isinstance(leaf(seen.run.spec).task, FolderTask)):
+        blocks.append(Words(PATCHED))
+    unseen = _files(seen) if seen.run.gone else ()
+    if unseen:
+        blocks.append(Words(f"Edited files: {', '.join(unseen)}. {UNSEEN}"))
+    if not named and not patch and not unseen:
+        nothing = "No candidate has a score." if seen.answer is None else "Nothing: the baseline is the best so far."
+        blocks.append(Words(nothing))
     claim = seen.summary.claim
     if claim is not None and claim.changes:
         blocks += _worth(claim)

@@ -1,13 +1,13 @@
 """A report as one page: it loads nothing, works without a network, and is light on paper."""
 
 from bilevel.compare.drawing import axis, dot, ends, scale_of, text
-from bilevel.compare.style import STYLE
+from bilevel.compare.marking import block
+from bilevel.compare.style import PAPER, RUN, STYLE
 from bilevel.reporting.document import Block, Facts, Grid, Items, Listing, Picture, Report, Section, Words
 from bilevel.reporting.style import MORE
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 LONG = 28  # characters of a cell that stay in one line
-DIFF = {"+": "ins", "-": "del", "@": "at"}
 
 
 def page(report: Report) -> str:
@@ -21,7 +21,7 @@ def page(report: Report) -> str:
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{text(POLICY)}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>\n{STYLE}\n{MORE}\n</style>\n</head>\n<body>\n<main>\n"
+        f"<title>{title}</title>\n<style>\n{STYLE}\n{RUN}\n{MORE}\n{PAPER}\n</style>\n</head>\n<body>\n<main>\n"
         f'<h1>{title}</h1>\n{lead}\n<div class="short"><strong>In short</strong><ul>{short}</ul></div>\n'
         f'<nav aria-label="on this page"><ul>{links}</ul></nav>\n{body}\n</main>\n'
         f"<footer><p>{text(report.stamped)}</p></footer>\n</body>\n</html>\n"
@@ -75,16 +75,8 @@ def _kind(word: bool, cell: str) -> str:
 
 
 def _listing(listing: Listing) -> str:
-    lines = [text(line.expandtabs(4)) for line in listing.text.rstrip("\n").split("\n")]
-    if listing.language == "diff":
-        lines = [_coloured(line) for line in lines]
     title = f"<h3>{text(listing.title)}</h3>\n" if listing.title else ""
-    return f'{title}<pre tabindex="0">{chr(10).join(lines)}</pre>\n'
-
-
-def _coloured(line: str) -> str:
-    kind = "" if line.startswith(("+++", "---")) else DIFF.get(line[:1], "")
-    return f'<span class="{kind}">{line}</span>' if kind else line
+    return f"{title}{block(listing.text, listing.language)}"
 
 
 def _picture(picture: Picture) -> str:

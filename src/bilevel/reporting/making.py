@@ -81,7 +81,8 @@ def environment(seen: Seen) -> Section:
     models = names_of(seen.run.recipe)
     pairs |= {
         "bilevel": str(folder.config.get("bilevel", "")),
-        "what measures the task (hash)": str(folder.meta("harness") or "not recorded"),
+        "what measures the task (hash)": str(folder.meta("harness") or "not recorded")
+        + (", by now another" if seen.changed_since else ""),
         "isolation in force": "; ".join(
             f"{walls} ({count(n, 'trial')})" for walls, n in seen.summary.isolation.items()
         ),
@@ -113,6 +114,7 @@ def again(seen: Seen) -> Section:
         "is asked, the search is the same again.",
         f"The task is {task.name!r}; RUN is the run folder, in which this report lies.",
     ]
+    notes += [f"When this was written, {seen.run.gone}"] if seen.run.gone else []
     notes += [f"The run folder holds {' and '.join(texts)} as they were."] if texts else []
     known = dict(config.get("noise") or {}).get("sentence")
     notes += [_steered(seen)] if acts_of(seen.run.store) else []
@@ -126,7 +128,7 @@ def again(seen: Seen) -> Section:
 def _steered(seen: Seen) -> str:
     """What persons told the run, and what became of it: a run that nobody tells it is another one."""
     said = [
-        f"{_utc(act['at'])} {act['author'] or 'somebody'}: {act['said']} ({became(act['effects'])})"
+        f"{_utc(act['at'])} {act['author'] or 'somebody'}: {act['said']} ({became(act)})"
         for act in acts_of(seen.run.store)
     ]
     return f"Persons steered this run, which the commands above do not repeat: {'; '.join(said)}."

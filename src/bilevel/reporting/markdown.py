@@ -1,17 +1,15 @@
 """A report as Markdown, with its plots beside it."""
 
-import re
 from collections.abc import Collection, Iterator
 
+from bilevel.compare.marking import begun, fenced, said
 from bilevel.reporting.document import Block, Facts, Grid, Items, Listing, Picture, Report, Words
-
-SPECIAL = re.compile(r"([\\`*\[\]<>|#])")
 
 
 def markdown(report: Report, plots: Collection[str] = ()) -> str:
     """The document. `plots`: the names of the pictures that lie in the folder `plots` beside it."""
-    lines = [f"# {said(report.title)}", "", *(f"{said(line)}  " for line in report.lead), ""]
-    lines += [f"- {said(line)}" for line in report.short]
+    lines = [f"# {said(report.title)}", "", *(f"{begun(line)}  " for line in report.lead), ""]
+    lines += [f"- {begun(line)}" for line in report.short]
     for section in report.sections:
         lines += ["", f"## {said(section.title)}"]
         for block in section.blocks:
@@ -20,17 +18,11 @@ def markdown(report: Report, plots: Collection[str] = ()) -> str:
     return "\n".join(lines) + "\n"
 
 
-def said(text: object) -> str:
-    """Anybody's text as part of a line: no markup, no line break, no character that is not seen."""
-    flat = " ".join(str(text).split())
-    return SPECIAL.sub(r"\\\1", "".join(c if c.isprintable() else "\ufffd" for c in flat))
-
-
 def _block(block: Block, plots: Collection[str]) -> Iterator[str]:
     if isinstance(block, Words):
-        yield said(block.text)
+        yield begun(block.text)
     elif isinstance(block, Items):
-        yield from (f"- {said(line)}" for line in block.lines)
+        yield from (f"- {begun(line)}" for line in block.lines)
     elif isinstance(block, Facts):
         yield from (f"- **{said(name)}**: {said(value)}" for name, value in block.pairs.items() if value)
     elif isinstance(block, Grid):
@@ -59,12 +51,7 @@ def _listing(listing: Listing) -> Iterator[str]:
     if listing.title:
         yield f"**{said(listing.title)}**"
         yield ""
-    text = "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in listing.text.expandtabs(4)).rstrip("\n")
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    yield f"{fence}{listing.language}"
-    yield from text.split("\n")
-    yield fence
+    yield from fenced(listing.text, listing.language)
 
 
 def _without_plot(picture: Picture) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """The report of a run: its sections in the order in which a reader asks."""
 
-from bilevel.reporting import credits, failures, flow, gains, making
+from bilevel.reporting import credits, ending, failures, flow, gains, making
 from bilevel.reporting.document import Report
 from bilevel.reporting.seen import Seen
 
@@ -8,7 +8,8 @@ from bilevel.reporting.seen import Seen
 def report_of(seen: Seen) -> Report:
     """The whole report, computed from the records and from nothing else; it names no folder of its own."""
     summary, run = seen.summary, seen.run
-    parts = [gains.in_short(seen), credits.in_short(seen), failures.in_short(seen), making.in_short(seen)]
+    said = (gains, ending, credits, failures, making)
+    parts = [part.in_short(seen) for part in said]
     ended = {"finished": "finished", "limit": "ended by a limit"}.get(run.state, f"not ended ({run.state})")
     return Report(
         title=f"{summary.recipe} on {summary.task}",

@@ -28,6 +28,11 @@ class Seen:
     stamp: str
 
     @property
+    def changed_since(self) -> bool:
+        """Whether what measures the task, its source tree included, is no longer what measured this run."""
+        return self.run.opened.folder.meta("harness") not in (None, leaf(self.run.spec).task.harness)
+
+    @property
     def unit(self) -> str:
         """The objective's unit behind a number, with a space before it."""
         return f" {self.summary.unit}" if self.summary.unit else ""
@@ -40,7 +45,7 @@ def seen(path: Path) -> Iterator[Seen]:
     try:
         with run.store.snapshot():
             summary = run.opened.summary()
-            claims = statements_of(run.opened.folder, run.spec, run.state)
+            claims = statements_of(run.opened.folder, run.spec, run.state, summary=summary)
             yield Seen(run, summary, claims, _answer(run), _stamp(run, summary))
     finally:
         run.store.close()
@@ -64,10 +69,13 @@ def _stamp(run: Watched, summary: Summary) -> str:
     said = {
         "state": run.state,
         "trials": trials,
+        "under way": [(branch, pending.number) for branch, pending in store.under_way()],
         "calls": len(store.calls()),
         "acts": len(store.acts()) + len(store.effects()),
         "facts": facts,
         "loops": loops,
         "program": program(),
+        "task": leaf(run.spec).task.harness,
     }
+    said |= {"gone": True} if run.gone else {}  # such a report leaves something out
     return content_hash({**said, "inner": leaf(run.spec).name})[:STAMP]

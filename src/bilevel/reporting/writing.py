@@ -7,13 +7,13 @@ from pathlib import Path
 from bilevel.compare.folder import write_text
 from bilevel.errors import InputError
 from bilevel.reporting import plots
+from bilevel.reporting.document import PAGE as PAGE
+from bilevel.reporting.document import TEXT as TEXT
 from bilevel.reporting.document import Report
 from bilevel.reporting.html import page
 from bilevel.reporting.markdown import markdown
 from bilevel.reporting.run import report_of
 from bilevel.reporting.seen import Seen, seen
-
-PAGE, TEXT = "report.html", "report.md"
 
 
 def write_run(run: Path, to: Path, with_plots: bool) -> list[Path]:

@@ -1,16 +1,18 @@
 """Giving a run an act from another process: checked against what the folder holds, then refused or written down."""
 
 import getpass
+import math
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bilevel.acts import LIMITS, REFUSED, Act, Steering
+from bilevel.acts import LIMITS, Act, Steering
 from bilevel.budget import Limits
 from bilevel.description import host_space
 from bilevel.errors import InputError
 from bilevel.lab import Traces, limit_text
+from bilevel.length import given, steering_of
 from bilevel.levels import LoopTask, aimed_at, leaf, level_named, levels_of, standing
 from bilevel.loop import LoopSpec
 from bilevel.mechanism import Guest
@@ -19,13 +21,15 @@ from bilevel.run import recorded
 from bilevel.steered import key_of, searches_mechanisms
 from bilevel.steering.hearing import GATE
 from bilevel.store.folder import RunFolder
-from bilevel.store.sqlite import append_act
+from bilevel.store.sqlite import append_act_where
 from bilevel.surfaces import guests_of
 
 KINDS = (
     "pause", "resume", "stop", "budget", "guide", "freeze", "unfreeze", "pin", "retire", "approve", "reject",
 )  # fmt: skip
-MOST_TEXT = 4000  # characters of guidance
+MOST_TEXT = 4000  # characters of guidance, and of a reason
+MOST_NAME = 200  # characters of an author's name
+MOST_AMOUNT = 2.0**53  # of a budget: up to here each whole number is a number of its own
 AMOUNTS = ("trials", "cycles", "evaluations", *LIMITS)  # the budgets by the names that people give them
 
 
@@ -44,12 +48,34 @@ class Asked:
 def give(path: Path, asked: Asked) -> Act:
     """Write an act into a run folder, whether or not a process goes on with it. Raises InputError for what cannot be
     applied: nothing is written then."""
-    folder = RunFolder.read(path)
-    try:
-        act = _Situation(folder).act(asked)
-    finally:
-        folder.close()
-    return append_act(path, replace(act, author=asked.author or _somebody(), at=time.time()))
+    asked = replace(asked, author=_checked(asked))
+    while True:
+        folder = RunFolder.read(path)
+        try:
+            stands = folder.store.stands()
+            act = _Situation(folder).act(asked)
+        finally:
+            folder.close()
+        given = append_act_where(path, replace(act, author=asked.author, at=time.time()), stands)
+        if given is not None:
+            return given  # else another act, or the run itself, came in between: what was checked may not hold
+
+
+def _checked(asked: Asked) -> str:
+    """Who says so. Raises InputError for texts that cannot be stored and shown."""
+    author = asked.author or _somebody()
+    if len(author) > MOST_NAME or not author.isprintable():
+        raise InputError(f"an author is a name in one line of at most {MOST_NAME} characters, not {author[:60]!r}")
+    if asked.kind != "guide" and len(asked.text) > MOST_TEXT:
+        raise InputError(f"a reason is a text of at most {MOST_TEXT:,} characters, not of {len(asked.text):,}")
+    for text in (asked.what, asked.text, author):
+        if not _storable(text):
+            raise InputError(f"{text[:60]!r} is no text: it holds a null character, or bytes that are not UTF-8")
+    return author
+
+
+def _storable(text: str) -> bool:
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _somebody() -> str:
@@ -67,8 +93,7 @@ class _Situation:
         self.recipe, self.spec = recorded(folder.config)
         self.state = str(folder.meta("state") or "created")
         self.alive = folder.has_writer() and self.state not in ("finished", "stopped", "limit", "interrupted")
-        refused = {effect.act for effect in self.store.effects() if effect.outcome == REFUSED}
-        self.acts = [act for act in self.store.acts() if act.number not in refused]
+        self.acts = given(self.store)
 
     def act(self, asked: Asked) -> Act:
         make = getattr(self, f"_{asked.kind}")
@@ -86,7 +111,7 @@ class _Situation:
 
     def steering(self, level: str) -> Steering:
         """What is in force on a loop once it has taken up all that was given."""
-        return Steering().after(act for act in self.acts if level in act.levels)
+        return steering_of(self.store, level)
 
     # ---- the run itself ----
 
@@ -141,8 +166,9 @@ class _Situation:
         what, value = asked.what, asked.value
         if what not in AMOUNTS:
             raise InputError(f"there is no budget {what!r}; a run has: {', '.join(AMOUNTS)}")
-        if value is None or not value > 0 or (what not in ("seconds", "money") and value != int(value)):
-            raise InputError(f"budget {what}: {value!r} is no amount; give a number above 0")
+        whole = what not in ("seconds", "money")
+        if value is None or not 0 < value <= MOST_AMOUNT or (whole and value != math.floor(value)):
+            raise InputError(f"budget {what}: {value!r} is no amount; give a number above 0{', a whole one' * whole}")
         if what in LIMITS:
             if what == "money":
                 self._must_be_priced(value)

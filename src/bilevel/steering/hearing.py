@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 import time
 
 from bilevel.acts import ANSWERS, LIMITS, REFUSED, TAKEN, Act, Effect
@@ -17,6 +18,7 @@ LOOK = 0.2  # seconds between two looks while the run is paused
 ASKING = "asking"  # the fact that says which trial was asked for last, and which act was the last one then
 TELLING = "telling"  # the same of the trial of an outer loop that was decided last
 GATE = "gate"  # the fact of a run folder that says what waits for a person
+OUTERMOST, ROOT = "outermost", "root"  # the level whose keeps alone may wait, and the branch that it searches on
 TIME_OUT = "time-out"  # who says no where nobody answers
 ENDED = "the search had ended before it could be taken up"
 _ARM = re.compile(r"\.(?!only\b|challenger\b)[^/.]+(?=/|$)")
@@ -34,6 +36,9 @@ class Hearing:
         self.lab: Lab | None = None
         self._paused, self._shown = False, "running"
         self._spending: Question | None = None
+        self._place = (ROOT, 0)  # the trial before which the run was looked after last
+        self._books = threading.RLock()  # one look at the acts at a time
+        self._one = threading.RLock()  # one question at a time: models are asked from several threads
         self._waited = 0.0  # seconds, for the answer to the question that is open
         effects = self.store.effects()
         self._refused = {effect.act for effect in effects if effect.outcome == REFUSED}
@@ -49,8 +54,9 @@ class Hearing:
 
     def due(self, level: str, branch: str, number: int, known: frozenset[int]) -> tuple[Act, ...]:
         """The acts for a loop that its trial does not know; of one whose ask was broken off, those of that time."""
-        acts = self._for(level, branch, number, known)
-        self._seen = max((act.number for act in self._acts), default=0)
+        with self._books:
+            acts = self._for(level, branch, number, known)
+            self._seen = max((act.number for act in self._acts), default=0)
         if (branch, number) == self._asked[:2]:
             self._seen = min(self._seen, self._asked[2])
         return tuple(act for act in acts if act.number <= self._seen)
@@ -78,17 +84,31 @@ class Hearing:
 
     def late(self, level: str, branch: str, number: int, known: frozenset[int]) -> tuple[Act, ...]:
         """Of what came while a trial ran: what was said of mechanisms."""
-        acts = self._for(level, branch, number, known)
+        with self._books:
+            acts = self._for(level, branch, number, known)
+            last = max((act.number for act in self._acts), default=0)
         if (branch, number) != self._told[:2]:
-            self._told = (branch, number, max((act.number for act in self._acts), default=0))
+            self._told = (branch, number, last)
             self.store.put_meta_soon(TELLING, json.dumps(self._told))
         return tuple(act for act in acts if act.kind in ("pin", "retire") and act.number <= self._told[2])
 
     def attend(self, branch: str, number: int) -> None:
         """Take up what concerns the run itself: a pause, its end, a stop, and what all models may spend."""
-        self._take_up(branch, number, self._asked[2] if (branch, number) == self._asked[:2] else None)
-        self._may_spend(branch, number)
-        self._show("gate" if self._spending is not None else "paused" if self._paused else "running")
+        with self._one:
+            self._place = (branch, number)
+            self._take_up(branch, number, self._asked[2] if (branch, number) == self._asked[:2] else None)
+            self._held_back()
+            self._show("gate" if self._spending is not None else "paused" if self._paused else "running")
+
+    def spend(self) -> None:
+        """Return when more may be spent; within a trial nothing else is taken up, but while a person is waited for."""
+        assert self.lab is not None
+        with self._one:
+            while (question := self._held_back()) is not None:
+                if self.lab.stop.is_set():
+                    raise Stopped(f"stopped while it waited for a person ({question.said}); the gate is closed")
+                self.wait()
+                self._take_up(*self._place)
 
     def _take_up(self, branch: str, number: int, last: int | None = None) -> None:
         """What concerns the run, up to the act `last`: those after it came while that trial was asked for already."""
@@ -114,31 +134,39 @@ class Hearing:
     def answer(self, question: Question) -> Act | None:
         """A person's answer to what the recipe lets wait for one. Waiting is no time of the run."""
         assert self.lab is not None
-        if not getattr(self.gate, question.kind):
+        asks = getattr(self.gate, question.kind)
+        if not asks or (asks == OUTERMOST and question.branch != ROOT):
             return None
-        while (act := self._answered(question)) is None:
-            if self.lab.stop.is_set():
-                raise Stopped(f"stopped while it waited for a person ({question.said}); the gate is closed")
-            self._open(question)
-            self.wait()
-            self._take_up(question.branch, question.number)
-        self._close("paused" if self._paused else "running")
+        with self._one:
+            while (act := self._answered(question)) is None:
+                if self.lab.stop.is_set():
+                    raise Stopped(f"stopped while it waited for a person ({question.said}); the gate is closed")
+                self._open(question)
+                self.wait()
+                self._take_up(question.branch, question.number)
+            self._taken_back(question, act)
+            self._close("paused" if self._paused else "running")
         return act
 
-    def _may_spend(self, branch: str, number: int) -> None:
-        """Wait for a person whenever so much more is spent as the gate says. Raises LimitReached where it is no."""
-        for name, most in self._steps().items():
-            step = int(self._spent(name) // most)
-            question = Question("spend", name, step, f"{amount(name, step * most)} are spent: may the run go on?")
-            if step == 0 or question.id in self._allowed:
-                continue
+    def _taken_back(self, question: Question, by: Act) -> None:
+        """Say of earlier answers to a question that another one counts."""
+        given = [act for act in self._look() if act.kind in ANSWERS and act.what == question.id]
+        for act in given:
+            if act.number < by.number and act.number not in self._heard:
+                self._write(act, question.branch, question.number, REFUSED, f"act {by.number} took it back")
+
+    def _held_back(self) -> Question | None:
+        """The question that must be answered before more is spent; it is opened. Raises LimitReached where the answer
+        is no."""
+        while (question := self._spending or self._passed()) is not None:
+            self._spending = question
             act = self._answered(question)
             if act is None:
                 self._open(question)
-                self._spending = question
-                return
+                return question
             if act.number not in self._heard:
-                self._write(act, branch, number, TAKEN, "")
+                self._write(act, *self._place, TAKEN, "")
+                self._taken_back(question, act)
             if act.kind == "reject":
                 raise LimitReached(
                     f"the gate is closed: {question.said} {refusal_of(act)}; `bilevel steer approve RUN` opens it, and "
@@ -146,7 +174,17 @@ class Hearing:
                 )
             self._allowed.add(question.id)
             self._spending = None
-            self._close("running")
+            self._close("paused" if self._paused else "running")
+        return None
+
+    def _passed(self) -> Question | None:
+        """The first sum that is spent and that nobody was asked about."""
+        for name, most in self._steps().items():
+            step = int(self._spent(name) // most)
+            question = Question("spend", name, step, f"{amount(name, step * most)} are spent: may the run go on?")
+            if step > 0 and question.id not in self._allowed:
+                return question
+        return None
 
     def _steps(self) -> dict[str, float]:
         table = {name: getattr(self.gate, name) for name in ("evaluations", *LIMITS)}
@@ -193,19 +231,26 @@ class Hearing:
 
     def settle(self, branch: str, number: int, levels: bool = True) -> None:
         """The search has ended, or (not `levels`) the run: what was not taken up is too late, but for a budget, which a
-        resume may go on with."""
+        resume may go on with. What concerns the run itself is not too late before its end."""
         taken = {effect.act for effect in self.store.effects()}
         for act in self._look():
-            if bool(act.levels) == levels and act.kind != "budget" and act.number not in taken:
+            if (act.levels or not levels) and act.kind != "budget" and act.number not in taken:
                 self._refused.add(act.number)
                 self._write(act, branch, number, REFUSED, ENDED)
 
+    def stopped(self) -> None:
+        """The session has ended by a stop: whoever else asked for one has what was asked for."""
+        for act in self._look():
+            if act.kind == "stop" and act.number not in self._heard:
+                self._write(act, *self._place, TAKEN, "")
+
     def _look(self) -> list[Act]:
         """All acts; they are read again only where another process has written."""
-        version = self.store.written_by_others()
-        if version != self._version:
-            self._version, self._acts = version, self.store.acts()
-        return self._acts
+        with self._books:
+            version = self.store.written_by_others()
+            if version != self._version:
+                self._version, self._acts = version, self.store.acts()
+            return self._acts
 
     def _write(self, act: Act, branch: str, number: int, outcome: str, said: str) -> None:
         self.store.add_effect(Effect(act.number, branch, number, outcome, said, time.time()))

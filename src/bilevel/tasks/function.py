@@ -158,7 +158,12 @@ def _source(function: Function) -> str:
     """The text of a function or of a callable object's class; its qualified name where there is no text."""
     if isinstance(function, functools.partial):
         return f"{_source(function.func)} {function.args!r} {sorted(function.keywords.items())!r}"
-    thing = function if inspect.isroutine(function) else type(function)
+    thing: Any = function if inspect.isroutine(function) else type(function)
+    return _text(thing)
+
+
+@functools.lru_cache(maxsize=256)
+def _text(thing: Any) -> str:
     try:
         return inspect.getsource(thing)
     except (OSError, TypeError):

@@ -27,6 +27,14 @@ def compare(
     rung: str | None = None,
     most_trials: int | None = None,
     workers: int = 1,
+    on: Annotated[
+        tuple[str, ...],
+        Parameter(
+            help="finished=COMMAND, failed=COMMAND: a command of yours when the comparison has ended, and for each run "
+            "that has no number, with the facts as JSON on its input; what happens within a run is told by the "
+            "commands of its recipe. Counts for this call."
+        ),
+    ] = (),
     folder: Path | None = None,
     plan: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
@@ -96,4 +104,4 @@ def compare(
         "most_trials": most_trials,
     }
     wishes = {name: value for name, value in given.items() if value is not None}
-    sys.exit(run_compare(wishes, folder, workers, plan, json))
+    sys.exit(run_compare(wishes, folder, workers, plan, json, on))

@@ -13,7 +13,7 @@ mechanisms = App(
     help="The library of mechanisms: what there is, what is known of each, and how they come out of a run and in.\n\n"
     "A mechanism is named NAME, shipped:NAME, project:NAME, user:NAME, package:NAME, or by the path of its .py file."
     "\n\nOne that is a text (a prompt, a skill, a memory rule, a step of the workflow) is named CARRIER:NAME, as in "
-    "skill:wide_steps, or by the path of its file NAME.CARRIER.md.",
+    "skill:wide_steps, or by the path of its file NAME.CARRIER.md (NAME.step.py for a step as code).",
 )
 app.command(mechanisms)
 Force = Annotated[bool, Parameter(negative="")]
@@ -125,12 +125,13 @@ def export(
 
 @mechanisms.command(name="import")
 def import_(source: Path, /, *, force: Force = False, json: Json = False) -> None:
-    """Take mechanisms over into the user library. Each passes the door first; one that is refused is not stored.
+    """Take mechanisms, code and texts, over into the user library. Each passes the door first, or is not stored.
 
     Parameters
     ----------
     source
-        NAME.py (with NAME.toml beside it, if it is there), a folder of such pairs, or a .tar, .tar.gz or .zip of them.
+        NAME.py, or a text NAME.CARRIER.md (each with its .toml beside it, if that is there); a folder of such pairs; or
+        a .tar, .tar.gz or .zip of them.
     force
         Replace other sources that have the same names.
     """

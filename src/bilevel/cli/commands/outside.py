@@ -46,7 +46,8 @@ def suggest(
     """
     from bilevel.cli.driving import suggest_in, suggest_new
     from bilevel.cli.running import of_texts
-    from bilevel.recipe import find, override
+    from bilevel.overriding import override
+    from bilevel.recipe import find
 
     described = dict(
         task=task, researcher=researcher, trials=trials, inner_budget=inner_budget, outer_cycles=outer_cycles,

@@ -82,15 +82,17 @@ def run(
     time_budget
         Seconds of training per run, where the task lets one choose (karpathy).
     gate
-        What waits for a person (`bilevel steer approve RUN`, `reject`): keep, each candidate before it is kept;
-        mechanism, each one before it is tried; money=N, tokens=N, seconds=N or evaluations=N, whenever so much more is
-        spent; wait=SECONDS, after which no answer is no. May be given several times.
+        What waits for a person (`bilevel steer approve RUN`, `reject`): keep, each candidate before it is kept
+        (keep=outermost: those of the outermost level); mechanism, each one before it is tried; money=N, tokens=N,
+        seconds=N or evaluations=N, whenever so much more is spent; wait=SECONDS, after which no answer is no. May be
+        given several times.
     folder
         Where to store the run (runs/RECIPE-TASK-NUMBER if not given).
     """
     from bilevel.cli.running import of_files, of_texts, run_recipe
     from bilevel.events import with_commands
-    from bilevel.recipe import find, override
+    from bilevel.overriding import override
+    from bilevel.recipe import find
     from bilevel.tasks.karpathy import with_time_budget
 
     found = find(recipe)
@@ -128,6 +130,7 @@ def once(
     seed: int | None = None,
     max_tokens: MaxTokens = None,
     max_money: MaxMoney = None,
+    on: On = (),
     folder: Path | None = None,
     json: Json = False,
 ) -> None:
@@ -150,14 +153,16 @@ def once(
     """
     from bilevel.cli.running import of_files, of_texts, run_recipe
     from bilevel.cli.running import once as single
-    from bilevel.recipe import find, override
+    from bilevel.events import with_commands
+    from bilevel.overriding import override
+    from bilevel.recipe import find
 
     found = find(recipe)
     task = of_files(found, task, article)
     limits = {"tokens": max_tokens, "money": max_money}
     researcher = of_texts(found, task, model)
     chosen = override(found, task=task, researcher=researcher, seed=seed, models=model, limits=limits)
-    run_recipe(single(chosen), folder, json)
+    run_recipe(with_commands(single(chosen), on), folder, json)
 
 
 @app.command

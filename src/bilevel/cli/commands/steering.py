@@ -1,5 +1,6 @@
 """Commands that steer a run while it goes on: `steer pause`, `resume`, `stop`, `budget`, `guide`, and so on."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,56 +15,64 @@ steer = App(
     "An act that cannot be applied is refused at once. `bilevel steer list RUN` says what became of each.",
 )
 app.command(steer)
-Author = Annotated[str, Parameter(help="Who says so (the user of this machine if not given).")]
+Run = Annotated[Path, Parameter(help="The run folder.")]
+Named = Annotated[str, Parameter(help="The parameter's name.")]
+Mechanism = Annotated[str, Parameter(help="The mechanism's name in the run.")]
 Level = Annotated[str, Parameter(help="Which level is meant, where it is not the innermost one (inner).")]
-Why = Annotated[str, Parameter(help="The reason, stored with the act.")]
+Question = Annotated[
+    str,
+    Parameter(
+        help="Which question is meant, as `steer list` prints it: to be sure that it is still the one that is open."
+    ),
+]
 
 
-def _give(run: Path, kind: str, json: bool, **asked: Any) -> None:
+@Parameter(name="*")
+@dataclass(frozen=True)
+class By:
+    """Who says it. What all acts have."""
+
+    author: Annotated[str, Parameter(help="Who says so (the user of this machine if not given).")] = ""
+    json: Json = False
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Said(By):
+    """Who says it, and why: what acts have that have no text of their own."""
+
+    why: Annotated[str, Parameter(help="The reason, stored with the act.")] = ""
+
+
+def _give(run: Path, kind: str, by: By, **asked: Any) -> None:
     from bilevel.cli.steering import print_given
 
-    print_given(run, kind, json, **asked)
+    if isinstance(by, Said):
+        asked["text"] = by.why
+    print_given(run, kind, by.json, author=by.author, **asked)
 
 
 @steer.command
-def pause(run: Path, *, why: Why = "", author: Author = "", json: Json = False) -> None:
-    """Let the run finish what is running and begin nothing new, until `steer resume`; also over its end.
-
-    Parameters
-    ----------
-    run
-        The run folder.
-    """
-    _give(run, "pause", json, text=why, author=author)
+def pause(run: Run, *, said: Said = Said()) -> None:
+    """Let the run finish what is running and begin nothing new, until `steer resume`; also over its end."""
+    _give(run, "pause", said)
 
 
 @steer.command
-def resume(run: Path, *, why: Why = "", author: Author = "", json: Json = False) -> None:
-    """Let a paused run go on.
-
-    Parameters
-    ----------
-    run
-        The run folder.
-    """
-    _give(run, "resume", json, text=why, author=author)
+def resume(run: Run, *, said: Said = Said()) -> None:
+    """Let a paused run go on."""
+    _give(run, "resume", said)
 
 
 @steer.command
-def stop(run: Path, *, why: Why = "", author: Author = "", json: Json = False) -> None:
-    """End the run after the trial that is running; `bilevel resume` goes on with it.
-
-    Parameters
-    ----------
-    run
-        The run folder.
-    """
-    _give(run, "stop", json, text=why, author=author)
+def stop(run: Run, *, said: Said = Said()) -> None:
+    """End the run after the trial that is running; `bilevel resume` goes on with it."""
+    _give(run, "stop", said)
 
 
 @steer.command
 def budget(
-    run: Path,
+    run: Run,
     *,
     trials: int | None = None,
     cycles: int | None = None,
@@ -71,15 +80,12 @@ def budget(
     max_seconds: float | None = None,
     max_tokens: int | None = None,
     max_money: float | None = None,
-    author: Author = "",
-    json: Json = False,
+    by: By = By(),
 ) -> None:
     """Raise or lower what a run may spend; one budget at a time. A finished run goes on with `bilevel resume` then.
 
     Parameters
     ----------
-    run
-        The run folder.
     trials
         Trials of a recipe with one level, the baseline not counted.
     cycles
@@ -105,120 +111,60 @@ def budget(
             "one budget at a time: --trials, --cycles, --evaluations, --max-seconds, --max-tokens, --max-money"
         )
     what, value = given.popitem()
-    _give(run, "budget", json, what=what, value=value, author=author)
+    _give(run, "budget", by, what=what, value=value)
 
 
 @steer.command
-def guide(run: Path, text: str, *, level: Level = "", author: Author = "", json: Json = False) -> None:
-    """Tell whoever researches something more, from the next proposal on; refused where nobody there reads text.
-
-    Parameters
-    ----------
-    run
-        The run folder.
-    text
-        What to say, beside the task's guidance.md.
-    """
-    _give(run, "guide", json, text=text, level=level, author=author)
-
-
-@steer.command
-def freeze(run: Path, parameter: str, *, why: Why = "", author: Author = "", json: Json = False) -> None:
-    """Let a parameter keep the value that the search has found for it, until `steer unfreeze`.
-
-    Parameters
-    ----------
-    run
-        The run folder.
-    parameter
-        Its name.
-    """
-    _give(run, "freeze", json, what=parameter, text=why, author=author)
-
-
-@steer.command
-def unfreeze(run: Path, parameter: str, *, why: Why = "", author: Author = "", json: Json = False) -> None:
-    """Let a parameter be searched again that a person, the recipe or level 1.5 froze; level 1.5 cannot freeze it then.
-
-    Parameters
-    ----------
-    run
-        The run folder.
-    parameter
-        Its name.
-    """
-    _give(run, "unfreeze", json, what=parameter, text=why, author=author)
-
-
-@steer.command
-def pin(
-    run: Path, mechanism: str, *, level: Level = "", why: Why = "", author: Author = "", json: Json = False
+def guide(
+    run: Run,
+    text: Annotated[str, Parameter(help="What to say, beside the task's guidance.md.")],
+    *,
+    level: Level = "",
+    by: By = By(),
 ) -> None:
-    """Let a mechanism that is in force, or on trial, stay as it is: no level removes, replaces or tests it any more.
-
-    Parameters
-    ----------
-    run
-        The run folder.
-    mechanism
-        Its name in the run.
-    """
-    _give(run, "pin", json, what=mechanism, level=level, text=why, author=author)
+    """Tell whoever researches something more, from the next proposal on; refused where nobody there reads text."""
+    _give(run, "guide", by, text=text, level=level)
 
 
 @steer.command
-def retire(
-    run: Path, mechanism: str, *, level: Level = "", why: Why = "", author: Author = "", json: Json = False
-) -> None:
-    """Take a mechanism out of force from the next trial on; the same one does not come back.
-
-    Parameters
-    ----------
-    run
-        The run folder.
-    mechanism
-        Its name in the run.
-    """
-    _give(run, "retire", json, what=mechanism, level=level, text=why, author=author)
+def freeze(run: Run, parameter: Named, *, said: Said = Said()) -> None:
+    """Let a parameter keep the value that the search has found for it, until `steer unfreeze`."""
+    _give(run, "freeze", said, what=parameter)
 
 
 @steer.command
-def approve(run: Path, question: str = "", *, why: Why = "", author: Author = "", json: Json = False) -> None:
-    """Say yes to what waits at the gate of a run.
-
-    Parameters
-    ----------
-    run
-        The run folder.
-    question
-        Which question is meant, as `steer list` prints it: to be sure that it is still the one that is open.
-    """
-    _give(run, "approve", json, what=question, text=why, author=author)
+def unfreeze(run: Run, parameter: Named, *, said: Said = Said()) -> None:
+    """Let a parameter be searched again that a person, the recipe or level 1.5 froze; level 1.5 then cannot."""
+    _give(run, "unfreeze", said, what=parameter)
 
 
 @steer.command
-def reject(run: Path, question: str = "", *, why: Why = "", author: Author = "", json: Json = False) -> None:
-    """Say no to what waits at the gate of a run: it is not kept, not tried, or nothing more is spent.
+def pin(run: Run, mechanism: Mechanism, *, level: Level = "", said: Said = Said()) -> None:
+    """Let a mechanism that is in force, or on trial, stay as it is: no level removes, replaces or tests it any more."""
+    _give(run, "pin", said, what=mechanism, level=level)
 
-    Parameters
-    ----------
-    run
-        The run folder.
-    question
-        Which question is meant, as `steer list` prints it: to be sure that it is still the one that is open.
-    """
-    _give(run, "reject", json, what=question, text=why, author=author)
+
+@steer.command
+def retire(run: Run, mechanism: Mechanism, *, level: Level = "", said: Said = Said()) -> None:
+    """Take a mechanism out of force from the next trial on; the same one does not come back."""
+    _give(run, "retire", said, what=mechanism, level=level)
+
+
+@steer.command
+def approve(run: Run, question: Question = "", *, said: Said = Said()) -> None:
+    """Say yes to what waits at the gate of a run."""
+    _give(run, "approve", said, what=question)
+
+
+@steer.command
+def reject(run: Run, question: Question = "", *, said: Said = Said()) -> None:
+    """Say no to what waits at the gate of a run: it is not kept, not tried, or nothing more is spent."""
+    _give(run, "reject", said, what=question)
 
 
 @steer.command(name="list")
-def list_(run: Path, *, json: Json = False) -> None:
-    """List what persons told a run, by whom and when, and what became of it.
-
-    Parameters
-    ----------
-    run
-        The run folder.
-    """
+def list_(run: Run, *, json: Json = False) -> None:
+    """List what persons told a run, by whom and when, and what became of it."""
     from bilevel.cli.steering import print_acts
 
     print_acts(run, json)

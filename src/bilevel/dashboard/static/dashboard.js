@@ -94,6 +94,32 @@ function step(by) {
   rows[next].focus();
 }
 
+// In a picture with lanes the arrow keys lead along a lane, and to the nearest stretch of the lane above or below.
+function along(key) {
+  const at = document.activeElement, lane = at && at.closest ? at.closest("svg.lanes .lane") : null;
+  if (!lane || !at.matches("a")) return null;
+  const own = [...lane.querySelectorAll("a")], here = own.indexOf(at);
+  if (key === "ArrowLeft") return own[here - 1];
+  if (key === "ArrowRight") return own[here + 1];
+  if (key === "Home") return own[0];
+  if (key === "End") return own[own.length - 1];
+  const full = [...lane.parentNode.querySelectorAll(".lane")].filter((one) => one.querySelector("a"));
+  const other = full[full.indexOf(lane) + (key === "ArrowUp" ? -1 : 1)];
+  const middle = (one) => { const box = one.getBoundingClientRect(); return box.left + box.width / 2; };
+  const off = (one) => Math.abs(middle(one) - middle(at));
+  return other && [...other.querySelectorAll("a")].reduce((best, one) => (off(one) < off(best) ? one : best));
+}
+
+// What a stretch is stands below the picture, for the one that is looked at; the Tab key comes back to it.
+function told(event) {
+  const at = event.target.closest ? event.target.closest("svg.lanes a") : null;
+  if (!at) return;
+  const svg = at.closest("svg");
+  svg.nextElementSibling.textContent = at.querySelector("title").textContent;
+  if (event.type !== "focusin") return;
+  for (const one of svg.querySelectorAll("a")) one.setAttribute("tabindex", one === at ? 0 : -1);
+}
+
 // The token comes behind the # of an address, which is sent nowhere; it stays in this tab.
 function token() {
   const found = new URLSearchParams(location.hash.slice(1)).get("token");
@@ -139,16 +165,21 @@ function go(target) {
 }
 
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select, dialog")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select, dialog[open]")) return;
+  const arrows = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End"];
+  const next = arrows.includes(event.key) ? along(event.key) : null;
+  if (next) { event.preventDefault(); next.focus(); return; }
   const known = {
     j: () => step(1), k: () => step(-1), u: () => go(document.body.dataset.up),
     "[": () => go(document.body.dataset.previous), "]": () => go(document.body.dataset.next),
     "?": () => document.getElementById("help").showModal(),
   };
-  const tab = /^[0-9]$/.test(event.key) ? document.querySelector(`[data-key="${event.key}"]`) : null;
+  const tab = /^[0-9a-z]$/.test(event.key) ? document.querySelector(`[data-key="${event.key}"]`) : null;
   const act = tab ? () => tab.click() : known[event.key];
   if (act) { event.preventDefault(); act(); }
 });
+document.addEventListener("focusin", told);
+document.addEventListener("mouseover", told);
 document.addEventListener("submit", (event) => {
   if (!event.target.matches("form.hand")) return;
   event.preventDefault();

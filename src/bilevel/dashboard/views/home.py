@@ -28,8 +28,8 @@ def home(shelf: Shelf) -> Page:
         if not entries:
             continue
         rows = [_row(shelf, entry) for entry in entries]
-        header = ("", "run", "state", "task", "trials", "baseline", "best", "", "best so far")
-        body = table(header, rows, left=(0, 1, 2, 3, 7, 8), about=name or "runs")
+        header = ("", "run", "state", "task", "trials", "baseline", "best", "gain", "best so far")
+        body = table(header, rows, left=(0, 1, 2, 3, 8), about=name or "runs")
         if name:
             keys = [entry.key for entry in entries][:MOST]
             report = f'<a href="/comparison/{text(name)}">its report</a> · ' if shelf.groups[name].page else ""

@@ -28,7 +28,7 @@ MOST_FAULTS = 20
 
 
 def mechanisms(run: Watched, query: Mapping[str, str]) -> Page:
-    known = run.summary(patience=5.0)
+    known = run.summary(run.patience)
     summary = known.summary
     if summary is None:
         said = known.trouble or "This page fills itself as soon as the run is summed up."
@@ -79,8 +79,14 @@ def _static(run: Watched, summary: Summary) -> str:
 
 
 def _trials(run: Watched, summary: Summary) -> str:
+    """What each level that searches mechanisms tried, the lowest level first."""
+    ranks = sorted({one.rank for one in summary.mechanisms})
+    return "".join(_tried_at(run, rank, summary) for rank in ranks)
+
+
+def _tried_at(run: Watched, rank: int, summary: Summary) -> str:
     rows = []
-    for one in summary.mechanisms[::-1]:
+    for one in [one for one in summary.mechanisms[::-1] if one.rank == rank]:
         decisive = sum(hooks["decisive"] for hooks in one.ledger.values())
         calls = sum(hooks["calls"] for hooks in one.ledger.values())
         rows.append(
@@ -104,10 +110,10 @@ def _trials(run: Watched, summary: Summary) -> str:
         "decisive",
         f"gain {summary.unit}".strip(),
         "over all forks",
-        "",
+        "decision",
         "reason",
     )
-    return section("Tried at level 2, newest first", table(header, rows, left=(1, 2, 5, 6, 7))) if rows else ""
+    return section(f"Tried at level {rank}, newest first", table(header, rows, left=(1, 2, 5, 6, 7)))
 
 
 def _verdict(one: MechanismTrial) -> str:
@@ -162,7 +168,7 @@ def _changes(run: Watched, found: Life) -> str:
                 trial_link(run.key, change.branch, change.trial, kind="row"),
                 text(change.change),
                 text(change.source[:8]),
-                text(change.author),
+                f'<span class="wrap">{text(change.author)}</span>',
                 calls,
                 "kept, provisional" if change.kept else "discarded",
                 f'<span class="wrap">{text(change.why)}</span>',

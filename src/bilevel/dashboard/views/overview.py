@@ -1,9 +1,12 @@
 """Where a run stands: what it came to, the curve, what is in force, what was decided last."""
 
+import shlex
 from collections.abc import Mapping, Sequence
+from urllib.parse import quote
 
 from bilevel.claim import Claimed
 from bilevel.cli.claims import interval
+from bilevel.cli.steering import when
 from bilevel.compare.drawing import text
 from bilevel.dashboard import frame
 from bilevel.dashboard.charts import progress
@@ -24,13 +27,17 @@ def overview(run: Watched, query: Mapping[str, str]) -> Page:
     inner, known, waits = run.inner, run.summary(), run.opened.folder.meta(GATE)
     asked = "" if waits is None else waiting(run, waits)
     if not inner:
-        body = asked + _underway(run) + nothing("No trial is finished yet. This page shows the first one when it is.")
+        said = "No trial is finished yet. This page shows the first one when it is."
+        if not run.live:
+            said += f" Nobody is at work on this run: `bilevel resume {shlex.quote(str(run.path))}` goes on with it."
+        body = asked + _underway(run) + nothing(said)
         return Page(_title(run), body, run, "")
     parts = [asked, _numbers(run, inner, known), _curve(run, inner), _underway(run)]
     if known.summary is not None:
         parts += [_changes(run, known.summary), _force(run, known.summary)]
     shown = [row for level in reversed(run.levels[1:]) for row in run.rows(level)[-3:][::-1]]
     parts.append(section("Last decisions", trial_table(run, [*shown, *inner[-LAST:][::-1]])))
+    parts.append(_report(run))
     return Page(_title(run), "".join(parts), run, "")
 
 
@@ -49,7 +56,7 @@ def _numbers(run: Watched, inner: Sequence[Row], known: Known) -> str:
             "gain, best seen": text(gain),
         }
         if summary.claim is not None:
-            said["on fresh seeds"] = text(_answer(summary.claim, summary.unit))
+            said["on fresh seeds"] = frame.link(address(run.key, "claims"), _answer(summary.claim, summary.unit))
     noise = run.noise
     if noise is not None and noise.n > 1:
         said["noise"] = text(f"sd {noise.sd:.2g} over {noise.n} seeds, keep margin {noise.margin:.2g}")
@@ -116,6 +123,19 @@ def _underway(run: Watched) -> str:
     if not rows:
         return ""
     return section("Under way", table(("level", "trial", "by", "change", "branch"), rows, left=(0, 2, 3, 4)))
+
+
+def _report(run: Watched) -> str:
+    """A link to the run's report, or what writes one."""
+    command, written = f"bilevel report {shlex.quote(str(run.path))}", run.report
+    if written is None:
+        said = f"Nobody has written a report into its folder yet: <code>{text(command)}</code> does."
+        return section("Report", f'<p class="soft">{said}</p>')
+    found = frame.link(f"/report/{quote(run.key, safe='~')}", "the report of this run", "row")
+    said = f"written {text(when(written.at))}"
+    if written.old:
+        said += f"; records have come since: <code>{text(command)}</code> writes it anew"
+    return section("Report", f'<p>{found} <span class="soft">{said}</span></p>')
 
 
 def _changes(run: Watched, summary: Summary) -> str:

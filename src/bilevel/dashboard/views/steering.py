@@ -30,7 +30,7 @@ def steering(run: Watched, query: Mapping[str, str]) -> Page:
             text(when(act["at"])),
             text(act["author"]),
             text(act["said"]),
-            text(became(act["effects"])),
+            text(became(act)),
         )
         for act in reversed(acts)
     ]

@@ -26,6 +26,8 @@ from bilevel.trial import Climb, Run, Trial
 
 A_PAGE = 100
 LONGEST = 24  # characters of an author's name in a list
+GOOD = ("passed", "helped", "confirmed")
+BAD = ("refused", "hurt", "removed", "inert", "refuted", "harmful")
 WHICH = {"": "all", "kept": "kept", "failed": "without a score"}
 
 
@@ -249,16 +251,8 @@ def climbs(found: Sequence[Climb]) -> str:
 
 
 def outcome(word: str) -> str:
-    """An outcome on the ladder; the word says it."""
-    kind = {
-        "passed": "kept",
-        "helped": "kept",
-        "confirmed": "kept",
-        "refused": "failed",
-        "hurt": "failed",
-        "removed": "failed",
-        "inert": "failed",
-    }.get(word, "")
+    """An outcome on the ladder, or the status of a claim; the word says it."""
+    kind = "kept" if word in GOOD else "failed" if word in BAD else ""
     return f'<span class="mark {kind}">{text(word)}</span>'
 
 
