@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 from bilevel.lab import Lab
 from bilevel.loop import Loop
-from bilevel.recipe import Recipe, find, override
+from bilevel.overriding import override
+from bilevel.recipe import Recipe, find
 from bilevel.report import Summary, summarise
 from bilevel.wiring import build
 

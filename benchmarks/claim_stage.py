@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from bilevel.claim import STANDS, Allowance, next_round, standing, who_may_be_asked
 from bilevel.objective import Objective
-from bilevel.rollback import VERSION, KeptChange, Question, Round
+from bilevel.rollback import KeptChange, Question, Round
 from bilevel.space import Candidate
 
 Truth = Callable[[Sequence[int]], float]  # the worth of an answer, by which of its changes are in it
@@ -78,7 +78,7 @@ def main() -> None:
     for most in (60, None):
         for name in asked.answers:
             size, truth = ANSWERS[name]
-            for version in range(1, VERSION + 1):
+            for version in (1, 2):  # later ones take changes back as 2 does
                 left, sure, took = zip(
                     *(night(truth, size, version, most, f"{name} {n}") for n in range(asked.nights)), strict=True
                 )

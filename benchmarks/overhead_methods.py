@@ -161,7 +161,8 @@ def _ray_space(tune, task) -> dict[str, object]:  # type: ignore[no-untyped-def]
 
 def bilevel_program(trials: int, warm: int, seed: int, port: int, folder: Path) -> int:
     """What `bilevel run a --task FOLDER --researcher llm` does: a run folder, a process for each candidate."""
-    from bilevel.recipe import find, override
+    from bilevel.overriding import override
+    from bilevel.recipe import find
     from bilevel.run import start
     from bilevel.trial import Status
 

@@ -2,8 +2,8 @@
 
 Every method starts with the same candidate as its first evaluation and is given the same evaluation seed. An evaluation
 is one measurement; of ours, each of the baseline's repeats, each repeat of a candidate or its parent, each arm of a
-fork and each refused trial counts as one. What ours would return is the best that was run on as many seeds as its keep
-rule takes.
+fork and each refused trial counts as one. What ours would return is what `bilevel best` would give then; what a peer
+would, the best that it was told of.
 """
 
 import functools
@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import bilevel
@@ -21,13 +20,14 @@ from bilevel.codec import content_hash, derive_seed
 from bilevel.lab import Bench, Lab, MemoryStore
 from bilevel.levels import LoopTask, leaf
 from bilevel.loop import Loop, LoopSpec
-from bilevel.recipe import Recipe, find, override
+from bilevel.overriding import override
+from bilevel.recipe import Recipe, find
+from bilevel.report import archive_best
 from bilevel.space import Bool, Candidate, Choice, Float, Int, Space, Value
 from bilevel.tasks.catalog import find_seeded
 from bilevel.tasks.function import FunctionTask
 from bilevel.tasks.gpt_table import surrogate
 from bilevel.tasks.known import KnownTask
-from bilevel.trace import top_scores
 from bilevel.trial import Trial
 from bilevel.wiring import build
 
@@ -90,10 +90,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Step:
-    """One evaluation: its candidate and its score; no score where it failed or was refused."""
+    """What so many evaluations (`charge`) were spent on, whether it was measured, and what the method would return now;
+    None before it has anything."""
 
     params: Mapping[str, Value]
-    score: float | None
+    returned: Mapping[str, Value] | None
     charge: int
     measured: bool
 
@@ -104,8 +105,6 @@ def search(job: Job) -> dict[str, Any]:
     task, regret = known(job.task, job.start, job.seed)
     steps = list(_ours(job, task) if job.method in OURS else _peer(job, task))
     taken = list[Step]()
-    best: float | None = None
-    found: float | None = None
     at = dict[int, float]()
     spent = 0
     for step in steps:
@@ -113,9 +112,9 @@ def search(job: Job) -> dict[str, Any]:
             break
         spent += step.charge
         taken.append(step)
-        if step.score is not None and task.objective.better(step.score, best):
-            best, found = step.score, 100 * regret(step.params)
-        at |= {mark: found for mark in CHECKPOINTS if mark >= spent and mark <= job.evaluations and found is not None}
+        if step.returned is not None:
+            found = 100 * regret(step.returned)
+            at |= {mark: found for mark in CHECKPOINTS if spent <= mark <= job.evaluations}
     seen = [repr(sorted(step.params.items())) for step in taken if step.measured]
     return {
         **asdict(job),
@@ -138,7 +137,8 @@ def program(method: str) -> str:
     root = Path(bilevel.__file__).parent
     files = [path for path in sorted(root.rglob("*.py")) if path.relative_to(root).parts[0] not in SHOWING]
     mine = [(str(path.relative_to(root)), path.read_text("utf-8")) for path in [*files, *sorted(root.rglob("*.toml"))]]
-    return content_hash([[name, text] for name, text in mine])[:12]
+    here = Path(__file__)  # what is called returned is decided here
+    return content_hash([[name, text] for name, text in [*mine, (here.name, here.read_text("utf-8"))]])[:12]
 
 
 def known(name: str, start: str, seed: int) -> tuple[FunctionTask, Callable[[Mapping[str, Value]], float]]:
@@ -196,16 +196,18 @@ def _gpt_values() -> tuple[float, float]:
 
 
 class Watched(MemoryStore):
-    """A store that keeps the order in which the innermost loop's trials were told."""
+    """A store that keeps the trials of the innermost loop in the order in which they were told, each with the best of
+    all that was known then."""
 
-    def __init__(self, level: str) -> None:
+    def __init__(self, spec: LoopSpec) -> None:
         super().__init__()
-        self.level, self.told = level, list[Trial]()
+        self.spec, self.told = spec, list[tuple[Trial, Trial | None]]()
 
     def add_trial(self, branch_id: str, trial: Trial) -> None:
         super().add_trial(branch_id, trial)
-        if self.branch(branch_id).level == self.level:
-            self.told.append(trial)
+        if self.branch(branch_id).level == leaf(self.spec).name:
+            best = archive_best(self, self.spec)
+            self.told.append((trial, None if best is None else best[1]))
 
 
 def recipe(job: Job) -> Recipe:
@@ -222,14 +224,13 @@ def _ours(job: Job, task: FunctionTask) -> Iterator[Step]:
     spec = build(recipe(job))
     if job.task == "gpt-table":
         spec = starting(spec, task)
-    store = Watched(leaf(spec).name)
+    store = Watched(spec)
     Loop(spec, Lab(store=store)).run()
-    metric, base = task.objective.name, top_scores(store.told[0], task.objective.name)
-    for trial in store.told:
-        charge, score, mine = len(trial.runs) + len(trial.parent_runs), None, top_scores(trial, metric)
-        if trial.contends and mine:  # what a seed does to all candidates alike makes none of them better
-            score = fmean(value - base.get(seed, fmean(base.values())) for seed, value in mine.items())
-        yield Step(trial.candidate.params, score, max(charge, 1), bool(trial.runs))
+    for trial, best in store.told:
+        charge = len(trial.runs) + len(trial.parent_runs)
+        yield Step(
+            trial.candidate.params, None if best is None else best.candidate.params, max(charge, 1), bool(trial.runs)
+        )
 
 
 def starting(spec: LoopSpec, task: FunctionTask) -> LoopSpec:
@@ -264,6 +265,7 @@ def _peer(job: Job, task: FunctionTask) -> Iterator[Step]:
         direction="minimize" if task.objective.minimize else "maximize", sampler=_sampler(job.method, job.seed)
     )
     study.enqueue_trial({name: _inward(task.space, name, task.start.params[name]) for name in task.space.domains})
+    best: tuple[float, Mapping[str, Value]] | None = None
     for _ in range(job.evaluations):
         trial = study.ask()
         candidate = Candidate({name: _suggest(trial, task.space, name) for name in task.space.domains})
@@ -273,7 +275,9 @@ def _peer(job: Job, task: FunctionTask) -> Iterator[Step]:
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
         else:
             study.tell(trial, score)
-        yield Step(candidate.params, score, 1, True)
+            if best is None or task.objective.better(score, best[0]):
+                best = score, candidate.params
+        yield Step(candidate.params, None if best is None else best[1], 1, True)
 
 
 def _sampler(method: str, seed: int) -> Any:

