@@ -29,12 +29,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from bilevel.carrying import STEP, carrier_of
 from bilevel.codec import content_hash
 from bilevel.conformance import check_mechanism
 from bilevel.errors import GuestError, HarnessError
 from bilevel.mechanism import Guest, load
 from bilevel.reading import allowed, numerical, read
 from bilevel.watch import Watch, timer_works
+from bilevel.workflow_step import is_step
 
 __all__ = ["Admission", "Door", "admit", "allowed", "door", "handle", "read", "source_key"]
 
@@ -61,6 +63,10 @@ class Sound(Mechanism):
         return trial.decision
 """
 """A mechanism that passes: if the suite fails on this one too, it is the suite that is broken."""
+MISNAMED = (
+    "a subclass of WorkflowStep is a step of the article workflow: its file is ./NAME.step.py, its name step:NAME, and "
+    "its carrier step; any other mechanism is a subclass of Mechanism in NAME.py"
+)
 TOO_MUCH_MEMORY = f"it used more than {MEMORY_BYTES // 2**20} MiB of memory in the conformance suite"
 
 
@@ -106,6 +112,8 @@ class Door:
 
     def door(self, guest: Guest) -> str | None:
         """Why a mechanism is refused, in sentences for its author, or None."""
+        if (problem := misnamed(guest)) is not None:
+            return problem
         admission = self.admit(guest.source)
         return None if admission.ok else "; ".join(admission.problems)
 
@@ -134,6 +142,11 @@ class Door:
                 raise
             last = str(error).strip().splitlines()[-1]
             return [f"what a hook returns cannot be tried, compared or printed: {last:.300}"]
+
+
+def misnamed(guest: Guest) -> str | None:
+    """Why a mechanism cannot be in force under its name: a step of a workflow is carried as one, nothing else is."""
+    return MISNAMED if is_step(guest.source) != (carrier_of(guest.name) == STEP) else None
 
 
 def source_key(source: str) -> str:

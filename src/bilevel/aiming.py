@@ -1,20 +1,25 @@
 """What each level of a recipe changes: the innermost loop, or, on level 3, the loop that searches mechanisms."""
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from bilevel.carrying import CODE, Carrying, carrier_of, no_place_for
+from bilevel.carrying import CODE, STEP, Carrying, carrier_of, no_place_for, with_texts
 from bilevel.errors import InputError
 from bilevel.hosting import Hosting
-from bilevel.levels import Inside, LoopTask, leaf, levels_of, unfit
+from bilevel.levels import Inside, LoopTask, leaf, levels_of
 from bilevel.loop import LoopSpec
 from bilevel.mechanism import Guest
+from bilevel.nesting import unfit
+from bilevel.offering import offered_one
 from bilevel.recipe import Outer, Recipe
 from bilevel.researcher import Researcher
+from bilevel.researchers.library import OUTER
 from bilevel.surfaces import MechanismSurface, SettingsSurface, Surface, mechanism_set
 
 FIRST = ("restart", "revert", "semantic_duplicate", "tabu")  # they move the search or turn drafts back on any level
-UNLIFTED = ("control", "several objectives")  # domains that mean nothing on a loop of loops
+UNLIFTED = ("control", "several objectives", OUTER)  # domains that mean nothing there, or are lifted where offered
+ASKS = re.compile(r"\bview\.(ask|call)\(")  # in the text of a mechanism that needs a model
 
 
 def aim(recipe: Recipe, inner: LoopSpec, level: Outer, depth: int, hosting: Hosting) -> tuple[Surface, str]:
@@ -23,7 +28,8 @@ def aim(recipe: Recipe, inner: LoopSpec, level: Outer, depth: int, hosting: Host
     surface: Surface
     name: str = level.level
     if level.level == "settings":
-        steps = tuple(getattr(leaf(inner).researcher, "addressed", ())) if level.start == "fork" else ()
+        researcher = with_texts(leaf(inner).researcher, leaf(inner).mechanisms)
+        steps = tuple(getattr(researcher, "addressed", ())) if level.start == "fork" else ()
         surface = SettingsSurface(level.least_active, level.most_changed, steps)
     else:
         kinds = [one.level for one in recipe.outer[:depth]]
@@ -53,13 +59,14 @@ def _check_places(recipe: Recipe, inner: LoopSpec, carriers: Sequence[str], lowe
 
 
 def _door_of_texts(door: Callable[[Guest], str | None], inner: LoopSpec, guest: Guest) -> str | None:
-    """The door of mechanisms of every carrier: a text is read by the researcher that is to work with it."""
+    """The door of mechanisms of every carrier: a text is read by the researcher that is to work with it,
+    and what is code is tried behind the walls."""
     if carrier_of(guest.name) == CODE:
         return door(guest)
     problem = no_place_for(inner.researcher, guest.name)
     if problem is None and isinstance(inner.researcher, Carrying):
         problem = inner.researcher.refusal(guest, inner.task.space)
-    return problem
+    return door(guest) if problem is None and carrier_of(guest.name) == STEP else problem
 
 
 def _lifting_door(hosting: Hosting, spec: LoopSpec, guest: Guest) -> str | None:
@@ -68,8 +75,11 @@ def _lifting_door(hosting: Hosting, spec: LoopSpec, guest: Guest) -> str | None:
     return refusal if refusal is not None else unfit(spec, hosting.load(guest).needs, guest.name)
 
 
-def lifting(inner: LoopSpec, surface: Surface) -> Researcher:
-    """The researcher of level 3 that lifts. What a source needs is read from its text: the door has the last word."""
+def lifting(recipe: Recipe, inner: LoopSpec, level: Outer, surface: Surface, stored: Mapping[str, str]) -> Researcher:
+    """The researcher of level 3 that lifts. What a source needs is read from its text: the door has the last word.
+
+    Raises InputError where there is nothing to lift onto, or the recipe offers what cannot work there.
+    """
     from bilevel import mechanisms, researchers, shelf
 
     onto = levels_of(inner)[-1 - surface.depth]
@@ -87,4 +97,11 @@ def lifting(inner: LoopSpec, surface: Surface) -> Researcher:
     }
     ordered = sorted(offers, key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
     offers = {name: offers[name] for name in ordered}
-    return researchers.make("lift", "2", compose=mechanism_set, fits=fits, library=offers)
+    offered = {one.name: one.source for one in (offered_one(wanted, level, stored) for wanted in level.offers)}
+    for name, source in offered.items():
+        problem = unfit(onto, shelf.read(source).needs, name)
+        if problem is None and ASKS.search(source) and not recipe.models.of(onto.name):
+            problem = f"mechanism {name!r} asks a language model, and level {onto.name!r} has none: give one by --model"
+        if problem is not None:
+            raise InputError(f"recipe {recipe.name!r}, offers: {problem}")
+    return researchers.make("lift", "2", compose=mechanism_set, fits=fits, library=offers, offered=offered)

@@ -12,6 +12,8 @@ from bilevel.mechanism import Guest
 from bilevel.rollout import judged_across
 from bilevel.sandbox.cell import Cell, CellFault, CellLimits
 from bilevel.sandbox.proxy import Sandbox, preloaded
+from bilevel.step_suite import step_seen_across
+from bilevel.workflow_step import is_step
 
 ENTRY = "bilevel.admission:handle"
 LIMITS = CellLimits(call_cpu_seconds=40.0, call_wall_seconds=240.0, purse_seconds=40.0, wait_seconds=200.0)
@@ -40,7 +42,8 @@ def _shared(sandbox: Sandbox) -> dict[str, Admission]:
 
 
 def _seen(sandbox: Sandbox, guest: Guest) -> list[str]:
-    return judged_across(lambda: Sandbox(sandbox.in_force, sandbox.limits), guest)
+    across = step_seen_across if is_step(guest.source) else judged_across
+    return across(lambda: Sandbox(sandbox.in_force, sandbox.limits), guest)
 
 
 def _tried(sandbox: Sandbox, source: str) -> list[str]:

@@ -8,7 +8,7 @@ each of the texts that it works with.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from bilevel.carrying import Carrying
+from bilevel.carrying import FAULTS, Carrying
 from bilevel.errors import BilevelError, GuestError, UnusableReply
 from bilevel.fold import EVERYTHING, Fold, Record, Without, check_proposals
 from bilevel.guards import ALL, Guards
@@ -18,6 +18,8 @@ from bilevel.space import Candidate, Space
 from bilevel.task import Rules
 from bilevel.trial import NO_ANSWER, Count, Fault, Proposal, Shadow, TurnedBack
 from bilevel.view import Briefing, View
+
+ToldBy = dict[object, tuple[tuple[Proposal, ...], Fault | None]]  # by parent, space, briefing and what is left out
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Drafting:
 
     `shadow`: in which share of the trials a researcher that costs something is asked again without each mechanism's
     advice; without that of the mechanisms that are `watched` it is asked in every trial. `guards`: what the host does.
+    `answers`: what the researcher has answered to the very same view and researcher.
     """
 
     task: Rules
@@ -65,8 +68,9 @@ class Drafting:
     shadow: float = 0.0
     watched: frozenset[str] = frozenset()
     guards: Guards = ALL
-    _answers: dict[object, tuple[tuple[Proposal, ...], Fault | None]] = field(default_factory=dict)
+    answers: ToldBy = field(default_factory=dict)
     _earnest: dict[int, tuple[Proposal, ...]] = field(default_factory=dict)
+    _ended: set[Fault] = field(default_factory=set)  # those of passes that a gate ended: an answer, though none to run
 
     def draft(self, record: Record) -> Draft:
         """The draft with all mechanisms, their effect counted in `record`."""
@@ -126,7 +130,8 @@ class Drafting:
     def _compared(
         self, name: str, kind: str, first: Asked, drafts: tuple[Proposal, ...], faults: Sequence[Fault]
     ) -> Shadow:
-        if any(fault.guest == self._guest for fault in faults):
+        failed = {fault for fault in faults if (fault.guest, fault.hook) == (self._guest, "propose")} - self._ended
+        if failed:
             return Shadow(name, kind, False, NO_ANSWER)
         return compared(name, kind, self.view.space, first.parent, first.drafts, drafts)
 
@@ -179,16 +184,24 @@ class Drafting:
         """
         text = without.name if without.hook == "advise" and without.name in self._texts else ""
         key = (parent.id, _space_key(view.space), briefing, text)
-        if key not in self._answers:
+        if key not in self.answers:
             if not may_cost and not self.researcher.free:
                 return self._earnest.get(briefing.attempt, ())
-            self._answers[key] = self._answer(view, parent, briefing, text)
-        answers, fault = self._answers[key]
+            self.answers[key] = self._answer(view, parent, briefing, text)
+        answers, fault = self.answers[key]
         if fault is not None and fault not in record.faults:  # asked again, it may well say the same again
             record.faults.append(fault)
         if without is EVERYTHING:
             self._earnest[briefing.attempt] = answers
+            self._count_faults(record, answers)
         return answers
+
+    def _count_faults(self, record: Record, answers: Sequence[Proposal]) -> None:
+        """The faults of texts that failed while the researcher worked, as it notes them; each once in a trial."""
+        found = [item for answer in answers for item in answer.notes.get(FAULTS, ()) if len(item) == 2]
+        for name, reason in found if isinstance(self.researcher, Carrying) else ():
+            if name in self._texts and not any(fault.guest == name for fault in record.faults):
+                record.fault(str(name), "advise", str(reason))
 
     def _answer(
         self, view: View, parent: Candidate, briefing: Briefing, left_out: str = ""
@@ -208,7 +221,9 @@ class Drafting:
             notes = error.notes if isinstance(error, UnusableReply) else {}
             said = f"researcher {self.researcher.name!r} failed: {error}"[:500]
             tried = (Proposal(parent, "", self.researcher.name, notes, dropped=said),) if notes else ()
-            return tried, Fault(self._guest, "propose", str(error)[:500])
+            fault = Fault(self._guest, "propose", str(error)[:500])
+            self._ended |= {fault} if notes else set()
+            return tried, fault
         except Exception as error:
             return (), Fault(self._guest, "propose", f"{type(error).__name__}: {error}"[:500])
 

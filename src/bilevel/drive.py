@@ -325,7 +325,7 @@ def _lab_with(session: RunSession, caller: Caller) -> Lab:
     """The session's lab, in which the caller answers for the innermost researcher where that is outside."""
     inner, lab = leaf(session.spec), session.lab
     asked: dict[str, LanguageModel] = {inner.name: caller} if isinstance(inner.researcher, Outside) else {}
-    made = replace(lab, models={**lab.models, **asked}, meter=Meter("run"), elapsed=lab.seconds)
+    made = replace(lab, models={**lab.models, **asked}, meter=Meter("run"), elapsed=lab.seconds, clock=None)
     session.hearing.lab = made
     for branch in lab.store.branches():
         if branch.level == inner.name:

@@ -22,5 +22,7 @@ OURS = frozenset(
     )
 )
 """Modules of this package: what a mechanism is given, and what it answers with."""
+OF_STEPS = frozenset({"bilevel.workflow_step"})
+"""What a step of a workflow as code may import besides."""
 NUMERICAL = frozenset({"numpy", "scipy", "sklearn"})
 """Packages that may be used where they are installed."""

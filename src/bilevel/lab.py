@@ -15,6 +15,7 @@ from bilevel.codec import derive_seed
 from bilevel.errors import LimitReached, StoreError
 from bilevel.objective import Objective
 from bilevel.space import Candidate
+from bilevel.stints import Clock
 from bilevel.trace import Trace
 from bilevel.trial import Pending, Run, Trial
 
@@ -124,6 +125,11 @@ class Steers(Protocol):
         """Take up what concerns the run itself, before that trial is asked for."""
         ...
 
+    def spend(self) -> None:
+        """Return when a person allows to spend more, at once where nobody is to be asked. Raises LimitReached where the
+        answer is no, Stopped where the run is stopped meanwhile."""
+        ...
+
     def wait(self) -> None:
         """Return after a moment, or when there may be news."""
         ...
@@ -145,6 +151,7 @@ class Nobody:
         return None
 
     def attend(self, branch: str, number: int) -> None: ...
+    def spend(self) -> None: ...
     def wait(self) -> None: ...
 
 
@@ -261,9 +268,9 @@ class Lab:
     `workers`: how many runs of the innermost task go on at once. `stop` asks to end after what is running, `cancel` to
     end what is running too. `models` answer for the levels of their names. `elapsed` is the wall time of earlier
     sessions of the same run, in seconds. `isolation` says what stands between this process and guests and candidates.
-    `words` gives what a person has written, `recorded` another run's calls: both
-    are for a replay. `persons` says what persons told the run to do. `kept_back`: seconds of the limit of time that are
-    not for what goes on now.
+    `words` gives what a person has written, `recorded` another run's calls: both are for a replay. `persons` says what
+    persons told the run to do; `clock` takes down when trials were measured, of a live run in a folder only.
+    `kept_back`: seconds of the limit of time that are not for what goes on now.
     """
 
     store: Store = field(default_factory=MemoryStore)
@@ -280,13 +287,14 @@ class Lab:
     recorded: CallRecords | None = None
     words: Words = words_now
     persons: Steers = field(default_factory=Nobody)
+    clock: Clock | None = None
     traces: Traces = field(init=False, repr=False)
     calls: Calls = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.traces = Traces(self.store)
         self.calls = Calls(
-            self.models, self.store, self.meter, self.cancel, self.stop, self.recorded, self.check_limits, self.redact,
+            self.models, self.store, self.meter, self.cancel, self.stop, self.recorded, self.may_spend, self.redact,
             priced=self.limits.money is not None,
         )  # fmt: skip
         self._began = self._saved = time.monotonic()
@@ -354,6 +362,11 @@ class Lab:
     def spent_up(self) -> bool:
         """Whether a limit is reached, nothing kept back."""
         return any(share >= 1.0 for share in self.limits.shares(self.meter.spent, self.seconds).values())
+
+    def may_spend(self) -> None:
+        """Wait until a person allows what the gate holds back, then look at the limits. Raises as those do."""
+        self.persons.spend()
+        self.check_limits()
 
     def check_limits(self) -> None:
         """Raise LimitReached where a limit is spent; store a warning at 50 and at 80 %."""

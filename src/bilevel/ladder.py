@@ -16,12 +16,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from bilevel.answered import Answers
 from bilevel.budget import Budget
 from bilevel.call import Reply, Request, Watch
-from bilevel.carrying import CODE, Carrying, carrier_of, code_of, with_texts
+from bilevel.carrying import CODE, PYTHON, Carrying, carrier_of, code_of, with_texts
 from bilevel.codec import content_hash, plain
 from bilevel.description import host_space, view_for
-from bilevel.draft import Drafting
+from bilevel.draft import Drafting, ToldBy
 from bilevel.errors import GuestError
 from bilevel.evidence import forks_of, verdict
 from bilevel.fold import EVERYTHING, Fold, Record, Without
@@ -112,24 +113,27 @@ def _climb_door(guest: Guest, door: Callable[[Guest], str | None]) -> Climb:
     source = content_hash(guest.source)
     if refusal is not None:
         return Climb(guest.name, source, "door", "refused", refusal, seconds=seconds)
-    sound = carrier_of(guest.name) == CODE
+    sound = carrier_of(guest.name) in PYTHON
     reason = "it is sound in every situation tried" if sound else "the researcher can read it"
     return Climb(guest.name, source, "door", "passed", reason, seconds=seconds)
 
 
-def climb_replay(spec: LoopSpec, guest: Guest, trace: Trace, below: Callable[[Trace], Below | None]) -> Climb:
+def climb_replay(
+    spec: LoopSpec, guest: Guest, trace: Trace, below: Callable[[Trace], Below | None], answers: Answers | None = None
+) -> Climb:
     """Whether a mechanism, put in force in `spec` already, changes any decision of a recorded search.
 
     Goes through the newest trials of `trace` again: the same views, the researcher asked again where that is free and
     its recorded drafts where it is not. Where nothing changes, the mechanism is tried on a synthetic landscape too: it
-    may be made for what has not happened yet. Nothing is measured and no model is asked.
+    may be made for what has not happened yet. Nothing is measured and no model is asked. `answers`: what guests said in
+    earlier replays of the same loop; that is not asked again.
     """
     began = time.process_time()
     if carrier_of(guest.name) != CODE:
         outcome, reason, evidence = _text_on_the_record(spec, guest, trace, below)
         seconds = round(time.process_time() - began, 4)
         return Climb(guest.name, content_hash(guest.source), "replay", outcome, reason, evidence, seconds)
-    runs = [_on_the_record(spec, guest, trace, below)]
+    runs = [_on_the_record(spec, guest, trace, below, answers or Answers())]
     derived = all(isinstance(domain, Derived) for domain in spec.task.space.domains.values())
     if not runs[0].decisive and not runs[0].faults and not derived:
         runs.append(_on_a_landscape(spec, guest))
@@ -179,30 +183,34 @@ def _judged(spec: LoopSpec, runs: list[Replayed]) -> tuple[str, str]:
     return "inert", f"no decision would have been another. {said}"
 
 
-def _on_the_record(spec: LoopSpec, guest: Guest, trace: Trace, below: Callable[[Trace], Below | None]) -> Replayed:
-    fold = Fold(_loaded(spec), spec.settings.max_faults, since=len(trace))
+def _on_the_record(
+    spec: LoopSpec, guest: Guest, trace: Trace, below: Callable[[Trace], Below | None], answers: Answers
+) -> Replayed:
+    fold = Fold(_loaded(spec), spec.settings.max_faults, len(trace), answers)
     total, faults, first = Record(), list[str](), max(1, len(trace) - MOST_REPLAYED)
     for number in range(first, len(trace)):
-        record = Record()
-        _replay_one(spec, fold, trace, trace[number], below, record)
+        record = Record(only=guest.name)
+        _replay_one(spec, fold, trace, trace[number], below, record, answers)
         total.counts = merge(total.counts, record.counts)
         faults += [f"{f.hook}, trial {number}: {f.message}" for f in record.faults if f.guest == guest.name]
     return Replayed("this run", max(len(trace) - first, 0), total.counts.get(guest.name, {}), faults)
 
 
 def _replay_one(
-    spec: LoopSpec, fold: Fold, trace: Trace, trial: Trial, below: Callable[[Trace], Below | None], record: Record
-) -> None:
+    spec: LoopSpec, fold: Fold, trace: Trace, trial: Trial, below: Callable[[Trace], Below | None], record: Record,
+    answers: Answers,
+) -> None:  # fmt: skip
     """Every decision of one recorded trial, once more, with the mechanisms of `fold`."""
     seen = trace.upto(trial.sees).steered(trial.acts)
     space = host_space(spec, seen.steering)
     view = view_for(spec, space, trial.number, seen, trial.told, below(seen), _meaningless)
     fold.remember(seen, len(seen), Record())
     researcher: Researcher = spec.researcher if spec.researcher.free else Recorded((trial.proposal,))
-    Drafting(spec.task, researcher, fold, view, seen.current or trial.parent).draft(record)
+    said: ToldBy = answers.get("researcher", view, researcher, dict)
+    Drafting(spec.task, researcher, fold, view, seen.current or trial.parent, answers=said).draft(record)
     steps, rungs = default_steps(spec, seen, trial.proposal), tuple(rung.name for rung in spec.task.rungs)
     for own, left in _stages(spec, seen, trial, steps):
-        runs, asked = trial.runs[:own], Record()
+        runs, asked = trial.runs[:own], Record(only=record.only)
         plan = partial(_planned, fold, view, trial.proposal, runs, left, rungs)
         fold.count_decisive("plan", asked, plan(asked), partial(plan, Record()))
         record.counts, record.faults = merge(record.counts, asked.counts), [*record.faults, *asked.faults]

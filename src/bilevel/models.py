@@ -7,6 +7,7 @@ from typing import Any
 
 from bilevel.budget import Limits
 from bilevel.call import LanguageModel
+from bilevel.carrying import with_texts
 from bilevel.errors import InputError
 from bilevel.levels import LoopTask, leaf, levels_of
 from bilevel.loop import LoopSpec
@@ -191,7 +192,8 @@ def _questions(loop: LoopSpec, trials: int) -> int:
         return runs * (ROUNDS if loop.name == "mechanisms" else 1)
     lessons = max(trials - 1, 0) // loop.lessons_every if loop.lessons_every else 0
     picks = trials if loop.settings.picker == "model" and loop.settings.drafts > 1 else 0
-    return max(trials, 0) * int(getattr(loop.researcher, "questions", 1)) + lessons + picks
+    researcher = with_texts(loop.researcher, loop.mechanisms)
+    return max(trials, 0) * int(getattr(researcher, "questions", 1)) + lessons + picks
 
 
 def _price(recipe: Recipe, level: str, tokens_in: int, tokens_out: int) -> float | None:

@@ -17,7 +17,7 @@ from bilevel.lab import Traces
 from bilevel.levels import leaf, level_named, levels_of
 from bilevel.recipe import Recipe
 from bilevel.report import Summary
-from bilevel.run import recorded
+from bilevel.showing import to_show
 from bilevel.store.folder import RunFolder
 from bilevel.trace import Trace
 
@@ -79,7 +79,7 @@ class Run:
         """The run in a folder; `close` it, or use it in a `with` block. Raises InputError where there is none."""
         folder = RunFolder.read(Path(path))
         try:
-            return Run(Opened(folder, *recorded(folder.config)))
+            return Run(Opened(folder, *to_show(folder)))
         except BaseException:
             folder.close()
             raise

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from bilevel.carrying import CODE, carrier_of
+from bilevel.carrying import CODE, PYTHON, carrier_of
 from bilevel.errors import InputError
 from bilevel.hosting import Hosting
 from bilevel.mechanism import Guest
@@ -21,7 +21,7 @@ def offers(level: Outer, stored: Mapping[str, str], warm: Mapping[str, Known], h
 
     name, mode = level.researcher, level.researcher.partition(":")[2]
     shipped = mechanisms.library() if CODE in level.carriers else {}
-    offered = {one.name: one for one in (_offered(wanted, level, stored) for wanted in level.offers)}
+    offered = {one.name: one for one in (offered_one(wanted, level, stored) for wanted in level.offers)}
     given = {label: one for label, one in shelf.shipped_texts().items() if carrier_of(label) in level.carriers}
     given |= offered
     entries = {**shipped, **given}
@@ -50,8 +50,8 @@ def offers(level: Outer, stored: Mapping[str, str], warm: Mapping[str, Known], h
     return {"sources": partial(_source, own), "entries": {**entries, guest.name: offer}, "mode": f"only:{guest.name}"}
 
 
-def _offered(wanted: str, level: Outer, stored: Mapping[str, str]) -> Any:
-    """A mechanism that a recipe offers to level 2. Whether it is sound is for the ladder to say."""
+def offered_one(wanted: str, level: Outer, stored: Mapping[str, str]) -> Any:
+    """A mechanism that a recipe offers to a level. Whether it is sound is for the ladder to say."""
     from bilevel import shelf
 
     source = stored[wanted] if wanted in stored else shelf.find(wanted).source
@@ -81,7 +81,7 @@ def guest_of(name: str, hosting: Hosting) -> Guest:
 
     found = shelf.find(name)
     guest = Guest(found.name, found.source)
-    known = found.origin == "shipped" or carrier_of(found.name) != CODE  # a text is read by who works with it
+    known = found.origin == "shipped" or carrier_of(found.name) not in PYTHON  # a text is read by who works with it
     refusal = None if known else hosting.door.door(guest)
     if refusal is not None:
         raise InputError(f"mechanism {name!r} ({found.place}) was refused at the door: {refusal}")

@@ -15,7 +15,8 @@ from bilevel.levels import leaf
 from bilevel.loop import Loop, LoopSpec
 from bilevel.models import connected
 from bilevel.objective import Further, Objective
-from bilevel.recipe import ClaimTable, Recipe, find, override
+from bilevel.overriding import override
+from bilevel.recipe import ClaimTable, Recipe, find
 from bilevel.report import Summary, own_trials, summarise
 from bilevel.run import resume
 from bilevel.run import start as begin

@@ -1,20 +1,25 @@
 """What a Markdown text is made of: blocks, sentences, words; and what an edit of it must not lose: facts and links.
 
-Pure functions of texts in English. `"".join(block.text + block.gap for block in blocks(text))` is the text again.
+Pure functions of texts. Sentences and syllables are those of English; words, facts and links those of any language, a
+Chinese or Japanese character being a word. `"".join(block.text + block.gap for block in blocks(text))` is the text.
 """
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+MARK = "\ufeff"  # some files begin with it: the mark of their encoding, and no part of the first block
 SHORT_FORMS = ("e.g.", "i.e.", "etc.", "vs.", "cf.", "Dr.", "Mr.", "Ms.", "No.", "Fig.", "approx.")
 _END = re.compile(r"(?<=[.!?])[\"')\]*_]*\s+(?=[\"'(\[`*_]*[A-Z0-9`\[])")
-_WORD = re.compile(r"[A-Za-z]+(?:['’-][A-Za-z]+)*")
+_SIGN = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # kana and ideographs, written without spaces
+_LETTER = rf"[^\W\d_{_SIGN}]"
+_WORD = re.compile(rf"[{_SIGN}]|{_LETTER}+(?:['’-]{_LETTER}+)*")
 _NUMBER = re.compile(r"(?<![\w.])[-+]?\d[\d,]*(?:\.\d+)?(?:\s?%)?")
 _SPAN = re.compile(r"(`+)(.+?)\1")
 _LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]+)[^)]*\)")
-_BARE = re.compile(r"https?://[^\s)>\]]+")
+_BARE = re.compile(r"https?://[^\s)>\]]*[^\s)>\].,;:!?'\"*_]")  # what ends a sentence is no part of it
 _ITEM = re.compile(r"\s*(?:[-*+]|\d+[.)])\s+")
 _HEADING = re.compile(r"(#{1,6})\s+\S")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
@@ -49,6 +54,8 @@ class Block:
 def blocks(text: str) -> tuple[Block, ...]:
     """A text in its blocks, in order; each keeps its own line ends, the empty lines after it are its gap."""
     found: list[Block] = []
+    if text.startswith(MARK):
+        found, text = [Block("prose", "", MARK)], text[len(MARK) :]
     for piece in _pieces(text):
         if piece.strip():
             found.append(Block(_kind(piece), piece))
@@ -67,6 +74,11 @@ def joined(parts: tuple[Block, ...] | list[Block]) -> str:
         gap = part.gap or ("\n" if number + 1 < len(parts) else "")
         text += whole + gap
     return text
+
+
+def line_end(text: str) -> str:
+    """How the lines of a text end: as on Windows, or plainly."""
+    return "\r\n" if "\r\n" in text else "\n"
 
 
 def _pieces(text: str) -> Iterator[str]:
@@ -120,7 +132,7 @@ def sentences(text: str) -> list[str]:
 def words(text: str) -> list[str]:
     """The words of a text, markup taken off: a link is its text, a piece of code one word."""
     plain = _BARE.sub(" ", _SPAN.sub(" code ", _LINK.sub(r"\1", text)))
-    return _WORD.findall(plain)
+    return _WORD.findall(unicodedata.normalize("NFC", plain))
 
 
 def syllables(word: str) -> int:

@@ -14,8 +14,9 @@ import re
 from collections.abc import Iterator
 
 from bilevel import budget, call, errors, objective, settings, space, trace, trial, view
-from bilevel.imports import NUMERICAL, OURS, STANDARD
-from bilevel.shape import known_private, root_of, shape_problems
+from bilevel.imports import NUMERICAL, OF_STEPS, OURS, STANDARD
+from bilevel.shape import known_private, root_of, shape_problems, step_problems
+from bilevel.workflow_step import is_step
 
 NO_CODE = "a mechanism has no files, input or code but its own"
 NO_REACH = "may not be used: it reaches for what was not given"
@@ -66,9 +67,11 @@ def read(source: str) -> list[str]:
         return [f"it does not parse: its expressions are nested too deeply; at most {DEEPEST} are allowed"]
     if _deeper_than(tree, DEEPEST):
         return [f"its expressions or blocks are nested more than {DEEPEST} deep; split them up"]
+    step = is_step(source)
     found = [
-        *_imports(tree), *_names(tree), *_attributes(tree), *_texts(tree), *_guesses(tree), *_chance(tree),
-        *_swallowed(tree), *shape_problems(tree),
+        *_imports(tree, OF_STEPS if step else frozenset()), *_names(tree),
+        *_attributes(tree), *_texts(tree), *_guesses(tree), *_chance(tree),
+        *_swallowed(tree), *(step_problems if step else shape_problems)(tree),
     ]  # fmt: skip
     return _in_order(found)[:MOST_PROBLEMS]
 
@@ -116,7 +119,7 @@ def _modules(node: ast.AST) -> list[str]:
     return [f"bilevel.{alias.name}" for alias in node.names] if node.module == "bilevel" else [node.module or ""]
 
 
-def _imports(tree: ast.Module) -> Iterator[str]:
+def _imports(tree: ast.Module, besides: frozenset[str]) -> Iterator[str]:
     for node in ast.walk(tree):
         if not isinstance(node, ast.Import | ast.ImportFrom):
             continue
@@ -124,7 +127,7 @@ def _imports(tree: ast.Module) -> Iterator[str]:
             yield f"line {node.lineno}: imports must be absolute"
             continue
         for name in _modules(node):
-            yield from _import(name, node.lineno)
+            yield from _import(name, node.lineno) if name not in besides else ()
         if isinstance(node, ast.ImportFrom):
             yield from _imported(node)
 

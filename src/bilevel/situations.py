@@ -147,9 +147,10 @@ def mixed_trace(space: Space, length: int) -> Trace:
     names = list(space.active)
     for number in range(1, length):
         parent = trace.current or BASELINE
-        drawn = _drawn(space, f"mixed {number}")
+        rng = random.Random(derive_seed("conformance", f"mixed {number}"))
+        units = {name: rng.random() for name in names}
         some = [names[number % len(names)], *([names[(number * 7) % len(names)]] if number % 3 == 0 else [])]
-        candidate = parent.with_params(**{name: drawn.params[name] for name in some})
+        candidate = parent.with_params(**{name: space.domains[name].at(units[name]) for name in some})
         status = statuses[number // 3 % len(statuses)] if number % 3 == 2 else Status.OK
         loss = 1.0 - 0.0005 * number + 0.05 * (number % 4) if status is Status.OK else None
         keep = loss is not None and number % 4 == 0

@@ -8,9 +8,9 @@ from bilevel.budget import Cost
 from bilevel.calls import CallSummary
 from bilevel.climbing import FAILED
 from bilevel.lab import Records
-from bilevel.levels import LoopTask, levels_of
+from bilevel.levels import LoopTask
 from bilevel.loop import LoopSpec
-from bilevel.standings import LIVE, attempts, is_ablation
+from bilevel.standings import LIVE, attempts, is_ablation, mechanism_levels
 from bilevel.trial import LADDER, Trial
 
 
@@ -68,9 +68,7 @@ class Yield:
 def yields_of(records: Records, spec: LoopSpec, calls: Sequence[CallSummary]) -> tuple[Yield, ...]:
     """Each level of a nesting that searches mechanisms, the lowest first."""
     return tuple(
-        _yield(records, loop, loop.task, calls)
-        for loop in levels_of(spec)
-        if isinstance(loop.task, LoopTask) and loop.task.surface.name.startswith("mechanisms")
+        _yield(records, loop, loop.task, calls) for loop in mechanism_levels(spec) if isinstance(loop.task, LoopTask)
     )
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from bilevel.errors import GuestError
-from bilevel.imports import NUMERICAL, OURS, STANDARD
+from bilevel.imports import NUMERICAL, OF_STEPS, OURS, STANDARD
 from bilevel.mechanism import HOOKS, Guest, Mechanism
 from bilevel.sandbox.cell import Cell, CellLimits
 from bilevel.sandbox.home import Channel, Home, Memory
@@ -271,7 +271,7 @@ def _named(tree: ast.Module) -> Iterator[str]:
 
 
 def _may_be_loaded(name: str) -> bool:
-    if name in OURS:
+    if name in OURS | OF_STEPS:
         return True
     top, *inner = name.split(".")
     if top not in STANDARD | NUMERICAL:
