@@ -1,6 +1,7 @@
 """Who may import whom: the floors of docs/design, read from the source."""
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +12,10 @@ ROOT = Path(__file__).parents[1] / "src" / "bilevel"
 FLOORS = {
     0: "objective space acts trial trace budget settings noise codec errors evidence eprocess imports guardrails "
     "pareto guards quantiles rules surrogate prose hints steps addenda",
-    1: "call calls task researcher view mechanism carrying lab named",
-    2: "bounds fold draft shadow facts keep learning description planning loop surfaces arms levels climbing ladder "
-    "probation situations conformance port_suites admission reading shape outside questions saying rollout watch "
-    "fresh rollback claim helps rehearsal forking steered persons",
+    1: "call calls task researcher view mechanism carrying lab named stints bounds workflow_step",
+    2: "answered fold draft shadow facts keep learning description planning loop surfaces arms levels climbing ladder "
+    "probation situations conformance step_suite port_suites admission reading shape outside questions saying rollout "
+    "watch fresh rollback claim helps rehearsal forking steered persons measurement nesting",
     3: "llm agents execution sandbox store tasks researchers mechanisms memory",
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}
@@ -34,6 +35,7 @@ def module_of(path):
     return parts[:-1] if parts[-1] == "__init__" else parts
 
 
+@functools.cache
 def imports(path, *, top_level=False):
     """Dotted names that a file imports, with the names taken from `bilevel` itself as modules."""
     tree = ast.parse(path.read_text("utf-8"))

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 SCRIPT = """LEARNING_RATE = 0.1
@@ -14,6 +16,7 @@ print(f"loss: {loss}")
 """
 
 
+@pytest.mark.slow
 def test_a_script_becomes_a_task_and_is_improved(tmp_path):
     task = tmp_path / "mytask"
     (task / "start").mkdir(parents=True)

@@ -33,6 +33,7 @@ def recipe(text, name="mine.toml"):
 # ---- finding ----
 
 
+@pytest.mark.slow
 def test_an_agent_improves_files_trial_by_trial(bilevel, bilevel_json):
     done = bilevel("run", *LOOP, "--agent", command_of("step", Path("log").resolve()), "--trials", 3)
     assert done.code == 0, done.err
@@ -118,9 +119,29 @@ def test_a_briefing_has_the_task_the_history_and_what_may_be_edited(bilevel, bil
         assert words in seen, words
 
 
+def test_prompts_and_skills_stand_in_the_briefing_where_they_have_a_say(bilevel, bilevel_json):
+    Path("narrow.prompt.md").write_text("Stay close to what there is.")
+    Path("late.skill.md").write_text("---\nwhen: trials >= 1\n---\nLook at the shape.")
+    mechanisms = '[inner]\nresearcher = "agent"\nmechanisms = ["./narrow.prompt.md", "./late.skill.md"]\n'
+    args = ("run", recipe(mechanisms), "--folder", "run", "--agent", command_of("reports_briefing"), "--trials", 2)
+    done = bilevel(*args)
+    assert done.code == 0, done.err
+    first, second = (
+        bilevel_json("show", "run", "--call", number)["request"]["messages"][0]["text"] for number in (1, 2)
+    )
+    assert "Stay close to what there is." in first and "Advice from skill late" not in first
+    assert "## Advice from skill late\nLook at the shape." in second
+    ledger = bilevel_json("show", "run", "--trial", 1)["ledger"]
+    assert ledger["skill:late"]["advise"]["touched"] == 0 < ledger["prompt:narrow"]["advise"]["touched"]
+    Path("sure.memory.md").write_text("---\nmost: 2\n---\n")
+    refused = bilevel("run", recipe(mechanisms.replace("late.skill", "sure.memory")), "--agent", command_of("good"))
+    assert refused.code == 2 and "it works with: prompt, skill" in refused.err
+
+
 # ---- misdeeds do not end a search ----
 
 
+@pytest.mark.slow
 def test_the_search_goes_on_after_each_misdeed_and_says_what_it_was(bilevel, bilevel_json):
     name = recipe(
         '[inner]\nresearcher = "agent"\ntrials = 6\n[inner.settings]\nredrafts = 0\n'
@@ -162,6 +183,7 @@ def test_a_replay_runs_no_agent(bilevel, monkeypatch):
     assert "byte for byte" in done.out and calls_in("log") == 2
 
 
+@pytest.mark.slow
 def test_a_run_killed_while_an_agent_works_asks_only_that_again(bilevel, bilevel_json, tmp_path, monkeypatch):
     temporary = tmp_path / "temporary"
     temporary.mkdir()
@@ -190,6 +212,7 @@ def test_a_run_killed_while_an_agent_works_asks_only_that_again(bilevel, bilevel
     assert bilevel("replay", "run").code == 0 and calls_in(log) == 4
 
 
+@pytest.mark.slow
 def test_a_run_is_resumed_from_another_folder_with_the_same_agent(bilevel, tmp_path):
     (tmp_path / "tools").mkdir()
     (tmp_path / "tools" / "mine.py").write_text(Path(command_of("x").split()[1]).read_text())

@@ -4,11 +4,14 @@ import re
 import shlex
 from pathlib import Path
 
+import pytest
+
 from bilevel.agents import PRESETS
 
 DOC = (Path(__file__).parents[2] / "docs" / "agents.md").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_the_worked_example_works(bilevel, bilevel_json, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -146,6 +146,7 @@ def test_usage_is_read_in_each_form(output, usage):
     assert usage_in(output) == usage
 
 
+@pytest.mark.slow
 @given(st.text() | st.recursive(st.none() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner)
        | st.dictionaries(st.sampled_from(["type", "usage", "part", "item", "stats", "models", "tokens", "cost", "text"])
                          | st.text(), inner)).map(json.dumps))  # fmt: skip

@@ -191,7 +191,7 @@ def test_an_agent_that_never_ends_and_changes_nothing_is_refused(ask):
     [
         ("large_file", "it was ended after writing a file of more than 67108864 bytes|it wrote more than 64 MiB"),
         ("much", "it wrote more than 64 MiB"),
-        ("many_files", "it wrote more than 2000 files"),
+        pytest.param("many_files", "it wrote more than 2000 files", marks=pytest.mark.slow),
         ("prints", "it was ended after printing more than 1048576 bytes"),
     ],
 )

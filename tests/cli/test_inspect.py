@@ -12,6 +12,7 @@ def run_folder(bilevel, tmp_path):
     return tmp_path / "run"
 
 
+@pytest.mark.slow
 def test_a_run_prints_plain_lines_and_a_summary(bilevel):
     done = bilevel("run", "d", "--task", "sphere", "--researcher", "stuck")
     for words in (
@@ -69,6 +70,7 @@ def test_check_lists_and_checks(bilevel, bilevel_json):
     assert done.returncode == 4 and "no-such-thing" in done.stdout
 
 
+@pytest.mark.slow
 def test_doctor_names_the_way_out(bilevel, bilevel_json):
     findings = {finding["subject"]: finding for finding in bilevel_json("doctor")}
     assert findings["python"]["ok"] and findings["run folder"]["ok"]

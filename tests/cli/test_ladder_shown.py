@@ -92,6 +92,7 @@ def inner(mechanism="", **keys):
 # ---- what is shown ----
 
 
+@pytest.mark.slow
 def test_each_trial_of_a_mechanism_shows_its_rungs_and_the_drafts_that_were_turned_back_before(
     ran, bilevel, bilevel_json
 ):
@@ -116,6 +117,7 @@ def test_each_trial_of_a_mechanism_shows_its_rungs_and_the_drafts_that_were_turn
     assert len(stored["climbs"]) == 7 and stored["isolation"].startswith("runs: none; mechanisms: ")
 
 
+@pytest.mark.slow
 def test_a_trial_in_which_no_draft_came_through_says_so_and_shows_no_ledger(ran, bilevel):
     summary = ran(level_2(by="library:only:placebo", cycles=2))
     (tried,) = summary["mechanisms"]
@@ -128,6 +130,7 @@ def test_a_trial_in_which_no_draft_came_through_says_so_and_shows_no_ledger(ran,
     assert "inert in trial 1: no decision would have been another" in text
 
 
+@pytest.mark.slow
 def test_the_verdict_over_all_forks_stands_where_there_is_a_control_and_its_words_are_explained_before(ran, bilevel):
     summary = ran(level_2(by="library:only:orthogonal", trials=4, cycles=4, more="proof_share = 0.0\n"))
     for tried in summary["mechanisms"]:
@@ -154,6 +157,7 @@ def test_words_are_explained_once_in_the_lines_of_a_run_that_goes_on(bilevel, re
     assert "undecided: not evidence either way yet" in shown
 
 
+@pytest.mark.slow
 def test_a_mechanism_that_hurts_is_left_out_for_good_and_the_section_says_why(ran, bilevel):
     text = inner("harms.py") + level_2(by="library:only:placebo", cycles=9, more="proof_share = 1.0\n")
     summary = ran(text, "--task", "sphere:dimensions=8", harms=HARMS)
@@ -240,6 +244,7 @@ def test_further_controls_are_arms_with_a_gain_over_each(ran, bilevel):
     assert "; the same loop again differed by " in printed and "gain against the best of its controls" in printed
 
 
+@pytest.mark.slow
 def test_a_named_level_of_isolation_is_recorded_with_each_trial(ran, bilevel_json):
     sandbox = '[sandbox]\nisolation = "limits"\n'
     summary = ran(inner("freezes.py") + sandbox, freezes=FREEZES)
@@ -291,6 +296,7 @@ def test_only_what_runs_in_the_sandbox_feels_its_limits(bilevel, recipe):
     assert inside.returncode == 2 and "took more than 1e-06 s" in inside.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "sandbox", "said"),
     [

@@ -11,8 +11,9 @@ from bilevel.calibration import seeds_needed
 from bilevel.lab import Lab
 from bilevel.noise import Noise
 from bilevel.objective import Objective
+from bilevel.overriding import override
 from bilevel.quantiles import sd_interval
-from bilevel.recipe import find, override, resolve
+from bilevel.recipe import find, resolve
 from bilevel.store.folder import RunFolder
 from bilevel.trace import Trace
 from bilevel.wiring import build
@@ -45,6 +46,7 @@ def root_noise(folder):
         opened.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("task", "true"), [("sphere:noise=0.05", 0.05), ("gpt-table", 0.007)])
 def test_the_interval_holds_the_true_sd_as_often_as_it_says(task, true):
     spec, held, nights = spec_of(task), 0, 200
@@ -206,6 +208,7 @@ def test_the_real_task(bilevel_json, data):
     assert 0 < found["between_seeds"]["sd"] < 0.5
 
 
+@pytest.mark.slow
 def test_what_runs_learn_makes_the_stored_estimate_better_and_is_never_mixed(bilevel, bilevel_json, tmp_path, data):
     def run(name, seed, *more):
         return bilevel(

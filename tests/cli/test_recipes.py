@@ -5,12 +5,16 @@ import pytest
 from bilevel.recipe import shipped
 
 NESTED = {name for name, recipe in shipped().items() if recipe.outer}
+SLOW = {"paper-c", "recursive", "default"}  # that of `default` is in the test of when it forks, too
 WITH_PARAMETERS = sorted(name for name, recipe in shipped().items() if recipe.task not in ("article", "page"))
 
 
-@pytest.mark.parametrize("recipe", WITH_PARAMETERS)
+@pytest.mark.parametrize(
+    "recipe", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in WITH_PARAMETERS]
+)
 def test_every_recipe_for_parameters_runs_on_sphere(bilevel_json, recipe):
-    summary = bilevel_json("run", recipe, "--task", "sphere", "--folder", "run", "--seed", "1")
+    fewer = ["--trials", "60"] if recipe == "recursive" else []  # the whole of it takes minutes: the slow test below
+    summary = bilevel_json("run", recipe, "--task", "sphere", "--folder", "run", "--seed", "1", *fewer)
     assert summary["state"] == "finished"
     assert summary["best"] <= summary["baseline"]
     assert summary["repetition"]["trials"] >= (10 if recipe in NESTED else 20)  # a refused mechanism costs none
@@ -30,6 +34,17 @@ def test_the_default_recipe_forks_only_once_it_is_stuck(bilevel_json, tmp_path):
     assert any(mechanism["pairs"] for mechanism in begun["mechanisms"])
     early = bilevel_json("run", "default", "--task", "sphere", "--folder", "early", "--trials", "10")
     assert early["mechanisms"] == []
+
+
+@pytest.mark.parametrize(("share", "forks"), [(0.0, True), (0.95, False)])
+def test_a_recipe_says_for_which_share_of_its_trials_a_search_must_have_been_stuck(
+    bilevel_json, tmp_path, share, forks
+):
+    level = "level = 'mechanisms'\nresearcher = 'library'\nstart = 'fork'\ntrials = 2\ncycles = 9\nstuck_after = 3"
+    text = f"name = 'waits'\ntitle = 'waits'\n[inner]\nresearcher = 'random'\n[[outer]]\n{level}\nstuck_share = {share}"
+    (tmp_path / "waits.toml").write_text(text)
+    done = bilevel_json("run", "waits.toml", "--task", "sphere", "--folder", "run")
+    assert any(mechanism["pairs"] for mechanism in done["mechanisms"]) is forks
 
 
 @pytest.mark.parametrize("recipe", ["c", "d", "shuffle", "default"])
@@ -87,7 +102,8 @@ def test_mechanisms_have_ledgers_also_where_their_level_is_not_the_outermost(bil
 
 
 def test_the_default_recipe_searches_by_bayesian_optimisation_until_a_model_is_named():
-    from bilevel.recipe import find, override, resolve
+    from bilevel.overriding import override
+    from bilevel.recipe import find, resolve
 
     default = find("default")
     assert default.inner.researcher == "bayesian" and find("a").inner.researcher == "coordinate"

@@ -38,6 +38,7 @@ def test_the_same_seed_gives_the_same_trace(bilevel, tmp_path, recipe):
     assert fingerprints(tmp_path / "one") == fingerprints(tmp_path / "two")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["a", "c", "static"])
 def test_the_same_seed_gives_the_same_trace_with_two_workers(bilevel, tmp_path, recipe):
     for folder in ("one", "two"):
@@ -72,6 +73,7 @@ def killed_and_resumed(tmp_path, recipe, options, kills, seed):
     return real
 
 
+@pytest.mark.slow
 def test_a_run_killed_in_the_middle_of_a_fork_resumes_to_the_unbroken_one(bilevel, tmp_path):
     options = ["--seed", "3", "--inner-budget", "60", "--outer-cycles", "4"]
     assert bilevel("run", "c", *options, "--folder", "whole").returncode == 0
@@ -104,6 +106,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", disk], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_the_run_cleanly_and_it_resumes(bilevel, tmp_path, small_disk):
     disk, grow = small_disk
     options = ["--trials", "600", "--seed", "3"]
@@ -116,6 +119,7 @@ def test_a_full_disk_stops_the_run_cleanly_and_it_resumes(bilevel, tmp_path, sma
     assert fingerprints(disk / "run") == fingerprints(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_after_what_runs_and_resume_goes_on(bilevel, tmp_path):
     options = ["--seed", "3", "--inner-budget", "40", "--outer-cycles", "3"]
     assert bilevel("run", "c", *options, "--folder", "whole").returncode == 0
@@ -131,6 +135,7 @@ def test_ctrl_c_stops_after_what_runs_and_resume_goes_on(bilevel, tmp_path):
     assert fingerprints(tmp_path / "run") == fingerprints(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_resume_needs_neither_the_mechanism_file_nor_the_same_working_folder(bilevel, tmp_path):
     rule = tmp_path / "rule.py"
     rule.write_text(source("tabu"))

@@ -183,6 +183,7 @@ def test_the_steps_of_the_image_lead_to_a_program_that_searches(tmp_path):
     subprocess.run([venv / "bin" / "python", "-c", ready], cwd=work, env=env, check=True, timeout=300)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a folder that not even root can write")
 def test_doctor_says_that_a_folder_cannot_be_written():
     done = subprocess.run(

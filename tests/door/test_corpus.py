@@ -9,9 +9,9 @@ import pytest
 
 from bilevel.admission import admit, door
 from bilevel.lab import Lab, MemoryStore
-from bilevel.levels import nest
 from bilevel.loop import Loop, LoopSpec
 from bilevel.mechanism import Guest
+from bilevel.nesting import nest
 from bilevel.settings import Settings
 from bilevel.situations import Bowl, Walk
 from bilevel.surfaces import MechanismSurface, mechanism_set
@@ -33,7 +33,13 @@ def causes(text: str) -> list[str]:
     return first.removeprefix(FIRST).split(" | ")
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+SLOW = {  # the first is given all of its time, like `endless_loop_in_a_hook`
+    "endless_loop_at_import",
+    "random_forest",
+}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in HOSTILE])
 def test_a_hostile_or_broken_mechanism_is_refused_and_the_cause_is_named(name):
     text = text_of("hostile", name)
     admission = admit(text)
@@ -43,7 +49,7 @@ def test_a_hostile_or_broken_mechanism_is_refused_and_the_cause_is_named(name):
         assert cause in said
 
 
-@pytest.mark.parametrize("name", SOUND)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in SOUND])
 def test_an_unusual_but_sound_mechanism_is_admitted(name):
     if "sklearn" in text_of("sound", name):
         pytest.importorskip("sklearn")
@@ -93,6 +99,7 @@ def search(names, kind):
     return loop.run(), store.opened - before
 
 
+@pytest.mark.slow
 def test_no_hostile_mechanism_reaches_a_live_trial():
     trace, opened = search(HOSTILE, "hostile")
     tried = trace[1:]

@@ -186,8 +186,8 @@ FAILURES = {
     ),
     "time that grows with the square of the trace": (
         rule(
-            "def remember(self, memory, trial):\n"
-            "    return sorted([*(memory or []), *range(2000)], key=lambda x: -x)[:200000]\n" + ADVISE
+            "def remember(self, memory, trial):\n    sum(range(1000 * trial.number))\n    return trial.number\n"
+            + ADVISE
         ),
         ["remember, with 1,000 trials", "each must take constant time"],
     ),
@@ -224,7 +224,12 @@ FAILURES = {
 }
 
 
-@pytest.mark.parametrize("failure", FAILURES)
+SLOW = {"going through the whole trace for each trial of the trace"}  # it is given all of its time
+
+
+@pytest.mark.parametrize(
+    "failure", [pytest.param(failure, marks=[pytest.mark.slow] * (failure in SLOW)) for failure in FAILURES]
+)
 def test_a_failing_mechanism_is_refused_with_a_sentence_that_lets_its_author_mend_it(failure):
     text, expected = FAILURES[failure]
     message = said(text)

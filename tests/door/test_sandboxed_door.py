@@ -30,6 +30,7 @@ def test_a_sound_mechanism_passes_the_sandboxed_door_and_its_verdict_can_be_stor
     assert verdict.ok and codec.load(Admission, codec.dump(verdict)) == verdict
 
 
+@pytest.mark.slow
 def test_a_hook_that_never_ends_behind_the_walls_is_named_with_its_line(box):
     said = str(sandboxed_door(box)(Guest("endless", ENDLESS)))
     assert "select, with an empty trace" in said

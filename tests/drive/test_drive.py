@@ -25,6 +25,7 @@ def outline(trials):
 # ---- bilevel proposes, the caller measures ----
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("recipe", "options"),
     [
@@ -190,6 +191,7 @@ def test_a_proposal_is_checked_measured_and_told(told):
     assert [trial["number"] for trial in said["next"]["history"]] == [0, 1]
 
 
+@pytest.mark.slow
 def test_a_proposal_that_is_not_allowed_is_refused_with_the_reason_and_changes_nothing(said, told):
     asked = begin_proposing(told, "--trials", "2")
     for change, reason in (
@@ -269,6 +271,7 @@ class Once(Mechanism):
 '''
 
 
+@pytest.mark.slow
 def test_mechanisms_advise_and_turn_back_a_caller_too(said, told):
     Path("once.py").write_text(ONCE)
     Path("mine.toml").write_text(TABU)
@@ -300,6 +303,7 @@ def test_both_arms_of_a_fork_share_what_the_caller_proposed(told, trials):
 # ---- across processes ----
 
 
+@pytest.mark.slow
 def test_a_kill_in_the_middle_of_any_command_loses_nothing(told, caller, trials):
     Path("short.toml").write_text('name = "short"\ntitle = "x"\n[inner]\ntrials = 2\ncalibration = 1\n')
     options = ("--task", "sphere", "--recipe", "short.toml")

@@ -35,6 +35,7 @@ def test_the_commands_of_a_page_work_in_order(page, said, tmp_path):
                 latest = (data.get("next") or data).get("id", latest)
 
 
+@pytest.mark.slow
 def test_the_rule_of_the_skill_is_decisive_on_its_own_example(said, tmp_path):
     for kind, text in BLOCK.findall((ROOT / "skills/bilevel/mechanism.md").read_text("utf-8")):
         if kind != "sh":
@@ -47,6 +48,7 @@ def test_the_rule_of_the_skill_is_decisive_on_its_own_example(said, tmp_path):
     assert ledger["constrain"]["decisive"] > 0, ledger
 
 
+@pytest.mark.slow
 def test_the_python_example_of_the_docs_drives_a_run_to_its_end(said, tmp_path):
     (example,) = re.findall(r"```py\n(.*?)```", (ROOT / "docs/driving.md").read_text("utf-8"), re.DOTALL)
     done = subprocess.run([sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, timeout=60)

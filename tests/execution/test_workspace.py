@@ -170,6 +170,7 @@ def test_a_root_that_cannot_be_made_is_the_machines_fault(task, tmp_path):
         make(task, tmp_path)
 
 
+@pytest.mark.slow
 def test_whatever_a_run_leaves_is_deleted(task, tmp_path):
     space = make(task, tmp_path)
     (space.work / "link").symlink_to(task[0])

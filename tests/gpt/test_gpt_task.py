@@ -357,12 +357,13 @@ def test_a_counter_that_counts_nothing_is_refused_for_its_cpu_time(cache: Path, 
 
 
 @trains
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "patch",
     [
         "import clock as module; module.SECONDS_PER_BYTE /= 2",
-        pytest.param("type(clock).progress = property(lambda self: 0.5)", marks=pytest.mark.slow),
-        pytest.param("clock.open = (lambda: clock.steps < 20)", marks=pytest.mark.slow),
+        "type(clock).progress = property(lambda self: 0.5)",
+        "clock.open = (lambda: clock.steps < 20)",
     ],
 )
 def test_a_patched_counter_is_refused_even_within_the_cpu_time(patch: str, cache: Path, tmp_path: Path) -> None:
@@ -410,20 +411,15 @@ def test_a_batch_that_cannot_be_divided_is_the_candidates_crash(cache: Path, tmp
 
 
 @trains
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
-        pytest.param("np.load(CACHE + '/val.npy')", "is not part of its task", marks=pytest.mark.slow),
+        ("np.load(CACHE + '/val.npy')", "is not part of its task"),
         ("open(PLAYS + '/tragedies/macbeth.md')", "is not part of its task"),
-        pytest.param(
-            "open(f'/proc/{__import__(\"os\").getppid()}/environ')", "is not part of its task", marks=pytest.mark.slow
-        ),
-        pytest.param("__import__('subprocess').run(['true'])", "the candidate used", marks=pytest.mark.slow),
-        pytest.param(
-            "__import__('socket').create_connection(('127.0.0.1', 9))",
-            "the candidate used socket",
-            marks=pytest.mark.slow,
-        ),
+        ("open(f'/proc/{__import__(\"os\").getppid()}/environ')", "is not part of its task"),
+        ("__import__('subprocess').run(['true'])", "the candidate used"),
+        ("__import__('socket').create_connection(('127.0.0.1', 9))", "the candidate used socket"),
     ],
 )
 def test_reaching_beyond_the_task_is_refused(code: str, reason: str, cache: Path, tmp_path: Path) -> None:
@@ -444,12 +440,13 @@ def test_writing_while_being_scored_is_refused(cache: Path, tmp_path: Path) -> N
 
 
 @trains
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrong",
     [
         "model(rows)[:, :, :-1]",
-        pytest.param("model(rows)[:1]", marks=pytest.mark.slow),
-        pytest.param("model(rows).tolist()", marks=pytest.mark.slow),
+        "model(rows)[:1]",
+        "model(rows).tolist()",
     ],
 )
 def test_logits_of_another_shape_are_the_candidates_crash(wrong: str, cache: Path, tmp_path: Path) -> None:
@@ -458,12 +455,13 @@ def test_logits_of_another_shape_are_the_candidates_crash(wrong: str, cache: Pat
 
 
 @trains
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "end",
     [
-        pytest.param("raise SystemExit(0)", marks=pytest.mark.slow),
+        "raise SystemExit(0)",
         "__import__('os')._exit(0)",
-        pytest.param("__import__('os')._exit(7)", marks=pytest.mark.slow),
+        "__import__('os')._exit(7)",
     ],
 )
 def test_a_script_that_ends_early_has_no_score(end: str, cache: Path, tmp_path: Path) -> None:
@@ -471,6 +469,7 @@ def test_a_script_that_ends_early_has_no_score(end: str, cache: Path, tmp_path: 
     assert (ran.code, ran.result) == (12, None), ran.stderr
 
 
+@pytest.mark.slow
 def test_without_a_text_the_run_says_the_way_out(tmp_path: Path) -> None:
     ran = run(tmp_path, tmp_path / "cache", BILEVEL_CORPUS=str(tmp_path / "nowhere"))
     assert (ran.code, ran.result) == (13, None)

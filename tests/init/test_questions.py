@@ -57,6 +57,7 @@ def refused(done, *words):
     assert "\nTraceback" not in f"\n{done.stderr}"
 
 
+@pytest.mark.slow
 def test_two_scripts_are_a_question_and_so_is_a_direction(repository, bilevel, tmp_path):
     root = repository(TWO)
     code, text = at_terminal(
@@ -71,6 +72,7 @@ def test_two_scripts_are_a_question_and_so_is_a_direction(repository, bilevel, t
     assert bilevel("run", "--task", root / ".bilevel", "--trials", 3).returncode == 0
 
 
+@pytest.mark.slow
 def test_enter_takes_the_default(repository, tmp_path):
     root = repository(BOTH)
     code, text = at_terminal([("Enter for 1: ", "\n")], root, cwd=tmp_path)
@@ -78,6 +80,7 @@ def test_enter_takes_the_default(repository, tmp_path):
     assert "Which number is to be improved?" in text and "val_acc = 0.75" in text and "maximize (change" in text
 
 
+@pytest.mark.slow
 def test_a_command_that_fails_can_be_replaced_at_the_terminal(repository, tmp_path):
     root = repository({"train.py": "raise SystemExit('no such luck')\n", "sub/ok.py": "print('loss: 1')\n"})
     code, text = at_terminal([("Which command measures it?", "python sub/ok.py\n")], root, cwd=tmp_path)
@@ -85,6 +88,7 @@ def test_a_command_that_fails_can_be_replaced_at_the_terminal(repository, tmp_pa
     assert "no such luck" in text and "metric     loss = 1" in text
 
 
+@pytest.mark.slow
 def test_ctrl_c_writes_nothing(repository, tmp_path):
     root = repository(TWO)
     code, text = at_terminal([("Enter for 1: ", CTRL_C)], root, cwd=tmp_path)

@@ -35,6 +35,7 @@ ARGUMENTS = """
 """
 
 
+@pytest.mark.slow
 def test_constants_of_a_script_are_parameters(repository, works):
     root = repository({"train.py": CONSTANTS, "README.md": "# Toy\n\nFits a line\nwith care.\n\nMore."})
     done = works(root)
@@ -48,6 +49,7 @@ def test_constants_of_a_script_are_parameters(repository, works):
     assert done.summary["gain"] > 0 and "LEARNING_RATE" in done.summary["changes"]
 
 
+@pytest.mark.slow
 def test_options_of_argparse_are_parameters_switches_too(repository, works):
     done = works(repository({"main.py": ARGUMENTS}))
     task = tomllib.loads(done.task)

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from autoresearch_stub import fingerprint, make_checkout, make_home
 
-from bilevel.recipe import find, override
+from bilevel.overriding import override
+from bilevel.recipe import find
 from bilevel.run import start
 
 for part in ("llm", "models"):  # servers, wires; the researcher behind HTTP

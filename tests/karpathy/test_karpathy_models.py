@@ -61,6 +61,7 @@ def research(monkeypatch, checkout, bilevel):
         server.close()
 
 
+@pytest.mark.slow
 def test_it_edits_the_script_and_the_log_says_so_in_its_words(research, checkout, bilevel):
     before = fingerprint(checkout)
     trace, server = research(
@@ -84,6 +85,7 @@ def test_it_edits_the_script_and_the_log_says_so_in_its_words(research, checkout
     assert before != ""
 
 
+@pytest.mark.slow
 def test_a_crash_that_is_a_slip_goes_back_with_the_end_of_its_log_and_is_a_row_of_the_table(research, bilevel):
     trace, server = research(
         edit("half the rate", (CALL, call("useles(MATRIX_LR / 2)"))),
@@ -99,6 +101,7 @@ def test_a_crash_that_is_a_slip_goes_back_with_the_end_of_its_log_and_is_a_row_o
     assert lines[3].split("\t")[3] == "keep"
 
 
+@pytest.mark.slow
 def test_after_three_repairs_the_idea_is_given_up(research):
     texts = [CALL, *(call(f"useles{n}(MATRIX_LR)") for n in range(4))]  # each mends the one before, and not well
     slips = [edit(f"slip {n}", pair) for n, pair in enumerate(itertools.pairwise(texts))]

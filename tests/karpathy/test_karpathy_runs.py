@@ -42,6 +42,7 @@ def test_a_search_by_coordinates_leaves_the_checkout_as_it_was(night, bilevel):
     assert "trials" in bilevel("replay", night.folder) and fingerprint(night.checkout) == night.before
 
 
+@pytest.mark.slow
 def test_recipe_c_searches_it_with_three_levels(bilevel, checkout):
     before = fingerprint(checkout)
     args = ["--inner-budget", "2", "--outer-cycles", "2", "--time-budget", "7", "--folder", "run"]
@@ -176,6 +177,7 @@ def test_exporting_again_adds_what_is_new(night, bilevel):
     assert git(Path("log"), "show-ref") == git(Path("other"), "show-ref")
 
 
+@pytest.mark.slow
 def test_changes_that_were_not_committed_are_a_commit_of_their_own(bilevel, checkout):
     (checkout / "train.py").write_text(TRAIN.replace("DEPTH = 8", "DEPTH = 9"))
     (checkout / "notes.md").write_text("new")
@@ -202,6 +204,7 @@ def test_after_a_restart_the_branch_is_where_the_search_stands_and_the_best_has_
     assert git(repository, "show", "refs/bilevel/best:train.py") == (checkout / "train.py").read_text()
 
 
+@pytest.mark.slow
 def test_a_checkout_without_git_begins_its_own_history(bilevel, checkout):
     shutil.rmtree(checkout / ".git")
     bilevel("run", "a", "--task", f"karpathy:{checkout}", "--trials", "1", "--folder", "run")
@@ -210,6 +213,7 @@ def test_a_checkout_without_git_begins_its_own_history(bilevel, checkout):
     assert (Path("run/git") / "train.py").is_file()
 
 
+@pytest.mark.slow
 def test_an_export_never_writes_into_what_is_not_its_own(small, bilevel, checkout, tmp_path):
     before = fingerprint(checkout)
     assert "task's own folder" in bilevel("export", "run", "--git", checkout, ends=2)
@@ -227,6 +231,7 @@ def test_an_export_never_writes_into_what_is_not_its_own(small, bilevel, checkou
     assert fingerprint(checkout) == before
 
 
+@pytest.mark.slow
 def test_hooks_and_filters_of_the_source_run_nothing(bilevel, checkout, tmp_path):
     trap = tmp_path / "trapped"
     for name in ("post-checkout", "pre-commit", "post-index-change", "reference-transaction"):

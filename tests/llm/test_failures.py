@@ -177,7 +177,7 @@ def test_a_request_that_cannot_be_is_told_with_the_servers_words(asking, style):
 
 @pytest.mark.parametrize("style", STYLES)
 def test_a_server_that_does_not_answer_in_time_is_unavailable(asking, style):
-    ask = asking(style, {"hang": True}, timeout=0.05, attempts=2)
+    ask = asking(style, {"hang": True}, timeout=0.2, attempts=2)
     with pytest.raises(ModelUnavailable, match="no answer within"):
         ask()
     assert len(ask.server.requests) == 2

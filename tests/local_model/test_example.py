@@ -31,6 +31,7 @@ def bilevel(*args: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.slow
 def test_the_record_is_rebuilt_without_the_model_and_without_torch(shipped):
     done = bilevel("replay", shipped, "--json")
     assert done.returncode == 0, done.stderr

@@ -29,6 +29,7 @@ def test_the_calls_of_a_search_are_estimated_with_its_lessons_and_their_price(se
     assert re.fullmatch(r"\d+\.\d\d US dollars", cost)
 
 
+@pytest.mark.slow
 def test_the_calls_of_all_levels_are_estimated(serve, bilevel):
     server = serve()
     args = ("--task", "sphere", "--model", model_of("compatible"), "--inner-budget", "3", "--outer-cycles", "3")
@@ -84,6 +85,7 @@ def test_one_address_does_not_get_the_keys_of_several_providers(serve, bilevel, 
     assert bilevel("status", "run").code == 2
 
 
+@pytest.mark.slow
 def test_a_key_in_a_mechanism_of_ones_own_is_not_stored(serve, bilevel, recipe, tmp_path):
     serve()
     rule = f'from bilevel.mechanism import Mechanism\n\n\nclass Rule(Mechanism):\n    domain = "{SECRET}"\n'
@@ -106,6 +108,7 @@ class Asks(Mechanism):
 """
 
 
+@pytest.mark.slow
 def test_what_a_mechanism_asks_by_itself_is_counted_as_its_own(serve, bilevel):
     server = serve(says={"generate": f"```python{ASKS}```"})
     options = ("--inner-budget", "2", "--outer-cycles", "2", "--folder", "run")

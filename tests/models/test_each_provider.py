@@ -27,6 +27,7 @@ def test_a_model_of_each_provider_researches_a_search(serve, bilevel, bilevel_js
     assert all(trial["changes"] for trial in trials[1:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ("anthropic",))
 def test_one_option_puts_a_model_at_all_three_levels_and_its_mechanism_runs(serve, bilevel, bilevel_json, style):
     server = serve(style)

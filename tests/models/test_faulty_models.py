@@ -81,6 +81,7 @@ def test_a_question_without_an_answer_is_given_up_and_asked_again(run, unharmed)
 # ---- gone for good ----
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("base", "gone_from"), [("a", 3), ("c", 1), ("c", 7)])
 def test_a_server_that_is_gone_ends_the_run_and_a_resume_finishes_it_as_if_it_had_never_been(
     run, serve, bilevel, bilevel_json, unharmed, base, gone_from
@@ -98,6 +99,7 @@ def test_a_server_that_is_gone_ends_the_run_and_a_resume_finishes_it_as_if_it_ha
     assert bilevel("replay", "run").code == 0
 
 
+@pytest.mark.slow
 def test_a_wrong_key_ends_the_run_with_exit_code_2_and_loses_nothing(run, serve, bilevel, unharmed):
     reply = error("compatible", "key")
     reply["body"] = {"error": f"Unauthorized {SECRET}, that is {SECRET[:6]}****{SECRET[-4:]}"}
@@ -178,6 +180,7 @@ def test_a_model_that_never_answers_usably_makes_refused_trials_and_the_run_ends
 # ---- too long ----
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["compatible", "anthropic", "google"])
 def test_a_prompt_that_is_too_long_is_written_shorter(serve, bilevel, style):
     server = serve(style, faults={9: error(style, "context")})
@@ -189,6 +192,7 @@ def test_a_prompt_that_is_too_long_is_written_shorter(serve, bilevel, style):
     assert bilevel("replay", "run").code == 0
 
 
+@pytest.mark.slow
 def test_a_prompt_of_each_level_that_is_too_long_is_written_shorter(serve, bilevel, recipe):
     once = set()
 

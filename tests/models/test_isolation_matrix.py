@@ -26,10 +26,11 @@ from bilevel.budget import Budget
 from bilevel.call import Message, Request
 from bilevel.cli import main
 from bilevel.lab import Lab
-from bilevel.levels import Inside, nest
+from bilevel.levels import Inside
 from bilevel.llm import ModelOptions, connect
 from bilevel.loop import Loop, LoopSpec
 from bilevel.mechanism import Guest, Mechanism, load
+from bilevel.nesting import nest
 from bilevel.objective import Objective
 from bilevel.researchers import make
 from bilevel.space import Candidate, Float, Int, Space

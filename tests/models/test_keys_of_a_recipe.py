@@ -130,6 +130,7 @@ class Waits(Mechanism):
 ```"""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("repairs", [0, 1])
 def test_how_often_an_inert_mechanism_goes_back(run, repairs):
     turns = iter(range(500, 599))
@@ -138,6 +139,7 @@ def test_how_often_an_inert_mechanism_goes_back(run, repairs):
     assert run(outer=live, says=says).roles.count("inert") == repairs
 
 
+@pytest.mark.slow
 def test_a_mechanism_that_the_replay_finds_inert_is_mended_before_its_trial(run):
     turns = iter(range(500, 599))
     says = {role: lambda prompt: WAITS.format(next(turns)) for role in ("generate", "inert", "repair")}

@@ -58,7 +58,7 @@ def interrupts_at(role, which=1, sent=signal.SIGINT):
         pytest.param(C, "lessons", 1, id="the lessons", marks=pytest.mark.slow),
         pytest.param(C, "critique", 1, id="a session"),
         pytest.param(C, "settings", 1, id="the settings", marks=pytest.mark.slow),
-        pytest.param((*C, "--workers", "2"), "draft", 5, id="a draft of two"),
+        pytest.param((*C, "--workers", "2"), "draft", 5, id="a draft of two", marks=pytest.mark.slow),
     ],
 )
 def test_a_run_killed_while_it_waits_for_a_model_asks_only_that_again(
@@ -95,6 +95,7 @@ def test_a_run_killed_while_it_waits_for_a_model_asks_only_that_again(
 # ---- replay ----
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_run_is_replayed_byte_for_byte_without_a_model_a_key_or_a_network(
     serve, bilevel, bilevel_json, no_network, workers
@@ -116,6 +117,7 @@ def test_a_run_is_replayed_byte_for_byte_without_a_model_a_key_or_a_network(
         assert file.read() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("args", "role", "which", "workers"),
     [

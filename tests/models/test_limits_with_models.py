@@ -59,6 +59,7 @@ def test_a_resume_with_the_same_limit_asks_nothing_and_one_with_a_higher_limit_g
     assert fingerprints("run") == clean("a", *A).fingerprints
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("calls", "workers"), [(1, "2"), (4, "1"), (6, "2"), (8, "1"), (10, "2"), (11, "1")])
 def test_wherever_a_limit_falls_the_run_that_goes_on_is_the_one_without_it(serve, bilevel, clean, calls, workers):
     server = serve()
@@ -175,6 +176,7 @@ def test_a_limit_that_is_spent_before_the_baseline_is_a_clean_end_too(serve, bil
 # ---- Ctrl-C ----
 
 
+@pytest.mark.slow
 def test_the_second_ctrl_c_ends_a_question_and_nothing_of_it_is_stored(serve, bilevel, bilevel_json, process, clean):
     server = serve(faults={3: {"hang": True}})
     running = process("run", "a", *A, "--folder", "run")

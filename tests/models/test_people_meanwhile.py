@@ -57,6 +57,7 @@ def test_what_a_person_writes_between_two_trials_is_in_the_next_prompt_and_on_re
     assert replayed.code == 0, replayed.err
 
 
+@pytest.mark.slow
 def test_on_all_levels_a_replay_works_although_the_texts_have_changed_since(edited, bilevel):
     task, server = edited({2: {"brief.md": "Second brief.\n", "guidance.md": "Try small ones.\n"}})
     sizes = ("--inner-budget", "4", "--outer-cycles", "2", "--workers", "2")
@@ -70,6 +71,7 @@ def test_on_all_levels_a_replay_works_although_the_texts_have_changed_since(edit
     assert replayed.code == 0, replayed.err
 
 
+@pytest.mark.slow
 def test_a_brief_that_changes_between_stop_and_resume_reaches_only_what_comes_after(serve, bilevel, tmp_path):
     task = folder_task(tmp_path / "task", brief="First brief.")
     server = serve()

@@ -47,6 +47,7 @@ def searched(serve, bilevel, tmp_path, lines, name):
     return server
 
 
+@pytest.mark.slow
 def test_a_log_that_gives_orders_changes_no_decision(serve, bilevel, bilevel_json, tmp_path):
     outcomes = []
     for name, lines in (("hostile", HOSTILE), ("quiet", ["nothing"])):
@@ -139,6 +140,7 @@ def test_an_error_of_a_server_does_not_steer_the_terminal(serve, bilevel, recipe
 # ---- show ----
 
 
+@pytest.mark.slow
 def test_the_calls_of_a_run_are_listed_with_purpose_tokens_and_an_unknown_price(serve, bilevel, bilevel_json):
     serve()
     args = ("c", "--task", "sphere", "--model", MODEL, "--inner-budget", "3", "--outer-cycles", "2", "--folder", "run")

@@ -49,6 +49,7 @@ def made():
 # ---- what comes out ----
 
 
+@pytest.mark.slow
 def test_the_best_parameters_come_out():
     result = bilevel.optimize(functions.loss, SPACE, trials=30, seed=1)
     assert result.params["depth"] == 3 and result.params["shape"] == "round"
@@ -247,6 +248,7 @@ def test_a_start_that_fails_ends_the_search_with_its_reason():
 # ---- run folders ----
 
 
+@pytest.mark.slow
 def test_a_folder_keeps_the_run_and_the_same_call_goes_on(tmp_path):
     folder = tmp_path / "run"
     first = bilevel.optimize(functions.loss, SPACE, recipe="a", trials=5, folder=folder)
@@ -286,6 +288,7 @@ def test_a_plain_script_needs_no_guard(tmp_path):
     assert done.stdout == "{'x': 0.25}\n", done.stderr
 
 
+@pytest.mark.slow
 def test_a_guarded_script_and_a_module_work_too(tmp_path):
     text = FIVE_LINES.replace("    print", '    if __name__ == "__main__":\n        print')
     assert script(tmp_path, text).stdout == "{'x': 0.25}\n"
@@ -297,6 +300,7 @@ def test_a_function_typed_into_python_is_refused_with_the_way_out(tmp_path):
     assert done.returncode == 1 and "interactive session" in done.stderr and "FILE.py:NAME" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_example_of_the_docs_runs(tmp_path):
     page = (pathlib.Path(__file__).parents[2] / "docs" / "python.md").read_text("utf-8")
     (example,) = re.findall(r"```py\n(.*?)```", page, re.DOTALL)
@@ -304,6 +308,7 @@ def test_the_example_of_the_docs_runs(tmp_path):
     assert "'depth': 3" in done.stdout and "'shape': 'round'" in done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_nothing_is_left_when_the_program_is_killed(tmp_path):
     text = """
         import os, pathlib, time, bilevel

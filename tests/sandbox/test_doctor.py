@@ -61,6 +61,7 @@ def test_it_leaves_nothing_behind(told):
     assert sorted(path.name for path in told[1].iterdir()) == [".env", ".git"]
 
 
+@pytest.mark.slow
 def test_people_get_a_line_each(tmp_path):
     done = doctor(tmp_path)
     assert done.returncode == 0 and "sandbox: " in done.stdout and "\x1b[" not in done.stdout

@@ -9,10 +9,10 @@ from bilevel.budget import Budget
 from bilevel.conformance import check_mechanism
 from bilevel.errors import GuestError, ModelUnavailable, Stopped
 from bilevel.lab import Lab
-from bilevel.levels import nest
 from bilevel.loop import Loop, LoopSpec
 from bilevel.mechanism import Guest, load, overridden
 from bilevel.mechanisms import library, source
+from bilevel.nesting import nest
 from bilevel.sandbox.proxy import Sandbox, preloaded
 from bilevel.situations import BASELINE, Bowl, Case, Walk, mixed_trace, view_of
 from bilevel.space import Float, Space
@@ -90,6 +90,7 @@ def test_a_mechanism_with_a_memory_searches_the_same_in_a_sandbox(near, rule, wo
     assert sum(count.touched for count in trace.ledger()[rule.name].values()) > 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 3])
 def test_mechanisms_search_the_same_in_processes_of_their_own(sandbox, workers):
     rules = (*STATEFUL, Guest("bandit", source("bandit", patience=0)))
@@ -418,5 +419,6 @@ def test_spaces_that_change_with_each_call_do_not_pile_up(near):
     assert len(near.channels[0].side.known.slots) <= 256
 
 
+@pytest.mark.slow
 def test_a_proxy_passes_the_suite_that_its_guest_passes(near):
     assert check_mechanism(lambda: near.load(TABU)) == check_mechanism(lambda: load(TABU)) == []

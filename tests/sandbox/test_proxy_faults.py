@@ -186,6 +186,7 @@ def test_a_guest_that_ends_its_process_is_a_fault_and_the_run_goes_on_with_its_m
     assert [trial.decision for trial in trace] == [trial.decision for trial in expected]
 
 
+@pytest.mark.slow
 def test_a_guest_that_never_answers_is_ended_and_retired():
     rule = guest("endless", "\ndef select(self, view, parent):\n    while True:\n        pass")
     with Sandbox("limits", SILENT) as sandbox:
@@ -210,6 +211,7 @@ def test_a_cell_that_made_room_is_started_again():
     assert sandbox.cells == 0
 
 
+@pytest.mark.slow
 def test_the_best_level_of_this_machine_can_run_numerical_guests():
     pytest.importorskip("sklearn")
     body = """

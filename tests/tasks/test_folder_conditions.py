@@ -426,6 +426,7 @@ with multiprocessing.Pool(2) as pool: pool.map(work, [1, 2])
 print("loss: 1")"""
 
 
+@pytest.mark.slow
 def test_cpu_time_is_limited_where_the_task_says_so_and_loaders_are_not_held_to_the_wall_limit(described, run):
     task = find(described())
     assert run(task, script(task, BUSY)).status is Status.OK

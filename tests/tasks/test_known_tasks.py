@@ -13,9 +13,9 @@ import in_process
 
 from bilevel.errors import InputError, MissingExtra
 from bilevel.lab import Bench, Lab
+from bilevel.overriding import override
 from bilevel.port_suites import check_task
 from bilevel.recipe import find as find_recipe
-from bilevel.recipe import override
 from bilevel.space import Choice, Int
 from bilevel.tasks import hpo as tables
 from bilevel.tasks.catalog import find, find_seeded, shipped
@@ -194,6 +194,7 @@ def test_training_tasks_keep_the_contract(study):
     assert check_task(task, repeatable=study == "diabetes-boosting") == []
 
 
+@pytest.mark.slow
 def test_the_sealed_split_is_apart_from_what_is_evaluated():
     pytest.importorskip("sklearn")
     task = find("sklearn:diabetes-boosting")
@@ -215,6 +216,7 @@ def test_a_failing_learner_is_a_failed_candidate():
     assert failed.status is Status.EXIT and "C" in failed.log
 
 
+@pytest.mark.slow
 def test_a_run_of_real_training_ends_with_the_sealed_fifth(tmp_path):
     pytest.importorskip("sklearn")
     options = ("--task", "sklearn:diabetes-boosting", "--researcher", "random", "--trials", 3, "--folder", "run")

@@ -61,6 +61,7 @@ def test_the_example_runs_as_a_program_and_stands_in_the_page():
     assert best < 6  # the baseline has 11.6
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_page_work_and_a_resume_in_the_same_folder_goes_on(here):
     page = (ROOT / "docs" / "domains.md").read_text("utf-8")
     commands = re.search(r"```\n(bilevel check.*?)```", page, re.DOTALL)[1]
@@ -73,6 +74,7 @@ def test_the_commands_of_the_page_work_and_a_resume_in_the_same_folder_goes_on(h
     assert sorted(map(int, tour.split())) == list(range(24))
 
 
+@pytest.mark.slow
 def test_a_run_is_gone_on_with_from_its_own_folder_only(here, tmp_path_factory):
     command = ("run", "a", "--task", "python:routes:TASK", "--researcher", "python:routes:TwoOpt", "--trials", "8")
     assert bilevel(here, *command, "--folder", "one").returncode == 0

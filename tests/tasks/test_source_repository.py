@@ -12,6 +12,7 @@ from bilevel import recipe
 from bilevel.errors import Diverged, InputError
 from bilevel.execution.workspace import snapshot, tree_hash
 from bilevel.guardrails import BUILT_IN
+from bilevel.overriding import override
 from bilevel.run import resume, start
 from bilevel.space import Candidate
 from bilevel.tasks.catalog import find
@@ -120,7 +121,7 @@ def test_a_process_goes_on_with_the_tree_it_opened_and_the_next_one_has_another_
 
 
 def test_a_resume_with_another_tree_is_refused(repository, described, tmp_path):
-    chosen = recipe.override(recipe.find("random"), task=str(described()), trials=1)
+    chosen = override(recipe.find("random"), task=str(described()), trials=1)
     with start(chosen, tmp_path / "run") as session:
         session.execute()
     with resume(tmp_path / "run"):
