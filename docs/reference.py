@@ -22,7 +22,7 @@ PYTHON = {
         "bilevel.notebook.Rows",
     ),
     "The loops": (
-        "bilevel.loop.Loop", "bilevel.loop.LoopSpec", "bilevel.levels.nest", "bilevel.levels.lift",
+        "bilevel.loop.Loop", "bilevel.loop.LoopSpec", "bilevel.nesting.nest", "bilevel.nesting.lift",
         "bilevel.levels.LoopTask", "bilevel.lab.Lab", "bilevel.budget.Budget", "bilevel.settings.Settings",
     ),
     "What guests implement and see": (
