@@ -49,10 +49,14 @@ def test_clicks_lead_from_the_runs_to_the_diff_of_a_trial(tab, browser):
     tab.goto(browser.address)
     tab.click("a.row >> text=d")
     tab.click("nav.views >> text=mechanisms")
+    tab.wait_for_url("**/run/d/mechanisms")
     tab.click("main a.row >> nth=0")
+    tab.wait_for_url(lambda url: not url.endswith("/mechanisms"))
     assert tab.locator("h1").inner_text().startswith(("Mechanism", "Trial"))
     tab.click("nav.views >> text=lineage")
+    tab.wait_for_url("**/run/d/lineage")
     tab.click("main a.row >> nth=0")
+    tab.wait_for_url("**/run/d/trial/**")
     assert tab.locator("h2", has_text="What changed").count() == 1
     assert not tab.wrong
 
@@ -78,7 +82,7 @@ def test_keys_do_what_clicks_do(tab, browser):
     tab.wait_for_url("**/run/a/trial/**")
     first = tab.url
     tab.keyboard.press("[")
-    tab.wait_for_function("before => location.href !== before", arg=first)
+    tab.wait_for_url(lambda url: url != first)  # until it is loaded: before that a page hears no keys
     tab.keyboard.press("u")
     tab.wait_for_url("**/trials?level=inner")
     tab.keyboard.press("c")
