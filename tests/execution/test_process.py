@@ -157,6 +157,11 @@ def test_the_cpu_limit_ends_one_busy_process(tmp_path):
     assert 0.3 <= outcome.cpu_seconds < 3
 
 
+def test_the_kernel_which_counts_too_many_ticks_on_a_busy_machine_kills_later_than_the_limit(tmp_path):
+    code = "import resource; print(*resource.getrlimit(resource.RLIMIT_CPU))"
+    assert python(code, tmp_path, limits(cpu=10)).stdout == "16 16\n"
+
+
 def test_the_cpu_limit_counts_the_whole_tree(tmp_path):
     """Three processes, each well under the limit that they pass together, and reaped children of theirs."""
     code = """
