@@ -8,6 +8,7 @@ import in_process
 import pytest
 
 from bilevel.call import Call, CallKey, Message, Reply, Request
+from bilevel.dashboard.charts import Line, overlaid
 from bilevel.store.folder import RunFolder
 
 VIEWS = ["", "/trials", "/timeline", "/lineage", "/parameters", "/mechanisms", "/calls", "/costs", "/steering",
@@ -172,3 +173,15 @@ def test_a_long_run_is_a_page_of_bounded_size(making, config, tmp_path):
         assert page.text.count('class="point') == 901 and "without a point of their own: " in page.text
         listed = found.get("/run/long/trials?page=15")
         assert listed.text.count('class="row"') == 100 and "page 15 of 15" in listed.text
+
+
+def test_curves_side_by_side_all_end_within_the_picture():
+    flat = [Line(f"run{n}", ((0, -7.0 - n / 10),), 9) for n in range(4)]
+    drawn = overlaid([*flat, Line("best", ((0, -7.0), (4, 0.9)), 9)], "")
+    heights = {
+        name: float(points.split(",")[-1]) for name, points in re.findall(r'class="(\w+)" points="(.*?)"', drawn)
+    }
+    assert heights["best"] < 100 < 800 < heights["run0"] < heights["run3"] < 1000, "not as high as the next one"
+    many = [Line(f"run{n}", ((0, -1e6 * (n == 0)), (1, n / 100)), 9) for n in range(40)]
+    heights = [float(points.split(",")[-1]) for points in re.findall(r'points="(.*?)"', overlaid(many, ""))]
+    assert heights[0] - heights[-1] > 800, "one first value that is far off takes no room"
