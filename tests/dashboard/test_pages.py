@@ -3,13 +3,16 @@
 import html
 import json
 import re
+from dataclasses import replace
 
 import in_process
 import pytest
 
 from bilevel.call import Call, CallKey, Message, Reply, Request
 from bilevel.dashboard.charts import Line, overlaid
+from bilevel.space import Candidate, Change
 from bilevel.store.folder import RunFolder
+from bilevel.trial import Pending, Proposal
 
 VIEWS = ["", "/trials", "/timeline", "/lineage", "/parameters", "/mechanisms", "/calls", "/costs", "/steering",
          "/claims"]  # fmt: skip
@@ -185,3 +188,33 @@ def test_curves_side_by_side_all_end_within_the_picture():
     many = [Line(f"run{n}", ((0, -1e6 * (n == 0)), (1, n / 100)), 9) for n in range(40)]
     heights = [float(points.split(",")[-1]) for points in re.findall(r'points="(.*?)"', overlaid(many, ""))]
     assert heights[0] - heights[-1] > 800, "one first value that is far off takes no room"
+
+
+def test_a_run_in_the_middle_of_its_search_says_what_is_under_way_and_what_comes(making, config, tmp_path):
+    path = making.run(tmp_path / "going", config, [making.trial(0, 1.0, keep=True), making.trial(1, 0.5)])
+    new, changes = Candidate({}, {"tabu": "..."}), {"domain": Change("", "a long one"), "order": Change((), ("tabu",))}
+    author = "library (selected by rules from a library, not invented)"
+    folder = RunFolder.open(path)  # a process is at work on it
+    try:
+        folder.set_meta("state", "running")
+        folder.store.add_pending("root", Pending(2, 2, Candidate(), Proposal(new, author=author), (), changes))
+        with making.serving(path) as found:
+            page, claims = words(sound(found.get("/run/going"))), words(sound(found.get("/run/going/claims")))
+        folder.set_meta("state", "stopped")
+    finally:
+        folder.close()
+    assert "Under way" in page and "+ tabu" in page and "a long one" not in page and "selected by rules" not in page
+    assert "The search goes on: its answer is measured on fresh seeds when it has ended" in claims
+    assert "None is measured apart yet." in claims and "No claim stage" not in claims
+    with making.serving(path) as found:
+        assert "No claim stage" in words(sound(found.get("/run/going/claims")))
+
+
+def test_the_best_of_each_parameter_is_that_of_the_best_seen(making, config, tmp_path):
+    lucky = replace(making.trial(2, 0.1), beside="root#1")  # measured for another trial's sake: it claims nothing
+    path = making.run(tmp_path / "lucky", config, [making.trial(0, 1.0, keep=True), making.trial(1, 0.5), lucky])
+    with making.serving(path) as found:
+        page = words(sound(found.get("/run/lucky/parameters")))
+        assert "0.5" in words(sound(found.get("/run/lucky")))
+    row = page.split("score over value")[1].split()
+    assert row[0] == "x0" and "3" in row and row[row.index("3") + 1 :][:2] == ["0.0", "1.0"]
