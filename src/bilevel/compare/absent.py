@@ -1,5 +1,6 @@
 """A comparison of which a task can no longer be opened: what its runs keep of it, and what needs the task itself."""
 
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
@@ -86,20 +87,22 @@ def note_of(folder: Folder) -> str:
 
 def refuse_without(folder: Folder, what: str) -> None:
     """Raises InputError where a task is gone: what cannot be done, why, and the way out."""
-    found = said(folder)
+    found, path = said(folder), shlex.quote(str(folder.path))
     if found:
         raise InputError(
-            f"{what}: {found}; {BACK}. Nothing was changed: `bilevel status {folder.path}` shows what the "
-            f"records hold, and `bilevel report {folder.path} --to FOLDER` writes it down"
+            f"{what}: {found}; {BACK}. Nothing was changed: `bilevel status {path}` shows what the records "
+            f"hold, and `bilevel report {path} --to FOLDER` writes it down"
         )
 
 
 def _of_runs(folder: Folder, task: str) -> Iterator[tuple[Mapping[str, Any] | None, Mapping[str, Any]]]:
-    """What each run on a task keeps of it, and the run's facts."""
+    """What each run on a task keeps of it, and the run's facts; not of one that was killed before it had any."""
     for job in folder.jobs:
         if job.task == task and folder.exists(job):
             opened = RunFolder.read(folder.run_folder(job))
             try:
-                yield opened.meta(TASK), opened.meta(COMPARISON) or {}
+                facts = opened.meta(COMPARISON)
+                if facts is not None:
+                    yield opened.meta(TASK), facts
             finally:
                 opened.close()
