@@ -172,8 +172,10 @@ class RunSession:
         self.folder.close()
 
 
-def start(recipe: Recipe, path: Path) -> RunSession:
-    """A new run in a new folder. Everything that can be wrong with the recipe is found before the folder is made."""
+def start(recipe: Recipe, path: Path, as_planned: bool = False) -> RunSession:
+    """A new run in a new folder. Everything that can be wrong with the recipe is found before the folder is made.
+
+    `as_planned`: the task keeps the absolute name that a plan gave it, also where a link stands there by now."""
     prompts, verdicts = prompts_for(recipe), dict[str, Admission]()
     hosting = Hosting(recipe.sandbox, keep=verdicts.__setitem__)
     warm, unfit = gathered(recipe)
@@ -182,7 +184,7 @@ def start(recipe: Recipe, path: Path) -> RunSession:
     if known.noise is not None:
         spec = with_noise(spec, known.noise)
     task = leaf(spec).task
-    if isinstance(task, FolderTask) and task.folder == Path(recipe.task).resolve():
+    if isinstance(task, FolderTask) and task.folder == Path(recipe.task).resolve() and not as_planned:
         recipe = recipe.model_copy(update={"task": str(task.folder)})  # a resume may start from another folder
     if isinstance(task, KarpathyTask):
         recipe = recipe.model_copy(update={"task": task.reference})  # its checkout may change while the run goes on

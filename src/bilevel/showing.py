@@ -30,7 +30,7 @@ def to_show(folder: RunFolder[Any]) -> Shown:
     try:
         task = find_seeded(recipe.task, recipe.seed)
     except BilevelError as error:
-        why = missing(recipe) or str(error)
+        why = missing(recipe.task) or str(error)
     else:
         return Shown(*recorded(config, task=task))
     kept = folder.meta(TASK)
@@ -48,9 +48,9 @@ def to_show(folder: RunFolder[Any]) -> Shown:
     return Shown(*recorded(config, task=absent), said)
 
 
-def missing(recipe: Recipe) -> str:
+def missing(task: str) -> str:
     """That the task's folder is not there, where it was one; empty where it is, or is no folder."""
-    path = Path(recipe.task)
+    path = Path(task)
     return f"its folder {str(path)!r} is not there" if path.is_absolute() and not path.exists() else ""
 
 

@@ -3,12 +3,16 @@
 import html
 import json
 import re
+from dataclasses import replace
 
 import in_process
 import pytest
 
 from bilevel.call import Call, CallKey, Message, Reply, Request
+from bilevel.dashboard.charts import Line, overlaid
+from bilevel.space import Candidate, Change
 from bilevel.store.folder import RunFolder
+from bilevel.trial import Pending, Proposal
 
 VIEWS = ["", "/trials", "/timeline", "/lineage", "/parameters", "/mechanisms", "/calls", "/costs", "/steering",
          "/claims"]  # fmt: skip
@@ -172,3 +176,45 @@ def test_a_long_run_is_a_page_of_bounded_size(making, config, tmp_path):
         assert page.text.count('class="point') == 901 and "without a point of their own: " in page.text
         listed = found.get("/run/long/trials?page=15")
         assert listed.text.count('class="row"') == 100 and "page 15 of 15" in listed.text
+
+
+def test_curves_side_by_side_all_end_within_the_picture():
+    flat = [Line(f"run{n}", ((0, -7.0 - n / 10),), 9) for n in range(4)]
+    drawn = overlaid([*flat, Line("best", ((0, -7.0), (4, 0.9)), 9)], "")
+    heights = {
+        name: float(points.split(",")[-1]) for name, points in re.findall(r'class="(\w+)" points="(.*?)"', drawn)
+    }
+    assert heights["best"] < 100 < 800 < heights["run0"] < heights["run3"] < 1000, "not as high as the next one"
+    many = [Line(f"run{n}", ((0, -1e6 * (n == 0)), (1, n / 100)), 9) for n in range(40)]
+    heights = [float(points.split(",")[-1]) for points in re.findall(r'points="(.*?)"', overlaid(many, ""))]
+    assert heights[0] - heights[-1] > 800, "one first value that is far off takes no room"
+
+
+def test_a_run_in_the_middle_of_its_search_says_what_is_under_way_and_what_comes(making, config, tmp_path):
+    path = making.run(tmp_path / "going", config, [making.trial(0, 1.0, keep=True), making.trial(1, 0.5)])
+    new, changes = Candidate({}, {"tabu": "..."}), {"domain": Change("", "a long one"), "order": Change((), ("tabu",))}
+    author = "library (selected by rules from a library, not invented)"
+    folder = RunFolder.open(path)  # a process is at work on it
+    try:
+        folder.set_meta("state", "running")
+        folder.store.add_pending("root", Pending(2, 2, Candidate(), Proposal(new, author=author), (), changes))
+        with making.serving(path) as found:
+            page, claims = words(sound(found.get("/run/going"))), words(sound(found.get("/run/going/claims")))
+        folder.set_meta("state", "stopped")
+    finally:
+        folder.close()
+    assert "Under way" in page and "+ tabu" in page and "a long one" not in page and "selected by rules" not in page
+    assert "The search goes on: its answer is measured on fresh seeds when it has ended" in claims
+    assert "None is measured apart yet." in claims and "No claim stage" not in claims
+    with making.serving(path) as found:
+        assert "No claim stage" in words(sound(found.get("/run/going/claims")))
+
+
+def test_the_best_of_each_parameter_is_that_of_the_best_seen(making, config, tmp_path):
+    lucky = replace(making.trial(2, 0.1), beside="root#1")  # measured for another trial's sake: it claims nothing
+    path = making.run(tmp_path / "lucky", config, [making.trial(0, 1.0, keep=True), making.trial(1, 0.5), lucky])
+    with making.serving(path) as found:
+        page = words(sound(found.get("/run/lucky/parameters")))
+        assert "0.5" in words(sound(found.get("/run/lucky")))
+    row = page.split("score over value")[1].split()
+    assert row[0] == "x0" and "3" in row and row[row.index("3") + 1 :][:2] == ["0.0", "1.0"]

@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from bilevel.cli.printing import console, jsonable, print_json
+from bilevel.compare.absent import note_of, refuse_without, said
 from bilevel.compare.analysis import analyse
 from bilevel.compare.estimating import Expected, expect
-from bilevel.compare.folder import Folder, create, differences, is_comparison, open_folder, write_text
-from bilevel.compare.html import page
-from bilevel.compare.markdown import markdown
+from bilevel.compare.folder import Folder, create, differences, is_comparison, open_folder
+from bilevel.compare.outcome import outcome_of
 from bilevel.compare.plan import Plan, Wishes, make
 from bilevel.compare.results import Result
 from bilevel.compare.running import check_models
@@ -23,9 +23,10 @@ from bilevel.compare.tables import Table, expected_table, heading, number, secti
 from bilevel.compare.telling import Commands, commands_for
 from bilevel.errors import BilevelError, InputError, Stopped
 from bilevel.named import PREFIX
-from bilevel.reporting.comparison import RESULT, write_result, written_result
+from bilevel.reporting.comparison import RESULT, write_documents, written_result
 from bilevel.reporting.writing import PAGE
 from bilevel.reporting.writing import TEXT as REPORT
+from bilevel.tasks.absent import BACK
 
 
 def run_compare(
@@ -36,6 +37,8 @@ def run_compare(
         raise InputError(f"--workers {workers}: at least 1 is needed")
     there = _there(wishes, folder)
     plan = there.plan if there else make(Wishes(**wishes))
+    if there and (plan_only or on):
+        refuse_without(there, f"what is left of {str(there.path)!r} cannot be {'estimated' if plan_only else 'run'}")
     commands = commands_for(on, plan)
     if plan_only:
         _print_expected(expect(plan, there, workers), plan, as_json)
@@ -43,16 +46,18 @@ def run_compare(
     found = there or _new(plan, folder)
     out = console(stderr=as_json)
     _announce(out, found)
-    result = _executed(out, found, workers, commands)
+    result, kept = _executed(out, found, workers, commands)
     if as_json:
         print_json(written_result(result))
     else:
-        _print_result(out, result, found.path)
+        _print_result(out, result)
+        _line(out, f"\n{stays(kept) if kept else _where(found.path)}; each run is a run folder below {found.path}")
     return 1 if result.missing else 0
 
 
-def _executed(out: Console, found: Folder, workers: int, commands: Commands) -> Result:
-    """Run what is left, and write what came of it; a person's commands are told of what this call did."""
+def _executed(out: Console, found: Folder, workers: int, commands: Commands) -> tuple[Result, list[Path]]:
+    """Run what is left, and write what came of it; a person's commands are told of what this call did. Gives the files
+    that stay as they were, too: see `write_documents`."""
     ran: list[Finished] = []
 
     def tell(finished: Finished) -> None:
@@ -64,9 +69,7 @@ def _executed(out: Console, found: Folder, workers: int, commands: Commands) -> 
     try:
         run_all(found, workers, tell)
         result = analyse(found)
-        write_result(found, result)
-        write_text(found.path / REPORT, markdown(result))
-        write_text(found.path / PAGE, page(result))
+        kept = write_documents(found, result)
     except Stopped as error:
         raise Stopped(f"{error}; go on with: bilevel compare --folder {shlex.quote(str(found.path))}") from None
     except BilevelError as error:
@@ -75,7 +78,33 @@ def _executed(out: Console, found: Folder, workers: int, commands: Commands) -> 
         raise
     for line in commands.ended(found, result) if ran else ():
         _line(out, line)
-    return result
+    return result, kept
+
+
+def print_where(path: Path, as_json: bool) -> None:
+    """Where each run of a comparison stands, by the records: its improvement, or why it has none."""
+    found = open_folder(path)
+    outcomes, several = [outcome_of(found, job) for job in found.jobs], bool(found.plan.tasks)
+    done = sum(not one.reason for one in outcomes)
+    if as_json:
+        runs = [
+            {
+                "task": one.job.task, "arm": one.job.arm, "replicate": one.job.replicate, "gain": one.gain,
+                "reason": one.reason, "run": str(found.run_folder(one.job)),
+            }
+            for one in outcomes
+        ]  # fmt: skip
+        print_json({"plan": found.plan.hash, "done": done, "of": len(runs), "gone": note_of(found), "runs": runs})
+        return
+    out = console()
+    _announce(out, found)
+    for n, one in enumerate(outcomes, 1):
+        _tell(out, Finished(one.job, one, n, len(outcomes)), several)
+    _line(
+        out,
+        f"{done} of {len(outcomes)} runs have a number; `bilevel compare --folder {shlex.quote(str(path))}` "
+        + ("prints what they say" if done == len(outcomes) else "goes on"),
+    )
 
 
 def tasks_in(text: str) -> tuple[str, ...]:
@@ -98,7 +127,10 @@ def _there(wishes: Mapping[str, Any], folder: Path | None) -> Folder | None:
     if folder is None or not is_comparison(folder):
         return None
     found = open_folder(folder)
-    other = differences(found.plan, make(Wishes(**wishes))) if wishes else []
+    try:
+        other = differences(found.plan, make(Wishes(**wishes))) if wishes else []
+    except InputError as error:
+        raise InputError(f"{error}; what {str(folder)!r} holds is shown by --folder and no other option") from error
     if other:
         raise InputError(
             f"{str(folder)!r} holds another comparison (what differs: {', '.join(other)}); go on with it by `bilevel "
@@ -120,23 +152,26 @@ def _announce(out: Console, folder: Folder) -> None:
     plan = folder.plan
     _line(out, f"{', '.join(plan.arms)} on {plan.task}: {len(folder.jobs)} runs, interleaved by replicate")
     _line(out, f"plan {plan.hash} in {folder.path / 'plan.json'}")
+    gone = said(folder)
+    if gone:
+        _line(out, f"{gone}: runs that are there are told by their records; to go on, {BACK}")
     for task in folder.measured_otherwise():
         _line(out, f"what measures task {task!r} has changed since: runs that are there are told by their records")
 
 
 def _tell(out: Console, finished: Finished, several: bool) -> None:
     outcome = finished.outcome
-    said = outcome.reason and f"no number: {outcome.reason}"
-    said = said or (outcome.lost and f"{number(outcome.gain, True)}, as the baseline: its best {outcome.lost}")
+    how = outcome.reason and f"no number: {outcome.reason}"
+    how = how or (outcome.lost and f"{number(outcome.gain, True)}, as the baseline: its best {outcome.lost}")
     spent = f"{outcome.spent.measurements} measurements, {outcome.spent.seconds:.1f} s"
     where = f"{finished.job.task}, " if several else ""
     _line(
         out,
-        f"{finished.done}/{finished.of}  {where}{finished.job}: {said or f'{number(outcome.gain, True)} ({spent})'}",
+        f"{finished.done}/{finished.of}  {where}{finished.job}: {how or f'{number(outcome.gain, True)} ({spent})'}",
     )
 
 
-def _print_result(out: Console, result: Result, path: Path) -> None:
+def _print_result(out: Console, result: Result) -> None:
     tasks = f"{len(result.tasks)} tasks, " if result.tasks else ""
     out.rule(f"[bold]{tasks}{len(result.arms)} arms, {result.replicates} replicates[/]")
     for line in heading(result):
@@ -147,7 +182,16 @@ def _print_result(out: Console, result: Result, path: Path) -> None:
         out.print(f"\n[bold]{title}[/]", highlight=False)
         for line in lines:
             _line(out, f"  {line}")
-    _line(out, f"\nresult: {path / RESULT}, {path / REPORT}, {path / PAGE}; each run is a run folder below {path}")
+
+
+def stays(kept: Sequence[Path]) -> str:
+    """That files were not written again, since a task is gone."""
+    names = ", ".join(map(str, kept))
+    return f"left as they were, since less could be written without the task: {names}"
+
+
+def _where(path: Path) -> str:
+    return f"result: {path / RESULT}, {path / REPORT}, {path / PAGE}"
 
 
 def _print_table(out: Console, table: Table) -> None:

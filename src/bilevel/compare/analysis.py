@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from bilevel.codec import derive_seed
+from bilevel.compare.absent import note_of, objective_of
 from bilevel.compare.claims import claims_of
 from bilevel.compare.folder import Folder
 from bilevel.compare.notes import notes_of
@@ -17,7 +18,6 @@ from bilevel.compare.results import ArmResult, Best, Missing, Paired, Result, Ta
 from bilevel.compare.scoring import NAME, OF, Scores, scores_of
 from bilevel.compare.summary import Runs, arm_result, compared, corrected, runs_of, sealed_of
 from bilevel.errors import Diverged
-from bilevel.tasks.catalog import find as find_task
 
 __all__ = ["Result", "analyse", "check_baselines"]
 
@@ -34,7 +34,7 @@ def analyse(folder: Folder) -> Result:
     missing = [
         Missing(o.job.arm, o.job.replicate, o.reason, o.job.task if several else "") for o in outcomes if o.reason
     ]
-    objective = find_task(next(iter(plan.harnesses))).objective
+    objective, gone = objective_of(folder, next(iter(plan.harnesses))), note_of(folder)
 
     def tested(combinations: Sequence[tuple[str, str]]) -> list[Paired]:
         return corrected([compared(plan, arm, of[arm], other, of[other]) for arm, other in combinations])
@@ -55,10 +55,14 @@ def analyse(folder: Folder) -> Result:
         arms=_arms(plan, of),
         missing=tuple(sorted(missing, key=lambda one: (one.replicate, list(plan.arms).index(one.arm)))),
         claims=claims_of(plan, tested, {one.arm for one in missing}),
-        notes=(*notes_of(folder, outcomes, len(plan.arms) - 1), *(scores.notes if scores else ())),
+        notes=(
+            *notes_of(folder, outcomes, len(plan.arms) - 1),
+            *(scores.notes if scores else ()),
+            *filter(None, [gone]),
+        ),
         isolation=tuple(sorted({line for o in outcomes for line in o.isolation})),
         analysis=plan.analysis,
-        tasks=tuple(_task(plan, task, outcomes, scores) for task in plan.tasks) if scores else (),
+        tasks=tuple(_task(folder, task, outcomes, scores) for task in plan.tasks) if scores else (),
         ranks=_ranks(plan, of) if scores else None,
         recheck=plan.recheck,
         best=best,
@@ -107,10 +111,10 @@ def _arms(plan: Plan, of: Mapping[str, Runs], scope: str = "") -> tuple[ArmResul
     return tuple(arm_result(plan, arm, of[arm], against.get(arm), scope) for arm in plan.arms)
 
 
-def _task(plan: Plan, task: str, outcomes: Sequence[Outcome], scores: Scores) -> TaskResult:
+def _task(folder: Folder, task: str, outcomes: Sequence[Outcome], scores: Scores) -> TaskResult:
     """One task of several, in its own unit."""
     own = [outcome for outcome in outcomes if outcome.job.task == task]
-    objective = find_task(task).objective
+    plan, objective = folder.plan, objective_of(folder, task)
     return TaskResult(
         name=task,
         objective=objective.name,

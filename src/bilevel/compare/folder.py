@@ -16,14 +16,16 @@ from typing import Any
 import bilevel
 from bilevel.codec import content_hash, derive_seed, plain
 from bilevel.compare.plan import Plan, load, written
-from bilevel.errors import Diverged, InputError, StoreError
+from bilevel.errors import BilevelError, Diverged, InputError, StoreError
 from bilevel.machine import differences as differing
 from bilevel.machine import facts as machine
 from bilevel.recipe import resolve
+from bilevel.showing import missing
 from bilevel.store.reader import FILE
 from bilevel.tasks.catalog import find as find_task
 
 PLAN, STARTED = "plan.json", "started.json"
+COMPARISON = "comparison"  # the fact of a run folder that says what it belongs to
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,19 @@ class Folder:
         return (self.run_folder(job) / FILE).is_file()
 
     def measured_otherwise(self) -> list[str]:
-        """The tasks that are measured otherwise now than when this was planned."""
-        return [task for task, harness in self.plan.harnesses.items() if find_task(task).harness != harness]
+        """The tasks that are measured otherwise now than when this was planned, as far as they can be opened."""
+        gone, planned = self.gone(), self.plan.harnesses.items()
+        return [task for task, harness in planned if task not in gone and find_task(task).harness != harness]
+
+    def gone(self) -> dict[str, str]:
+        """The tasks that can no longer be opened, and why."""
+        found = {}
+        for task in self.plan.harnesses:
+            try:
+                find_task(task)
+            except BilevelError as error:
+                found[task] = missing(task) or str(error)
+        return found
 
     @property
     def started(self) -> Mapping[str, Any]:

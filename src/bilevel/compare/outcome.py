@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from bilevel.calls import CallSummary
-from bilevel.compare.folder import Folder, Job
+from bilevel.compare.absent import optimum_of, seals_of
+from bilevel.compare.folder import COMPARISON, Folder, Job
 from bilevel.compare.plan import FAILED_ANSWERS
 from bilevel.compare.rechecking import Again, Keep, Keeps, candidates, chosen, keeps_of
-from bilevel.compare.running import COMPARISON, ENDED, check_belongs, fresh_runs
+from bilevel.compare.running import ENDED, check_belongs, fresh_runs
 from bilevel.compare.sealing import sealed_runs
 from bilevel.errors import StoreError
 from bilevel.facts import failure_reason
@@ -26,18 +27,6 @@ from bilevel.store.folder import RunFolder
 from bilevel.task import Patching
 from bilevel.trace import top_scores
 from bilevel.trial import Count, Run, Trial, merge
-
-
-@runtime_checkable
-class KnowsItsOptimum(Protocol):
-    """A task whose best value is known."""
-
-    def optimum(self) -> "Optimum": ...
-
-
-class Optimum(Protocol):
-    @property
-    def value(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -117,6 +106,7 @@ class Outcome:
     failed: Mapping[str, int] = field(default_factory=dict)  # innermost trials without a score, by status
     patch: str = ""  # of the best candidate, from the baseline
     sealed: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # baseline, best -> metric -> value
+    seals: tuple[str, ...] = ()  # the names of the sealed metrics, where they were measured
 
 
 def outcome_of(folder: Folder, job: Job) -> Outcome:
@@ -134,8 +124,8 @@ def outcome_of(folder: Folder, job: Job) -> Outcome:
         spec = to_show(opened).spec
         seconds = float(opened.store.get_meta("elapsed") or 0.0)
         measured = AsMeasured(opened.store, opened.meta("harness"))
-        found = _read(folder, job, opened.store, measured, spec, state, seconds, str(facts.get("program", "")))
-        return _with_seal(found, opened, spec)
+        found = _read(folder, job, opened.store, measured, spec, state, seconds, facts)
+        return _with_seal(found, opened, spec, facts)
     except StoreError as error:
         return Outcome(job, str(error))
     finally:
@@ -144,7 +134,7 @@ def outcome_of(folder: Folder, job: Job) -> Outcome:
 
 def _read(
     folder: Folder, job: Job, records: Records, measured: Measurements, spec: LoopSpec, state: str, seconds: float,
-    program: str,
+    facts: Mapping[str, Any],
 ) -> Outcome:  # fmt: skip
     """The outcome of a run that has ended; `measured` are its measurements, whatever measures its task now."""
     inner = leaf(spec)
@@ -168,7 +158,7 @@ def _read(
             gain = inner.task.objective.gain(old, new)
         elif before.score is not None and after.failed and guarded:
             old, gain, reason, lost = before.score, 0.0, "", after.reason
-    calibration, whole = first.cost.evaluations, _whole(inner, old)
+    calibration, whole = first.cost.evaluations, _whole(inner, old, optimum_of(inner.task, facts))
     keeps = keeps_of(records, spec) if folder.plan.recheck else []
     again = chosen(keeps, spec, folder.plan.recheck) if count else []
     fresh = {one.id: one for one in (first.candidate, best[1].candidate, *candidates(again))}.values()
@@ -197,7 +187,7 @@ def _read(
         mechanisms=_mechanisms([trial for _, trial in trials], summary.in_force),
         keeps=Keeps(len(keeps), tuple(_again(measured, spec, keep, count, guarded) for keep in again)),
         beyond=sum(run.cost.seconds for run in beyond),
-        program=program,
+        program=str(facts.get("program", "")),
         isolation=tuple(sorted(summary.isolation)),
         changes=(
             *(f"{name} {old!r} -> {new!r}" for name, (old, new) in summary.changes.items()),
@@ -208,14 +198,16 @@ def _read(
     )
 
 
-def _with_seal(outcome: Outcome, opened: RunFolder[Any], spec: LoopSpec) -> Outcome:
+def _with_seal(outcome: Outcome, opened: RunFolder[Any], spec: LoopSpec, facts: Mapping[str, Any]) -> Outcome:
     """The outcome with the sealed scores of its baseline and its best candidate, where both were measured."""
     best = archive_best(opened.store, spec)
     runs = {} if best is None else sealed_runs(opened, outcome.start, best[1].candidate.id)
     if len(runs) < 2:
         return outcome
     beyond = outcome.beyond + sum(run.cost.seconds for run in runs.values())
-    return replace(outcome, beyond=beyond, sealed={who: dict(run.metrics or {}) for who, run in runs.items()})
+    found = {who: dict(run.metrics or {}) for who, run in runs.items()}
+    names = seals_of(leaf(spec).task, facts) or tuple(dict.fromkeys(name for one in found.values() for name in one))
+    return replace(outcome, beyond=beyond, sealed=found, seals=names)
 
 
 @dataclass(frozen=True)
@@ -248,10 +240,10 @@ def _again(measured: Measurements, spec: LoopSpec, keep: Keep, count: int, guard
     return Again(keep.claimed, inner.task.objective.gain(old.score, new.score))
 
 
-def _whole(spec: LoopSpec, baseline: float) -> float | None:
-    if not isinstance(spec.task, KnowsItsOptimum):
+def _whole(spec: LoopSpec, baseline: float, optimum: float | None) -> float | None:
+    if optimum is None:
         return None
-    whole = spec.task.objective.gain(baseline, spec.task.optimum().value)
+    whole = spec.task.objective.gain(baseline, optimum)
     return whole if whole > 0 else None
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from bilevel.budget import Limits
 from bilevel.codec import derive_seed
-from bilevel.compare.folder import Folder, Job, program, write_text
+from bilevel.compare.absent import kept_of
+from bilevel.compare.folder import COMPARISON, Folder, Job, program, write_text
 from bilevel.compare.plan import Plan
 from bilevel.compare.rechecking import candidates, chosen, keeps_of
 from bilevel.compare.sealing import measure_sealed
@@ -27,7 +28,6 @@ from bilevel.trial import Run
 from bilevel.wiring import build
 
 ENDED = ("finished", "limit")
-COMPARISON = "comparison"  # the fact of a run folder that says what it belongs to
 
 
 def check_models(plan: Plan) -> None:
@@ -77,13 +77,14 @@ def _session(folder: Folder, job: Job) -> RunSession:
         return resume(path)
     if path.exists():
         shutil.rmtree(path)  # killed before anything was stored
-    session = start(folder.plan.recipe(job.arm, job.replicate, job.task), path)
+    session = start(folder.plan.recipe(job.arm, job.replicate, job.task), path, as_planned=True)
     facts = {
         "plan": folder.plan.hash,
         "arm": job.arm,
         "replicate": job.replicate,
         "task": job.task,
         "program": program(),
+        **kept_of(leaf(session.spec).task),
     }
     session.folder.set_meta(COMPARISON, facts)
     return session

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from bilevel.compare.absent import refuse_without
 from bilevel.compare.folder import Folder, Job, locked
 from bilevel.compare.outcome import Outcome, outcome_of
 from bilevel.compare.running import execute, is_done
@@ -22,12 +23,13 @@ class Finished:
 
 def run_all(folder: Folder, workers: int, tell: Callable[[Finished], object]) -> None:
     """Run what is left, the failed runs among it. Raises Stopped where somebody asked to stop, Diverged where what is
-    left could not be compared with what is there."""
+    left could not be compared with what is there, InputError where a task of the comparison is gone."""
     with locked(folder) as lock:
         jobs = folder.jobs
         left = [job for job in jobs if not is_done(folder, job)]
         if not left:
             return
+        refuse_without(folder, f"{str(folder.path)!r} cannot go on (runs that are left: {len(left)} of {len(jobs)})")
         folder.begin()
         done = len(jobs) - len(left)
         try:

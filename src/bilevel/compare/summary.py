@@ -10,8 +10,6 @@ from bilevel.compare.plan import Plan
 from bilevel.compare.resampling import RESAMPLES, Estimate, Statistic, bootstrap, interquartile_mean, mean, median
 from bilevel.compare.results import ArmResult, Average, Best, Mechanism, Paired, Sealed
 from bilevel.compare.survival import survival_of
-from bilevel.task import Sealing
-from bilevel.tasks.catalog import find as find_task
 from bilevel.trial import Count
 
 CURVE_POINTS = 20
@@ -176,8 +174,7 @@ def sealed_of(plan: Plan, outcomes: Sequence[Outcome], best: Sequence[Best]) -> 
     for one in best if plan.sealed else ():
         own = [each for each in outcomes if each.job.arm == one.arm and each.job.task == (one.task or each.job.task)]
         measured = [each for each in own if each.sealed]
-        task = find_task(one.task or plan.task)
-        for metric in task.seals if isinstance(task, Sealing) and measured else ():
+        for metric in dict.fromkeys(name for each in measured for name in each.seals):
             pairs = [(each.sealed["baseline"].get(metric), each.sealed["best"].get(metric)) for each in measured]
             both = [(old, new) for old, new in pairs if old is not None and new is not None]
             own_best = next((each.sealed["best"] for each in measured if each.job.replicate == one.replicate), {})

@@ -94,22 +94,25 @@ def overlaid(lines: Sequence[Line], said: str) -> str:
     values = [value for line in lines for _, value in line.steps]
     if not values:
         return ""
-    up, across = _tight(values), Scale(0.0, max(line.end for line in lines))
+    up, across = (
+        _tight(values, [line.steps[-1][1] for line in lines if line.steps]),
+        Scale(0.0, max(line.end for line in lines)),
+    )
     inside = "".join(_line(line, across, up) for line in lines)
     return _svg(HEIGHT, said, _grid(up) + _below(across) + _stretched(inside) + _heights(up))
 
 
-def _tight(values: Sequence[float]) -> Scale:
-    """First values may be far off; the axis holds the middle of all and every end."""
+def _tight(values: Sequence[float], ends: Sequence[float]) -> Scale:
+    """First values may be far off; the axis holds the middle of all, all of a few, and every end."""
     middle = statistics.median(values)
     near = sorted(values, key=lambda value: abs(value - middle))
-    return scale_of(near[: max(2, int(len(near) * 0.95))])
+    return scale_of([*near[: len(near) - len(near) // 20], *ends])
 
 
 def spark(rows: Sequence[Row], objective: Objective) -> str:
     """A small best-so-far curve without axes."""
     steps = best_so_far(rows, objective)
-    if len(steps) < 2:
+    if not steps or len(rows) < 2:
         return ""
     up = scale_of([value for _, value in steps])
     line = _line(Line("", steps, len(rows)), Scale(0.0, len(rows)), up)

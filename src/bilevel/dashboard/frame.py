@@ -11,8 +11,9 @@ from urllib.parse import quote, urlencode
 from bilevel.cli.ladders import cut
 from bilevel.cli.printing import LEVEL_TITLES
 from bilevel.compare.drawing import text
-from bilevel.dashboard.records import Row
+from bilevel.dashboard.records import Changes, Row
 from bilevel.dashboard.watched import Watched
+from bilevel.trial import Pending
 
 VIEWS = {
     "": "overview",
@@ -229,24 +230,39 @@ def count(many: int, what: str) -> str:
 
 def changed(row: Row) -> str:
     """What a trial changed, in a few words."""
-    if row.number == 0:
+    return _in_words(row.number, row.changes, row.files)
+
+
+def asked(pending: Pending) -> str:
+    """What a trial that is under way changes, in a few words."""
+    old, new = pending.parent.files, pending.proposal.candidate.files
+    files = sorted(name for name in {**old, **new} if old.get(name) != new.get(name))
+    return _in_words(pending.number, {name: (c.old, c.new) for name, c in pending.changes.items()}, files)
+
+
+def _in_words(number: int, changes: Changes, files: Sequence[str]) -> str:
+    if number == 0:
         return "baseline"
-    if "order" in row.changes or "newest" in row.changes:
-        gone, new = moves(row)
-        said = [f"+ {name}" for name in new] + [f"− {name}" for name in gone]
+    if "order" in changes or "newest" in changes:
+        gone, come = _moved(changes, files)
+        said = [f"+ {name}" for name in come] + [f"− {name}" for name in gone]
         return ", ".join(said) or "nothing"
-    shown = [f"{name} {old!r} → {new!r}" for name, (old, new) in row.changes.items()]
-    shown += [f"{name} edited" for name in row.files]
+    shown = [f"{name} {old!r} → {new!r}" for name, (old, new) in changes.items()]
+    shown += [f"{name} edited" for name in files]
     more = f" and {len(shown) - SHOWN} more" if len(shown) > SHOWN else ""
     return cut(", ".join(shown[:SHOWN]) + more) or "no change"
 
 
 def moves(row: Row) -> tuple[list[str], list[str]]:
     """The mechanisms that a trial of an outer loop took out of its set, and those that it put in or rewrote."""
-    old, new = row.changes.get("order", ((), ()))
+    return _moved(row.changes, row.files)
+
+
+def _moved(changes: Changes, files: Sequence[str]) -> tuple[list[str], list[str]]:
+    old, new = changes.get("order", ((), ()))
     gone = [str(name) for name in old if name not in new]
     come = [str(name) for name in new if name not in old]
-    return gone, come or [name for name in row.files if name not in gone]
+    return gone, come or [name for name in files if name not in gone]
 
 
 def verdict(row: Row) -> str:

@@ -130,6 +130,8 @@ class Shelf:
     def _add(self, folder: Path, path: Path, group: bool) -> None:
         name = folder.resolve().name if path == folder else str(path.relative_to(folder))
         key = wanted = "~".join(part for part in name.split(os.sep) if part) or "run"
+        if key in self.entries and path != folder:  # of several folders with alike runs
+            key = wanted = f"{folder.resolve().name}~{wanted}"
         number = 2
         while key in self.entries or key in self.groups:
             key, number = f"{wanted}-{number}", number + 1

@@ -1,7 +1,7 @@
 """Writing a report: its two documents, and its plots beside them."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bilevel.compare.folder import write_text
@@ -27,12 +27,14 @@ def write_run(run: Path, to: Path, with_plots: bool) -> list[Path]:
     return written(to, {PAGE: page(report), TEXT: markdown(report, names(files))}, files)
 
 
-def written(to: Path, documents: Mapping[str, str], files: Mapping[str, bytes]) -> list[Path]:
-    """The documents, and the plots in place of those that were there."""
+def written(
+    to: Path, documents: Mapping[str, str], files: Mapping[str, bytes], stay: Sequence[Path] = ()
+) -> list[Path]:
+    """The documents, and the plots in place of those that were there, but for some that `stay`."""
     try:
         to.mkdir(parents=True, exist_ok=True)
         for old in plots_in(to):
-            if old.name not in files:
+            if old.name not in files and old not in stay:
                 old.unlink()
         for name, data in files.items():
             _write(to / plots.FOLDER / name, data)

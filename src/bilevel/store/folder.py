@@ -13,6 +13,7 @@ from bilevel.store.sqlite import SqliteStore, mended
 
 BEGAN = ", begun at "  # of the lock's text: the process, its machine, and when it began
 DEAD = "ended"
+DEPTH = 3  # how far below a folder without a run those are looked for that may have been meant
 S = TypeVar("S", bound=Reader, covariant=True)
 
 
@@ -118,7 +119,10 @@ class RunFolder(Generic[S]):
 def _must_exist(path: Path) -> None:
     if not (path / FILE).is_file():
         what = "there is no folder" if not path.exists() else "there is no run in folder"
-        raise InputError(f"{what} {str(path)!r}; run folders are made by `bilevel run`")
+        below = next(filter(None, (sorted(path.glob(f"{'*/' * depth}{FILE}")) for depth in range(1, DEPTH + 1))), [])
+        names = ", ".join(repr(str(each.parent)) for each in below[:3])
+        way = f"name one of those below it: {names}{' …' if below[3:] else ''}"
+        raise InputError(f"{what} {str(path)!r}; {way if below else 'run folders are made by `bilevel run`'}")
 
 
 def _lock(path: Path) -> int:

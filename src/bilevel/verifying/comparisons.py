@@ -4,13 +4,13 @@ from pathlib import Path
 
 from bilevel import machine
 from bilevel.codec import content_hash, derive_seed, plain
+from bilevel.compare.absent import refuse_without
 from bilevel.compare.analysis import analyse
-from bilevel.compare.folder import PLAN, STARTED, Folder, Job, program
+from bilevel.compare.folder import COMPARISON, PLAN, STARTED, Folder, Job, program
 from bilevel.compare.html import page
 from bilevel.compare.markdown import markdown
 from bilevel.compare.plan import load
 from bilevel.compare.results import Result
-from bilevel.compare.running import COMPARISON
 from bilevel.compare.stating import statements_of
 from bilevel.errors import BilevelError
 from bilevel.recipe import resolve
@@ -30,6 +30,7 @@ def check_comparison(tally: Tally, path: Path, stated: Path | None = None) -> No
     """A comparison's folder. `stated`: the one file of it that is looked at, beside the records."""
     data = read_json(path / PLAN)
     folder = Folder(path, load(data))
+    refuse_without(folder, f"{str(path)!r} cannot be verified")
     _on_this_machine(tally, folder)
     whole = _check_plan(tally, folder, content_hash(data))
     for job in folder.jobs:

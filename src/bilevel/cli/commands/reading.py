@@ -11,19 +11,23 @@ from bilevel.cli.program import Json, app
 
 @app.command
 def status(folder: Path, *, watch: Annotated[bool, Parameter(negative="")] = False, json: Json = False) -> None:
-    """Say where a run stands and what it has come to; also while it goes on.
+    """Say where a run, or each run of a comparison, stands and what it has come to; also while it goes on.
 
     Parameters
     ----------
     folder
-        The run folder.
+        The run folder, or a comparison's folder.
     watch
         Show the live view of a run that another terminal has started, until it ends or Ctrl-C; the run is left alone.
     """
+    from bilevel.cli.comparisons import print_where
     from bilevel.cli.inspecting import print_status, watch_run
+    from bilevel.compare.folder import is_comparison
 
     if watch:
         watch_run(folder)
+    elif is_comparison(folder):
+        print_where(folder, json)
     else:
         print_status(folder, json)
 

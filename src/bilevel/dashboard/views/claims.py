@@ -6,6 +6,7 @@ The same as in claims.json, and computed from the same records.
 from collections.abc import Mapping, Sequence
 
 from bilevel.claim import STANDS
+from bilevel.claiming import FACT
 from bilevel.cli import helping, ladders
 from bilevel.compare.drawing import Scale, text
 from bilevel.dashboard.frame import Page, address, facts, link, nothing, number, section, table, trial_link
@@ -59,13 +60,20 @@ def _answer(run: Watched, found: Statements, one: Statement) -> str:
         "gain, best seen": text("" if found.seen is None else f"{found.seen:+.4g} (no claim: it flatters)"),
     }
     note = f"Claimed: {one.claim}. Control: {one.control}." + (f" {_sentence(one.interval)}" if one.interval else "")
-    more = f"<p>{text(_sentence(one.note))}</p>" if one.note else ""
+    told = "the search goes on: its answer is measured on fresh seeds when it has ended" if _waits(run) else one.note
+    more = f"<p>{text(_sentence(told))}</p>" if told else ""
     return section("The answer", facts(said) + more + _meanings([one], CHANGES), note)
+
+
+def _waits(run: Watched) -> bool:
+    """Whether the claim stage is still to come."""
+    return run.live and run.recipe.claim.on and run.opened.folder.meta(FACT) is None
 
 
 def _changes(run: Watched, found: Sequence[Statement]) -> str:
     if not found:
-        return section("Changes", nothing("No change was measured apart: there is none to tell from the others."))
+        none = "No change was measured apart: there is none to tell from the others."
+        return section("Changes", nothing("None is measured apart yet." if _waits(run) else none))
     note = f"Control of each: {found[0].control}. Judged together: {found[0].tries.together}."
     header = ("trial", "change", "status", *_header(found), "pairs", "")
     scale = axis_of(found)

@@ -1,5 +1,6 @@
 """All runs on show, and several of them side by side."""
 
+import shlex
 from collections.abc import Sequence
 from urllib.parse import urlencode
 
@@ -12,6 +13,7 @@ from bilevel.dashboard.shelf import Entry, Shelf
 from bilevel.dashboard.watched import Watched
 from bilevel.errors import InputError
 from bilevel.levels import leaf
+from bilevel.tasks.absent import Absent
 
 MOST = 30  # runs side by side: as many kinds of line there are
 
@@ -28,17 +30,31 @@ def home(shelf: Shelf) -> Page:
         if not entries:
             continue
         rows = [_row(shelf, entry) for entry in entries]
+        gone = _gone([entry.run for entry in entries])
         header = ("", "run", "state", "task", "trials", "baseline", "best", "gain", "best so far")
         body = table(header, rows, left=(0, 1, 2, 3, 8), about=name or "runs")
         if name:
             keys = [entry.key for entry in entries][:MOST]
-            report = f'<a href="/comparison/{text(name)}">its report</a> · ' if shelf.groups[name].page else ""
+            command = f"bilevel report {shlex.quote(str(shelf.groups[name].path))}"
+            report = f'<a href="/comparison/{text(name)}">its report</a>'
+            report = report if shelf.groups[name].page else f"no report yet: <code>{text(command)}</code> writes one"
             side = f'<a href="{text(side_by_side(keys))}">its runs side by side</a>'
-            parts.append(section(f"Comparison {name}", f"<p>{report}{side}</p>{body}"))
+            parts.append(section(f"Comparison {name}", f"<p>{report} · {side}</p>{gone}{body}"))
         else:
-            parts.append(body)
+            parts.append(gone + body)
     button = '<p><button type="submit">side by side</button> <span class="soft">the runs that are ticked</span></p>'
     return Page("Runs", f'<form action="/compare" method="get">{"".join(parts)}{button}</form>', up="")
+
+
+def _gone(runs: Sequence[Watched | None]) -> str:
+    """That tasks of some runs cannot be opened, and why."""
+    tasks = [leaf(run.spec).task for run in runs if run is not None]
+    whys = [task.why for task in tasks if isinstance(task, Absent)]
+    if not whys:
+        return ""
+    whose = "these runs" if len(whys) == len(runs) else f"{len(whys)} of these {len(runs)} runs"
+    said = f"The task of {whose} cannot be opened ({'; '.join(dict.fromkeys(whys))}): this is what the records hold."
+    return f'<p class="warn">{text(said)}</p>'
 
 
 def side_by_side(keys: Sequence[str]) -> str:
@@ -80,7 +96,7 @@ def together(shelf: Shelf, keys: Sequence[str]) -> Page:
         run.look()
     kinds = {run.key: kind(place) for place, run in enumerate(runs)}
     aims = {(run.objective.name, run.objective.unit, run.objective.minimize, leaf(run.spec).task.name) for run in runs}
-    parts = []
+    parts = [_gone(runs)]
     if len(aims) > 1:
         said = "These runs have different tasks or objectives: their scores cannot be compared."
         parts.append(f'<p class="warn">{text(said)}</p>')

@@ -108,15 +108,12 @@ def _underway(run: Watched) -> str:
     rows = []
     for branch in run.branches():
         for pending in run.store.pendings(branch.id):
-            said = ", ".join(
-                f"{name} {c.old!r} → {c.new!r}" for name, c in list(pending.changes.items())[: frame.SHOWN]
-            )
             rows.append(
                 (
                     text(frame.level_title(branch.level)),
                     str(pending.number),
-                    text(pending.proposal.author),
-                    text(said or "baseline" * (pending.number == 0)),
+                    text(pending.proposal.author.partition(" (")[0]),
+                    f'<span class="wrap">{text(frame.asked(pending))}</span>',
                     text(branch.id),
                 )
             )

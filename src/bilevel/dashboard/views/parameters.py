@@ -6,7 +6,7 @@ from typing import Any
 from bilevel.cli.ladders import cut
 from bilevel.compare.drawing import text
 from bilevel.dashboard import frame
-from bilevel.dashboard.charts import parallel, scatter, share_bar, thinned, vertical
+from bilevel.dashboard.charts import best_so_far, parallel, scatter, share_bar, thinned, vertical
 from bilevel.dashboard.frame import Page, nothing, section, table
 from bilevel.dashboard.importance import FEWEST, importance
 from bilevel.dashboard.records import Row
@@ -47,8 +47,11 @@ def parameters(run: Watched, query: Mapping[str, str]) -> Page:
 
 
 def _best_first(run: Watched, rows: Sequence[Row]) -> list[int]:
+    """The run's best, then the others by score: one that was dropped may have the better score of a lucky seed."""
     sign = 1 if run.objective.minimize else -1
-    return sorted(range(len(rows)), key=lambda place: sign * (rows[place].score or 0.0))
+    steps = best_so_far(rows, run.objective)
+    best = [steps[-1][0]] if steps else []
+    return best + sorted(set(range(len(rows))) - {*best}, key=lambda place: (sign * (rows[place].score or 0.0), place))
 
 
 def _together(run: Watched, rows: Sequence[Row], values: Mapping[str, Sequence[Any]], names: Sequence[str]) -> str:
