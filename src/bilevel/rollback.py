@@ -181,7 +181,8 @@ def _rolled_back(question: Question, state: State) -> State:
     """
     state = _with_group(question, state)
     if not state.group:
-        return replace(state, lost=len(state.pairs) >= question.least and sum(state.pairs) <= 0)
+        lost = len(state.pairs) >= question.least and sum(state.pairs) <= 0
+        return state if lost == state.lost else replace(state, lost=lost)
     needed = _needed(question, state)
     if needed is None:
         return state
@@ -213,6 +214,8 @@ def _with_group(question: Question, state: State) -> State:
             notes[change.trial] = f"cannot be taken back: {reason}"
         else:
             group.add(change.trial)
+    if not group and notes == state.notes:
+        return state
     found = replace(state, notes=notes, group=frozenset(group))
     if len(group) > 1 and question.barred(question.without(state.refuted | group)):
         return replace(found, group=frozenset({_worst(question, found)}))

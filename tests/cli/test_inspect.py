@@ -1,15 +1,24 @@
 """`status`, `show`, `diff`, `best`, `check` and `doctor` say what a run folder or a machine holds."""
 
 import json
+import shutil
 
+import in_process
 import pytest
 
 
-@pytest.fixture
-def run_folder(bilevel, tmp_path):
-    done = bilevel("run", "d", "--task", "sphere", "--researcher", "stuck", "--folder", "run")
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A finished run, to be copied."""
+    folder = tmp_path_factory.mktemp("kept")
+    done = in_process.run("run", "d", "--task", "sphere", "--researcher", "stuck", "--folder", "run", cwd=folder)
     assert done.returncode == 0, done.stderr
-    return tmp_path / "run"
+    return folder / "run"
+
+
+@pytest.fixture
+def run_folder(kept, tmp_path):
+    return shutil.copytree(kept, tmp_path / "run")
 
 
 @pytest.mark.slow

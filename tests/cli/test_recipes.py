@@ -30,7 +30,9 @@ def test_every_recipe_for_parameters_runs_on_the_table(bilevel_json, recipe):
 
 
 def test_the_default_recipe_forks_only_once_it_is_stuck(bilevel_json, tmp_path):
-    begun = bilevel_json("run", "default", "--task", "sphere", "--folder", "run", "--researcher", "stuck")
+    begun = bilevel_json(
+        "run", "default", "--task", "sphere", "--folder", "run", "--researcher", "stuck", "--outer-cycles", "2"
+    )
     assert any(mechanism["pairs"] for mechanism in begun["mechanisms"])
     early = bilevel_json("run", "default", "--task", "sphere", "--folder", "early", "--trials", "10")
     assert early["mechanisms"] == []
@@ -47,7 +49,7 @@ def test_a_recipe_says_for_which_share_of_its_trials_a_search_must_have_been_stu
     assert any(mechanism["pairs"] for mechanism in done["mechanisms"]) is forks
 
 
-@pytest.mark.parametrize("recipe", ["c", "d", "shuffle", "default"])
+@pytest.mark.parametrize("recipe", ["c", "d", pytest.param("shuffle", marks=pytest.mark.slow), "default"])
 def test_every_mechanism_has_a_ledger_and_a_control(bilevel_json, recipe):
     cycles = ["--outer-cycles", "4"] if recipe == "default" else []  # later ones leave out what was kept
     summary = bilevel_json("run", recipe, "--task", "sphere", "--folder", "run", "--researcher", "stuck", *cycles)

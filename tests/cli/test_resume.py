@@ -1,5 +1,6 @@
 """The same seed gives the same trace; a run that was killed at any instant resumes to the run that would have been."""
 
+import contextlib
 import os
 import random
 import re
@@ -163,8 +164,10 @@ def endless(tmp_path):
     rungs.write_text(re.sub(r"(wall|cpu)_seconds = .*", r"\1_seconds = 2000.0", rungs.read_text()))
     command = [sys.executable, "-m", "bilevel", "run", "a", "--task", "task", "--workers", "2", "--folder", "run"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while not begun.exists():
-        assert process.poll() is None, process.communicate()
+    while not begun.exists():  # looked at now and then: the processor is for the run
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.02)
+            pytest.fail(f"it ended before it measured: {process.communicate()}")
     yield process
     process.kill()
     process.communicate()

@@ -7,11 +7,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from bilevel.compare.paired import cohens_d, holm, replicates_needed, sign_flip_test, smallest_p, superiority
 from bilevel.compare.ranks import critical_difference, friedman, range_quantile, ranked
 from bilevel.compare.resampling import bootstrap, interquartile_mean, mean
+
+
+@pytest.fixture(scope="module")
+def stats():
+    """scipy's statistics, which take a second to import: not while tests are collected."""
+    from scipy import stats
+
+    return stats
+
 
 numbers = st.lists(st.floats(-1e3, 1e3).map(lambda x: round(x, 3)), min_size=1, max_size=9)
 
@@ -24,7 +32,7 @@ def test_the_exact_test_counts_all_sign_patterns(differences):
     assert sign_flip_test(differences) == pytest.approx(sum(x >= seen - 1e-9 * scale for x in sums) / len(sums))
 
 
-def test_the_exact_test_agrees_with_scipy():
+def test_the_exact_test_agrees_with_scipy(stats):
     differences = [1.1, 2.0, -0.3, 0.7, 1.9, 0.2, -0.1, 1.0]
     other = stats.permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=np.inf)
     assert sign_flip_test(differences) == pytest.approx(other.pvalue)
@@ -96,7 +104,7 @@ def test_so_many_replicates_do_find_such_a_difference_four_times_in_five():
 
 @pytest.mark.slow
 @given(numbers)
-def test_the_interquartile_mean_is_the_trimmed_mean(values):
+def test_the_interquartile_mean_is_the_trimmed_mean(stats, values):
     assert float(interquartile_mean(np.array(values))) == pytest.approx(stats.trim_mean(values, 0.25))
 
 
@@ -126,7 +134,7 @@ def test_the_bootstrap_is_decided_by_its_seed_and_says_nothing_of_a_single_value
 
 
 @pytest.mark.parametrize("count", [2, 3, 5, 10])
-def test_the_quantile_of_the_range_is_that_of_scipy(count):
+def test_the_quantile_of_the_range_is_that_of_scipy(stats, count):
     assert range_quantile(count) == pytest.approx(stats.studentized_range.ppf(0.95, count, np.inf), abs=2e-3)
 
 
@@ -134,7 +142,7 @@ def test_the_critical_difference_is_that_of_the_textbook():
     assert critical_difference(4, 14) == pytest.approx(1.25, abs=0.005)  # Demsar 2006, section 3.2.2: CD 1.25
 
 
-def test_friedmans_test_agrees_with_the_chi_squared_one_for_many_tasks():
+def test_friedmans_test_agrees_with_the_chi_squared_one_for_many_tasks(stats):
     rng = np.random.default_rng(2)
     scores = rng.normal(size=(40, 4)) + np.array([0.0, 0.1, 0.3, 0.4])
     table = np.array([stats.rankdata(-row) for row in scores])

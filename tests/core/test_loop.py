@@ -249,7 +249,7 @@ class Busy(Mechanism):
         return replace(trial.decision, keep=trial.score is not None and view.number % 4 == 0, reason="busy")
 
 
-@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize("workers", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_run_killed_at_any_write_and_resumed_is_the_unbroken_run(workers):
     spec = spec_of(TinyTask(noise=0.2), None, Busy(), trials=7)
     whole = search(spec, workers)

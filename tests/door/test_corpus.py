@@ -33,8 +33,9 @@ def causes(text: str) -> list[str]:
     return first.removeprefix(FIRST).split(" | ")
 
 
-SLOW = {  # the first is given all of its time, like `endless_loop_in_a_hook`
+SLOW = {  # the first two are given all of their time, as in `test_a_mechanism_that_never_ends_is_killed`
     "endless_loop_at_import",
+    "endless_loop_in_a_hook",
     "random_forest",
 }
 

@@ -237,7 +237,10 @@ def test_a_failing_mechanism_is_refused_with_a_sentence_that_lets_its_author_men
         assert part in message
 
 
-@pytest.mark.parametrize("name", library())
+QUICK = {"annealing", "bandit", "crash_memory", "surrogate", "tabu"}  # each passes the suite in tests/mechanisms, too
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n not in QUICK)) for n in library()])
 def test_every_mechanism_of_the_library_passes(name):
     assert admit(source(name)).problems == ()
 

@@ -1,7 +1,5 @@
 """Scripted servers, and models that are connected to them."""
 
-import functools
-import ssl
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,14 +8,6 @@ from asking import Asking, full_name, keys_for
 from servers import ScriptedServer
 
 from bilevel.llm import ModelOptions, connect
-
-_CONTEXT = functools.cache(ssl.create_default_context)
-
-
-@pytest.fixture(autouse=True)
-def _certificates_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each client reads all certificates, 20 ms; nothing here speaks TLS."""
-    monkeypatch.setattr(ssl, "create_default_context", _CONTEXT)
 
 
 @pytest.fixture

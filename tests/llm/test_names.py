@@ -142,8 +142,8 @@ def test_another_provider_without_its_package_or_credentials_says_so(monkeypatch
     ("package", "name", "extra"),
     [
         ("anthropic", "anthropic:claude", "anthropic"),
-        ("google.genai", "google:gemini", "google"),
-        ("openai", "glm:glm-4.6", "llm"),
+        pytest.param("google.genai", "google:gemini", "google", marks=pytest.mark.slow),
+        pytest.param("openai", "glm:glm-4.6", "llm", marks=pytest.mark.slow),
     ],
 )
 def test_without_a_providers_package_its_extra_is_named(package, name, extra):

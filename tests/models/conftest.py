@@ -1,9 +1,7 @@
 """Runs of `bilevel` in this process or one of its own, against servers on loopback."""
 
-import functools
 import json
 import os
-import ssl
 import subprocess
 import sys
 import warnings
@@ -22,7 +20,6 @@ from runs import fingerprints
 
 from bilevel.llm.directory import all_providers
 
-_CONTEXT = functools.cache(ssl.create_default_context)
 URLS = {
     "openai": "OPENAI_BASE_URL", "anthropic": "ANTHROPIC_BASE_URL", "google": "GOOGLE_BASE_URL",
     "deepseek": "DEEPSEEK_BASE_URL", "glm": "GLM_BASE_URL", "minimax": "MINIMAX_BASE_URL",
@@ -46,7 +43,7 @@ class Done:
 
 @pytest.fixture(autouse=True)
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No key of the machine, no `.env` of a folder above, a folder of its own, certificates read once."""
+    """No key of the machine, no `.env` of a folder above, a folder of its own."""
     for provider in all_providers():
         for variable in (*provider.keys, *provider.urls):
             monkeypatch.delenv(variable, raising=False)
@@ -57,7 +54,6 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(ssl, "create_default_context", _CONTEXT)
     monkeypatch.chdir(work)
 
 

@@ -54,9 +54,9 @@ def interrupts_at(role, which=1, sent=signal.SIGINT):
 @pytest.mark.parametrize(
     ("args", "role", "which"),
     [
-        pytest.param(A, "draft", 3, id="a draft", marks=pytest.mark.slow),
+        pytest.param(A, "draft", 3, id="a draft"),
         pytest.param(C, "lessons", 1, id="the lessons", marks=pytest.mark.slow),
-        pytest.param(C, "critique", 1, id="a session"),
+        pytest.param(C, "critique", 1, id="a session", marks=pytest.mark.slow),
         pytest.param(C, "settings", 1, id="the settings", marks=pytest.mark.slow),
         pytest.param((*C, "--workers", "2"), "draft", 5, id="a draft of two", marks=pytest.mark.slow),
     ],

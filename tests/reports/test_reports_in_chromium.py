@@ -5,7 +5,7 @@ import shutil
 import in_process
 import pytest
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (it is in the extra `dev`)")
+NO_PLAYWRIGHT = "playwright is not installed (it is in the extra `dev`)"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip
@@ -52,6 +52,7 @@ def made(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def chromium():
+    sync_api = pytest.importorskip("playwright.sync_api", reason=NO_PLAYWRIGHT)  # large: not to collect tests
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser

@@ -1,9 +1,9 @@
 """Stands between the host and one command: starts it, watches its limits, and leaves nothing of it behind.
 
-Run by `process.run` as `python -I -S -B supervisor.py`; it is a program, not a module to import, and uses the
-standard library only. One run, one supervisor: every descendant it has belongs to the run, so "no child left"
-(`ECHILD`) proves that the tree is gone. On Linux it is a subreaper: a grandchild that calls `setsid` and loses
-its parent comes back to it. On other systems only the process group is killed.
+`process.run` starts `main` in a `python -I -S` that imports this module alone (a script would be compiled anew for each
+run); it uses the standard library only. One run, one supervisor: every descendant it has belongs to the run, so "no
+child left" (`ECHILD`) proves that the tree is gone. On Linux it is a subreaper: a grandchild that calls `setsid` and
+loses its parent comes back to it. On other systems only the process group is killed.
 
 It speaks with the host over two descriptors: 0 carries one line of JSON (the request) and then stays open:
 a byte on it means cancel, its end means that the host died; 1 carries `{"pid": …}`, then one line of JSON (the
@@ -343,7 +343,3 @@ def main() -> None:
         answer({"error": f"{type(error).__name__}: {error}"})
     finally:
         run.kill()
-
-
-if __name__ == "__main__":
-    main()
