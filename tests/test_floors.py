@@ -15,7 +15,7 @@ FLOORS = {
     1: "call calls task researcher view mechanism carrying lab named stints bounds workflow_step",
     2: "answered fold draft shadow facts keep learning description planning loop surfaces arms levels climbing ladder "
     "probation situations conformance step_suite port_suites admission reading shape outside questions saying rollout "
-    "watch fresh rollback claim helps rehearsal forking steered persons measurement nesting",
+    "watch fresh rollback claim helps rehearsal forking steered persons measurement nesting holding",
     3: "llm agents execution sandbox store tasks researchers mechanisms memory",
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}

@@ -266,10 +266,11 @@ class Said:
 class Claimed:
     """What the claim stage of a run came to so far.
 
-    `skipped` says why nothing was measured. `answer` is the id of the final answer, `incumbent` that of the best seen
-    candidate; `mean` is the answer's over `seeds` fresh seeds. `paired` and `baseline` are means over the pairs of
-    `whole`, whose effect is their difference: of the answer (of what was found, where that was refuted) and of the
-    baseline; None without pairs. `regret`: the true mean of the answer against the optimum, where the task knows both.
+    `skipped` says why nothing was measured, and which guardrail the answer broke where it was looked at. `answer` is
+    the id of the final answer, `incumbent` that of the best seen candidate; `mean` is the answer's over
+    `seeds` fresh seeds. `paired` and `baseline` are means over the pairs of `whole`, whose effect is their difference:
+    of the answer (of what was found, where that was refuted) and of the baseline; None without pairs.
+    `regret`: the true mean of the answer against the optimum, where the task knows both.
     `complete`: nothing more is to be measured within what was allowed.
     """
 

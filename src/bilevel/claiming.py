@@ -272,8 +272,8 @@ def claimed(folder: RunFolder[Any], spec: LoopSpec) -> tuple[Claimed | None, Can
                 _exact(each, change.gain) for each, change in zip(stands.changes, question.changes, strict=True)
             ),
         )  # fmt: skip
-    if stage.version >= GUARDED:
-        stands = _held(folder, inner, measured, stage, stands, rounds)
+    broken = _broken(folder, inner, measured, stage, stands, rounds) if stage.version >= GUARDED else ""
+    stands = _held(stands, broken) if broken else stands
     whole, answer, base = stands.whole, stands.answer, question.baseline
     role = BASELINE if answer.id == base.id else ANSWER
     own = [score(answer.id, each.seed) for each in rounds if each.arms.get(role) == answer.id]
@@ -283,7 +283,7 @@ def claimed(folder: RunFolder[Any], spec: LoopSpec) -> tuple[Claimed | None, Can
     return Claimed(
         incumbent=question.incumbent.id,
         answer=answer.id,
-        skipped=stage.skipped,
+        skipped="; ".join(part for part in (stage.skipped, broken) if part) if stage.skipped else "",
         complete=stage.complete,
         mean=_mean(own),
         baseline=_mean([before for before, _ in pairs]),
@@ -336,19 +336,19 @@ def _exact(seen: Claim, gain: float | None) -> Claim:
     return replace(seen, status=STANDS, note=f"exactly {gain:.4g} better when it was tried")
 
 
-def _held(
+def _broken(
     folder: RunFolder[Any],
     spec: LoopSpec,
     records: Measurements,
     stage: Stage,
     stands: Standing,
     rounds: Sequence[Round],
-) -> Standing:
-    """The claims, none of them confirmed where the answer breaks a guardrail on the fresh seeds."""
+) -> str:
+    """Which guardrail the answer breaks on the fresh seeds, and how; empty where it breaks none."""
     task, start, answer = spec.task, baseline_of(folder.store, spec), stands.answer.id
     own = [each for each in rounds if each.arms.get(ANSWER) == answer]
     if not task.objective.guardrails or start is None or answer == start.candidate.id:
-        return stands
+        return ""
     after = [run for each in own if (run := _run(records, spec, answer, each)) is not None]
     pairs = [each for each in own if BASELINE in each.arms]
     before = [run for each in pairs if (run := _run(records, spec, start.candidate.id, each)) is not None]
@@ -357,9 +357,12 @@ def _held(
     broken = breach(
         task.objective.guardrails, scoring_runs(after, spec.top), scoring_runs(before, spec.top), spec.rules
     )
-    if broken is None:
-        return stands
-    note = "; ".join(part for part in (stands.whole.note, f"on fresh seeds: {broken.reason}") if part)
+    return f"on fresh seeds: {broken.reason}" if broken else ""
+
+
+def _held(stands: Standing, broken: str) -> Standing:
+    """The claims where the answer breaks a guardrail on the fresh seeds: none of them is confirmed."""
+    note = "; ".join(part for part in (stands.whole.note, broken) if part)
     return replace(stands, whole=replace(_unsure(stands.whole), note=note), changes=tuple(map(_unsure, stands.changes)))
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import count
 
 from bilevel.evidence import forks_of, verdict
+from bilevel.holding import why_out
 from bilevel.noise import Noise, estimate
 from bilevel.rules import Rule, mean
 from bilevel.space import Candidate
@@ -45,6 +46,8 @@ def next_steps(
     rule = rule.under(noise)
     if not mine or rule.depth < 2 or any(run.status is not Status.OK for run in parent_runs):
         return ()
+    if why_out(rule, trace, parent.id, parent_runs, top):
+        return ()  # there is nobody to race against
     lacking = [seed for seed in mine if seed not in theirs]
     simpler = is_simpler(proposal.candidate, parent, trace[0].candidate)
     if gains and not rule.under(noise, gains).goes_on(gains, noise, simpler):
@@ -105,6 +108,8 @@ def keep_by_default(trace: Trace, trial: Trial) -> Decision:
     parent, gain = trace.of(trial.parent.id), trace.gain_of(trial)
     if parent is None or gain is None:
         return Decision(True, "its parent has no score")
+    if instead := trace.instead(trial):
+        return _keep_instead(trace, trial, instead)
     than = f"its parent (trial {parent.number})"
     if trial.rule is None:
         return _verdict(gain, trace.noise.margin, than)
@@ -129,6 +134,15 @@ def _keep_by_rule(trace: Trace, trial: Trial, rule: Rule, gain: float, than: str
     if gain > 0:
         return Decision(False, f"{_ahead(gains, than)}, but not run on the {rule.depth} seeds that it takes")
     return Decision(False, f"dropped at seed {len(gains)} of {rule.depth}: {_behind(gain, than)}{_average(gains)}")
+
+
+def _keep_instead(trace: Trace, trial: Trial, best: Trial) -> Decision:
+    """Against the best that holds the guardrails, each by its mean gain over the baseline: the parent holds them no
+    more, so it is nothing that others have to beat."""
+    margin = trace.noise.margin if trial.rule is not None and trial.rule.name == "margin" else None
+    known = {**trace.out, **{one.candidate: one.reason for one in trial.fallen}}
+    found = _verdict(trace.lead(trial, best), margin, f"trial {best.number}, the best that holds them,")
+    return replace(found, reason=f"its parent is out ({known[trial.parent.id]}); {found.reason}")
 
 
 def _ties(trace: Trace, trial: Trial, rule: Rule, gains: Sequence[float], noise: Noise) -> bool:

@@ -22,6 +22,7 @@ from bilevel.draft import Drafting
 from bilevel.errors import GuestError, InputError, Stopped
 from bilevel.facts import mean_score, status_of
 from bilevel.fold import Fold, Record, Without
+from bilevel.holding import with_fallen
 from bilevel.keep import keep_by_default, with_rule
 from bilevel.lab import Bench, Branch, Lab
 from bilevel.learning import learn
@@ -290,7 +291,7 @@ class Loop:
             parent_runs=parent_runs,
             acts=pending.acts,
         )
-        trial = with_rule(self.spec.rule, self.trace, trial)
+        trial = with_rule(self.spec.rule, self.trace, self._with_fallen(trial))
         trial = replace(trial, decision=keep_by_default(self.trace, trial))
         trial = self._beside(trial)
         record = Record()
@@ -307,6 +308,9 @@ class Loop:
             self._spent.told += trial.cost.evaluations
         self._asked = max(self._asked, len(self.trace))
         return trial
+
+    def _with_fallen(self, trial: Trial) -> Trial:
+        return with_fallen(self.spec.rule, self.trace, trial, self.spec.top)
 
     def _beside(self, trial: Trial) -> Trial:
         """A trial that would be kept, held beside the candidate whose place it would take."""

@@ -40,13 +40,16 @@ def point_of(trial: Trial, objective: Objective) -> Point | None:
 
 
 def points_of(trials: Iterable[Trial], objective: Objective) -> tuple[Point, ...]:
-    """Where candidates lie, each once: by its first trial that has a value in every objective."""
+    """Where candidates lie, each once: by its first trial that has a value in every objective. Those that are out, by
+    their runs in all of the trials, lie nowhere."""
     found: dict[str, Point] = {}
+    out = set[str]()
     for trial in trials:
+        out |= {one.candidate for one in trial.fallen}
         point = point_of(trial, objective)
         if point is not None:
             found.setdefault(trial.candidate.id, point)
-    return tuple(found.values())
+    return tuple(point for name, point in found.items() if name not in out)
 
 
 def margins(baseline: Trial | None, objective: Objective) -> tuple[float, ...]:

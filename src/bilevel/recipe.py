@@ -58,8 +58,8 @@ class Inner(Part):
     them. `keep` is the rule by which a candidate takes its parent's place, and `depth` on how many seeds rules that
     repeat measure a candidate at most; `target`: a score that ends the search of one level once the best has held it
     after three trials in a row; "unpooled" is what an old run folder goes on with: the margin, each trial's own score
-    standing for its candidate. `rules` is the version of how trials are decided: 1 is what an old run folder goes on
-    with.
+    standing for its candidate. `rules` is the version of how trials are decided: 1 and 2 are what old run folders go
+    on with (see `rules.Rule`).
 
     What the host does beside the mechanisms, to be left out where that is what a comparison asks: `duplicate_check`
     turns back what was measured; `history` is how a researcher learns of earlier trials ("prose": a model reads them in
@@ -76,7 +76,7 @@ class Inner(Part):
     noise: Literal["stored", "own", "baseline"] = "stored"
     keep: Literal["race", "fixed", "greedy", "margin", "unpooled"] = "race"
     depth: int = Field(2, ge=2, le=16)
-    rules: Literal[1, 2] = 2
+    rules: Literal[1, 2, 3] = 3
     mechanisms: tuple[str, ...] = ()
     lessons: bool = True
     lessons_every: int = Field(10, ge=1)

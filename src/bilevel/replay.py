@@ -34,7 +34,19 @@ from bilevel.verifying.tally import Tally
 
 ASKED_FOR = ("parent", "proposal", "turned_back", "told", "learned", "shadows", "acts")  # of a trial, before it runs
 PATIENCE = 10.0  # times the run's limits of time: what went beyond those is in the record
-CAME_OF_IT = ("late", "status", "score", "decision", "runs", "parent_runs", "rule", "beside", "ledger", "faults")
+CAME_OF_IT = (
+    "late",
+    "status",
+    "score",
+    "decision",
+    "runs",
+    "parent_runs",
+    "rule",
+    "beside",
+    "fallen",
+    "ledger",
+    "faults",
+)
 
 
 @dataclass(frozen=True)

@@ -138,9 +138,11 @@ def _contenders(records: Records, inner: LoopSpec) -> Iterator[tuple[str, Trial,
             yield name, trial, Best(trial.score)
         return
     traces, branches = Traces(records), {branch.id: branch for branch in records.branches()}
-    for branch in (branch for branch in branches.values() if branch.level == inner.name):
-        trace = traces.trace(branch.id, inner.task.objective)
+    own = {name: traces.trace(name, inner.task.objective) for name, one in branches.items() if one.level == inner.name}
+    out = frozenset(name for trace in own.values() for name in trace.out)  # in whichever arm of a fork it showed
+    for branch, trace in ((branches[name], trace) for name, trace in own.items()):
         best = trace.incumbent
+        best = trace.holding(out) if best is not None and best.candidate.id in out else best
         if best is not None and best.score is not None:
             scores = trace.scores(best.candidate.id)
             owner = next(owner for owner in _line(branches, branch) if best.number >= owner.at or not owner.parent)

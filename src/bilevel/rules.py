@@ -28,13 +28,14 @@ class Rule:
     """A keep rule. `name` is one of KEEP_RULES; `depth`: on how many seeds a candidate is measured at most.
 
     `version` 2 looks at a candidate that leads before it takes a task for deterministic (`looks`), goes by what a trial
-    saw where others are told meanwhile, and leaves guardrails more room for noise; 1 does none of it. It is a matter of
-    the search, not of a trial's record.
+    saw where others are told meanwhile, and leaves guardrails more room for noise; 1 does none of it. 3 holds all runs
+    of a candidate together against the guardrails (`holding.py`). It is a matter of the search, not of a trial's
+    record.
     """
 
     name: str = "race"
     depth: int = 2
-    version: int = field(default=2, metadata={"later": True})
+    version: int = field(default=3, metadata={"later": True})
 
     def under(self, noise: Noise, gains: Sequence[float] = ()) -> "Rule":
         """The rule with the depth that is needed: one run says it all where nothing is repeated, or nothing moves, and

@@ -1,6 +1,6 @@
 """The trace: the append-only history of one branch of a search, and the questions one asks of it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple, overload
 
@@ -11,6 +11,8 @@ from bilevel.objective import Objective
 from bilevel.rules import Rule, mean
 from bilevel.space import Candidate
 from bilevel.trial import Count, Lesson, Run, Status, Trial, merge
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class After(NamedTuple):
@@ -26,9 +28,10 @@ class After(NamedTuple):
     repeats: Repeats  # of all candidates so far
     part: Repeats  # what the trial's candidate has of these
     steering: Steering = UNSTEERED
+    out: Mapping[str, str] = NOTHING
 
 
-NOTHING_TOLD: Mapping[str, str] = MappingProxyType({})
+NOTHING_TOLD = NOTHING
 
 
 class Trace:
@@ -65,10 +68,11 @@ class Trace:
         told = {**self.told, **trial.told} if trial.told else self.told
         lessons = (*self.lessons, *trial.learned) if trial.learned else self.lessons
         best = self._best_of(self.incumbent, trial) if trial.rule is None else self._best_by_seeds(trial)
-        stands = self._stands_after(trial)
+        out = self._out_after(trial)
+        stands = self._stands_after(trial, out)
         steering = self._all[self._length - 1].steering if self._length else UNSTEERED
         steering = steering.after((*trial.acts, *trial.late)) if trial.acts or trial.late else steering
-        new._all.append(After(trial, best, stands, state, told, lessons, *self._repeated(trial), steering))
+        new._all.append(After(trial, best, stands, state, told, lessons, *self._repeated(trial), steering, out))
         new._index(trial.number, trial)
         new._length = self._length + 1
         return new
@@ -120,18 +124,24 @@ class Trace:
 
         Under a keep rule the best has the highest mean gain over the baseline, seed by seed, of all its runs in
         whatever trial, among the baseline and the candidates that were run on as many seeds as the rule takes: one that
-        proves worse on further seeds loses its place.
+        proves worse on further seeds loses its place, and so does one that is `out`.
         """
         return self._all[self._length - 1].incumbent if self._length else None
 
     @property
     def current(self) -> Candidate | None:
-        """Where the search stands: the last trial's candidate if it was kept, else that trial's parent.
+        """Where the search stands: the last trial's candidate if it was kept, else that trial's parent; where that one
+        is `out`, the best that is not.
 
         With workers a trial may come from a parent that the search has left meanwhile. Such a trial takes the search
         along only if it was kept, is better than where the search stands, and no mechanism moved the search since.
         """
         return self._all[self._length - 1].current if self._length else None
+
+    @property
+    def out(self) -> Mapping[str, str]:
+        """The candidates (ids) that all their runs together showed to break a guardrail, and why; for good."""
+        return self._all[self._length - 1].out if self._length else NOTHING
 
     @property
     def state(self) -> str | None:
@@ -207,6 +217,14 @@ class Trace:
                     break
         return found
 
+    def runs_of(self, candidate_id: str, rung: str) -> tuple[Run, ...]:
+        """A candidate's ok runs on a rung, in whatever trial, those as a parent too: one for each seed."""
+        places = {*self._measured.get(candidate_id, ()), *self._scored.get(candidate_id, ())}
+        trials = [self._all[number].trial for number in sorted(places) if number < self._length]
+        own = [run for trial in trials if trial.candidate.id == candidate_id for run in trial.runs]
+        own += [run for trial in trials if trial.parent.id == candidate_id for run in trial.parent_runs]
+        return tuple({run.seed: run for run in own if run.rung == rung and run.status is Status.OK}.values())
+
     def gains_of(self, trial: Trial) -> dict[int, float]:
         """A trial's gain over its parent on each seed that both were run on, in the order in which it was run."""
         metric, parent = self.objective.name, trial.parent.id
@@ -225,6 +243,24 @@ class Trace:
             return None
         gains = [gain for _, gain in sorted(self.gains_of(trial).items())]
         return mean(gains) if gains else self.objective.gain(parent.score, trial.score)
+
+    def holding(self, out: Container[str], *more: Trial) -> Trial | None:
+        """The best under a keep rule without those that are out (ids); what a trial that is to follow measured counts,
+        but its candidate is none of those. None where there is no baseline."""
+        return self._best_among([one.candidate.id for one in self], out, *more) if self._length else None
+
+    def instead(self, trial: Trial) -> Trial | None:
+        """The best before a trial whose parent is out, by what it measured or since earlier: what its candidate has to
+        beat, and where the search goes back to. None where the parent is not out."""
+        out = self._out_after(trial)
+        return self.holding(out, trial) if trial.parent.id in out else None
+
+    def lead(self, trial: Trial, best: Trial) -> float:
+        """By how much the candidate of a trial that is to follow is better than that of an earlier one, each by its
+        mean gain over the baseline: as the best is found."""
+        base = self._known(self[0].candidate.id, trial)
+        mine, theirs = (self._known(one.candidate.id, trial) for one in (trial, best))
+        return self._over(base, mine) - self._over(base, theirs)
 
     def since_improvement(self) -> int:
         """How many trials came after the one that set the incumbent."""
@@ -261,7 +297,15 @@ class Trace:
         number = next((number for number in numbers if number < self._length), None)
         return None if number is None else self._all[number]
 
-    def _stands_after(self, trial: Trial) -> Candidate:
+    def _out_after(self, trial: Trial) -> Mapping[str, str]:
+        return {**self.out, **{one.candidate: one.reason for one in trial.fallen}} if trial.fallen else self.out
+
+    def _stands_after(self, trial: Trial, out: Mapping[str, str]) -> Candidate:
+        stands = self._goes_to(trial)
+        best = self.holding(out, trial) if stands.id in out else None
+        return stands if best is None else best.candidate
+
+    def _goes_to(self, trial: Trial) -> Candidate:
         here = self.current
         outcome = trial.candidate if trial.decision.keep else trial.parent
         if here is None or trial.moved or trial.parent.id == here.id:
@@ -282,27 +326,37 @@ class Trace:
 
     def _best_by_seeds(self, trial: Trial) -> Trial | None:
         """The incumbent once a trial is told that is decided by a keep rule."""
-        best, metric = self.incumbent, self.objective.name
+        best = self.incumbent
         if best is None:
             return None if trial.score is None else trial
-
-        def known(name: str) -> dict[int, float]:
-            return {**_scores_in(trial, name, metric), **self.scores(name)}
-
-        both, start = (trial.parent.id, trial.candidate.id), self[0].candidate.id
-        rivals = [name for name in both if known(name).keys() - self.scores(name).keys()]
+        both, start, out = (trial.parent.id, trial.candidate.id), self[0].candidate.id, self._out_after(trial)
+        if best.candidate.id in out:
+            best = self.holding(out, trial) or best
+        rivals = [name for name in both if self._known(name, trial).keys() - self.scores(name).keys()]
         if {best.candidate.id, start} & {
             *rivals
         }:  # the best, or what all are held against, may prove worse than it was
             rivals = [*(one.candidate.id for one in self), *rivals]
-        base = known(start)
-        top = self._over(base, known(best.candidate.id))
+        return self._best_among(rivals, out, trial, best=best)
+
+    def _best_among(self, rivals: Iterable[str], out: Container[str], *more: Trial, best: Trial | None = None) -> Trial:
+        """Who of the rivals is better than the best so far (the baseline, if none is given), or that one."""
+        best = best or self[0]
+        base = self._known(self[0].candidate.id, *more)
+        top = self._over(base, self._known(best.candidate.id, *more))
         for name in dict.fromkeys(rivals):
-            scores = known(name)
-            if scores and self._contends(name, len(scores), trial) and (gain := self._over(base, scores)) > top:
-                found = self.of(name)
-                best, top = found if found is not None and found.score is not None else trial, gain
+            scores = {} if name in out else self._known(name, *more)
+            if scores and self._contends(name, len(scores), *more) and (gain := self._over(base, scores)) > top:
+                trials = (one for one in (self.of(name), *more) if one is not None and one.score is not None)
+                best, top = next(trials, best), gain
         return best
+
+    def _known(self, candidate_id: str, *more: Trial) -> dict[int, float]:
+        """A candidate's score per seed, with what trials that are to follow measured of it."""
+        found = self.scores(candidate_id)
+        for trial in more:
+            found = {**_scores_in(trial, candidate_id, self.objective.name), **found}
+        return found
 
     def _over(self, base: Mapping[int, float], scores: Mapping[int, float]) -> float:
         """A candidate's mean gain over the baseline: on each of its seeds that the baseline has, elsewhere over the
@@ -310,12 +364,12 @@ class Trace:
         middle = mean([*base.values()]) if base else 0.0
         return mean([self.objective.gain(base.get(seed, middle), score) for seed, score in sorted(scores.items())])
 
-    def _contends(self, candidate_id: str, seeds: int, trial: Trial) -> bool:
+    def _contends(self, candidate_id: str, seeds: int, *more: Trial) -> bool:
         """Whether a candidate has been run on as many seeds as the keep rule takes, or took when it was kept, and did
         not lose beside its parent."""
         if candidate_id == self[0].candidate.id:
             return True
-        own = [one for one in (*self.measured(candidate_id), trial) if one.candidate.id == candidate_id]
+        own = [one for one in (*self.measured(candidate_id), *more) if one.candidate.id == candidate_id]
         if any(one.beside for one in own):
             return False
         return any(one.contends or (one.rule is not None and seeds >= one.rule.depth) for one in own)
@@ -385,4 +439,5 @@ def _essence(trial: Trial) -> list[object]:
         [[back.candidate, back.reason] for back in trial.turned_back],
         trial.ledger,
         [fault.guest + fault.hook for fault in trial.faults],
+        *([trial.fallen] if trial.fallen else []),
     ]

@@ -136,6 +136,14 @@ class TurnedBack:
 
 
 @dataclass(frozen=True)
+class Fallen:
+    """A candidate (an id) that was measured before, and is out: all its runs together break a guardrail, and why."""
+
+    candidate: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Lesson:
     """What a researcher learned from a cycle of trials, for the next one.
 
@@ -244,7 +252,9 @@ class Trial:
 
     `parent_runs`: runs of the parent on seeds that it had not been run on; they are no part of the score. `rule`: the
     keep rule, with the depth that it took; None in loops of loops and in runs from before there was a choice. `beside`:
-    why a task that compares did not let it take its parent's place; such a candidate is never the best.
+    why a task that compares did not let it take its parent's place; such a candidate is never the best. `fallen`: who
+    is out by what this trial measured, its parent or its own candidate: it is never the best again, and nobody has to
+    beat it.
     """
 
     number: int
@@ -273,6 +283,7 @@ class Trial:
     beside: str = ""
     acts: tuple[Act, ...] = ()  # see Pending
     late: tuple[Act, ...] = ()  # what a person told the run while it was measured, and had to be known to decide it
+    fallen: tuple[Fallen, ...] = field(default=(), metadata={"later": True})
 
     @property
     def contends(self) -> bool:

@@ -36,13 +36,15 @@ WILD = (
 def ran(tmp_path):
     (tmp_path / "wild.py").write_text(WILD)
 
-    def run(name):
+    def run(name, pairs=4):
+        (tmp_path / "wild.py").write_text(WILD)
         done = in_process.run(
             *("run", "a", "--task", f"python:wild:{name}", "--trials", 12, "--seed", 3, "--folder", name), cwd=tmp_path
         )
         assert done.returncode == 0, done.stderr
-        done = in_process.run("confirm", name, "--pairs", 4, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
+        if pairs:
+            done = in_process.run("confirm", name, "--pairs", pairs, cwd=tmp_path)
+            assert done.returncode == 0, done.stderr
         sys.path.insert(0, str(tmp_path))
         try:
             assert verify(tmp_path / name).differences == ()
@@ -76,3 +78,37 @@ def test_in_a_comparison_it_counts_as_the_baseline(tmp_path):
     result = json.loads(done.stdout)
     assert done.returncode == 0 and [arm["gains"] for arm in result["arms"]] == [{"1": 0.0}, {"1": 0.0}]
     assert any("failed on a fresh seed" in note and "guardrail: size is 5" in note for note in result["notes"])
+
+
+# ---- where no seed moves the score ----
+
+EXACT = WILD.replace(" + rng.gauss(0, 0.01)", "")
+
+
+def test_the_answer_of_a_deterministic_task_is_looked_at_and_not_confirmed_where_it_breaks_one(ran, monkeypatch):
+    monkeypatch.setitem(globals(), "WILD", EXACT)
+    (answer, *changes), printed = ran("bound", pairs=0)
+    assert answer["status"] == "provisional" and "on fresh seeds: guardrail: size is 5" in answer["note"]
+    assert {change["status"] for change in changes} == {"provisional"}
+    assert "on fresh seeds: guardrail" in " ".join(printed.split())
+    (answer, *changes), _ = ran("free", pairs=0)
+    assert {claim["status"] for claim in (answer, *changes)} == {"confirmed"} and "guardrail" not in answer["note"]
+
+
+@pytest.mark.slow
+def test_in_a_comparison_on_a_deterministic_task_it_counts_as_the_baseline(tmp_path):
+    (tmp_path / "wild.py").write_text(EXACT)
+
+    def compared(name, *options):
+        options = ("--task", f"python:wild:{name}", "--replicates", 1, "--budget", 10, *options)
+        options = (*options, "--folder", f"{name}{len(options)}")
+        done = in_process.run("compare", "--arms", "a,random", *options, "--json", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    for name, said in (("bound", "more than 3"), ("share", "worse than")):
+        result = compared(name)
+        assert [arm["gains"] for arm in result["arms"]] == [{"1": 0.0}, {"1": 0.0}]
+        assert any("failed on a fresh seed" in note and said in note for note in result["notes"])
+    for result in (compared("free"), compared("bound", "--fresh", 0)):
+        assert all(arm["gains"]["1"] > 0 for arm in result["arms"])

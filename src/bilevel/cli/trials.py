@@ -97,6 +97,9 @@ def _print_runs(out: Console, trial: Trial) -> None:
             _line(out, f"  (the last {len(shown)} of {len(lines)} lines that it printed; --json has all)")
         for line in shown:
             _line(out, f"  {line}")
+    for one in trial.fallen:
+        whose = "the candidate" if one.candidate == trial.candidate.id else "its parent"
+        _line(out, f"{whose} is out, by all its runs: {one.reason}")
 
 
 def _print_climbs(out: Console, trial: Trial) -> None:

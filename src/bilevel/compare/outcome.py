@@ -8,14 +8,14 @@ from typing import Any
 from bilevel.calls import CallSummary
 from bilevel.compare.absent import optimum_of, seals_of
 from bilevel.compare.folder import COMPARISON, Folder, Job
-from bilevel.compare.plan import FAILED_ANSWERS
+from bilevel.compare.plan import EXACT_ANSWERS, FAILED_ANSWERS
 from bilevel.compare.rechecking import Again, Keep, Keeps, candidates, chosen, keeps_of
 from bilevel.compare.running import ENDED, check_belongs, fresh_runs
 from bilevel.compare.sealing import sealed_runs
 from bilevel.errors import StoreError
-from bilevel.facts import failure_reason
+from bilevel.facts import failure_reason, scoring_runs
 from bilevel.fresh import COMPARISON as FRESH
-from bilevel.fresh import AsMeasured, Measurements, deterministic, score_of
+from bilevel.fresh import AsMeasured, Measurements, deterministic, looks_at, score_of
 from bilevel.guardrails import breach
 from bilevel.lab import Records, Traces
 from bilevel.levels import leaf, levels_of
@@ -158,6 +158,11 @@ def _read(
             gain = inner.task.objective.gain(old, new)
         elif before.score is not None and after.failed and guarded:
             old, gain, reason, lost = before.score, 0.0, "", after.reason
+    asked = exact and folder.plan.fresh and EXACT_ANSWERS in folder.plan.analysis
+    if asked and best[1].candidate.id != first.candidate.id:
+        looks = looks_at(measured, inner, best[1].candidate.id, FRESH)
+        lost = _mean(inner, looks, scoring_runs(first.runs, inner.top), guarded=True).reason
+        gain = 0.0 if lost else gain
     calibration, whole = first.cost.evaluations, _whole(inner, old, optimum_of(inner.task, facts))
     keeps = keeps_of(records, spec) if folder.plan.recheck else []
     again = chosen(keeps, spec, folder.plan.recheck) if count else []

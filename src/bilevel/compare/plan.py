@@ -32,7 +32,7 @@ MEANING: Mapping[Equal, str] = {
     "money": "US dollars for all models together",
 }
 # Keys of the analysis that older plans do not have, so that their comparisons say what they said.
-FAILED_ANSWERS, ONE_SIDED = "failed answers", "one-sided gaps"
+FAILED_ANSWERS, EXACT_ANSWERS, ONE_SIDED = "failed answers", "exact answers", "one-sided gaps"
 ANALYSIS: Mapping[str, Any] = {
     "metric": "improvement: the gain of the best candidate found over the baseline, in the objective's unit, both as "
     "means over fresh seeds that no search used and that all arms of a replicate share; best seen where the task is "
@@ -50,6 +50,8 @@ ANALYSIS: Mapping[str, Any] = {
     "missing": "runs that failed are left out with their pairs and reported; never counted as 0",
     FAILED_ANSWERS: "a best candidate that fails on a fresh seed, or breaks a guardrail there, where the baseline has "
     "a score on all, is no answer: its run counts as the baseline (improvement 0), is reported, and is no missing run",
+    EXACT_ANSWERS: "where the task is deterministic, what the best candidate shows on the first fresh seeds is held "
+    "against the guardrails, beside the baseline's repeats in the search: one that breaks them is a failed answer",
     ONE_SIDED: "a difference for which runs of one arm are missing where the other has a number is no claim",
 }
 OVER_TASKS: Mapping[str, Any] = {

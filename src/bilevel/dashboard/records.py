@@ -23,7 +23,7 @@ Changes = Mapping[str, tuple[Any, Any]]  # name -> old, new
 @dataclass(frozen=True)
 class Row:
     """What a page says of a trial in one line. `contends`: see `Trial.contends`. `rung`: of its last run; `measured`:
-    the metrics of each of its ok runs there."""
+    the metrics of each of its ok runs there; `fallen`: the candidates that are out by it."""
 
     branch: str
     level: str
@@ -43,6 +43,7 @@ class Row:
     files: tuple[str, ...] = ()
     rung: str = ""
     measured: tuple[Mapping[str, float], ...] = ()
+    fallen: tuple[str, ...] = ()
 
     @property
     def failed(self) -> bool:
@@ -167,6 +168,7 @@ class Remembering(Reader):
             files=tuple(sorted(name for name in names if parent.files.get(name) != candidate.files.get(name))),
             rung=rung,
             measured=tuple(run["metrics"] for run in runs if (run["rung"], run["status"]) == (rung, "ok")),
+            fallen=tuple(one["candidate"] for one in data.get("fallen", ())),
         )
 
 

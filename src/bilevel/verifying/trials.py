@@ -7,6 +7,7 @@ from bilevel.call import call_key
 from bilevel.codec import derive_seed, plain
 from bilevel.errors import BilevelError
 from bilevel.facts import mean_score, status_of
+from bilevel.holding import with_fallen
 from bilevel.keep import keep_by_default, with_rule
 from bilevel.lab import Bench, Branch, Lab, RunKey, summary_of
 from bilevel.levels import LoopTask, leaf, level_named
@@ -68,9 +69,14 @@ def _check_trial(
     else:
         start = () if trial.number == 0 else baseline
         status, reason = status_of(spec.task, trial.runs, start, spec.top, trial.parent_runs, spec.rules)
-    tally.equal(f"{where} status", trial.status.value, status.value)
-    tally.said(f"{where} reason", trial.reason, reason)
     score = mean_score(spec.task, trial.runs, spec.top) if status is Status.OK else None
+    found = replace(trial, status=status, reason=reason, score=score, fallen=())
+    found = with_fallen(spec.rule, before, found, spec.top)
+    status, reason, score = found.status, found.reason, found.score
+    tally.equal(f"{where} status", trial.status.value, status.value)
+    if trial.fallen or found.fallen:
+        tally.equal(f"{where} candidates out", plain(list(trial.fallen)), plain(list(found.fallen)))
+    tally.said(f"{where} reason", trial.reason, reason)
     tally.equal(f"{where} score", trial.score, score)
     rule = with_rule(spec.rule, before, replace(trial, rule=None)).rule
     tally.equal(f"{where} keep rule", plain(trial.rule), plain(rule))

@@ -88,11 +88,13 @@ def _plane(run: Watched, rows: Sequence[Row], front: Front, place: int) -> str:
 def _measured(run: Watched, rows: Iterable[Row]) -> list[tuple[Row, tuple[float, ...]]]:
     """Where candidates lie, each once: as `pareto.points_of` has it."""
     found: dict[str, tuple[Row, tuple[float, ...]]] = {}
+    out = set[str]()
     for row in rows:
+        out.update(row.fallen)
         columns = [[one[aim.name] for one in row.measured if aim.name in one] for aim in run.objective.also]
         if row.score is not None and all(columns) and row.candidate not in found:
             found[row.candidate] = row, (row.score, *(sum(column) / len(column) for column in columns))
-    return list(found.values())
+    return [point for name, point in found.items() if name not in out]
 
 
 def _points(run: Watched, front: Front) -> str:

@@ -205,6 +205,9 @@ def _runs(found: Trial) -> str:
     parts = []
     for one, whose in [*((one, "") for one in found.runs), *((one, "the parent, ") for one in found.parent_runs)]:
         parts.append(_run(one, whose))
+    for out in found.fallen:
+        whose = "The candidate" if out.candidate == found.candidate.id else "Its parent"
+        parts.append(f"<p>{whose} is out, by all its runs: {text(out.reason)}.</p>")
     return section("Runs", "".join(parts)) if parts else ""
 
 
