@@ -23,7 +23,8 @@ def print_calls(path: Path, number: int | None, as_json: bool) -> None:
     folder = RunFolder.read(path)
     try:
         if number is not None:
-            if not 1 <= number <= (last := len(folder.store.calls())):
+            last = len(folder.store.calls())
+            if not 1 <= number <= last:
                 has = f"the calls 1 to {last}" if last else "asked no language model"
                 raise InputError(f"there is no call {number}; this run {'has ' if last else ''}{has}")
             call = folder.store.call(number)
