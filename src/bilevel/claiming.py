@@ -139,6 +139,8 @@ def _opened(folder: RunFolder[Any], spec: LoopSpec, lab: Lab, table: ClaimTable,
         if more is not None and not known.skipped and (known.complete or not known.asked):
             ask = Asked(len(known.rounds), Allowance(more))
             known = replace(known, asked=(*known.asked, ask), complete=False)
+        for run in looks_at(folder.store, leaf(spec), best[1].candidate.id, CLAIM) if known.skipped else ():
+            lab.meter.charge(run.cost)  # rounds charge theirs when they are measured again
         return known
     first = 0 if known is None else known.first + len(known.rounds)
     _look(folder, leaf(spec), lab, best[1].candidate)

@@ -26,7 +26,7 @@ from bilevel.recipe import Recipe
 from bilevel.researcher import Researcher
 from bilevel.researchers.external import External as Outside
 from bilevel.researchers.external import question as outside_question
-from bilevel.run import RunSession, resume, start
+from bilevel.run import RunSession, resume, spent, start
 from bilevel.space import Candidate
 from bilevel.task import Task
 from bilevel.tasks.catalog import find as find_task
@@ -182,7 +182,10 @@ def go_on(session: RunSession, answer: Measured | Proposed | None = None) -> Sta
     problem, question = "", None
     state: Literal["measure", "propose", "finished", "limit", "interrupted"] = "finished"
     try:
-        Loop(spec, lab).run()
+        loop = Loop(spec, lab)
+        loop.run()
+        if lab.stop.is_set() and not spent(loop):
+            raise Stopped("stopped; `bilevel suggest` goes on with the run")
     except Awaiting as awaiting:
         question = awaiting.question
         state = "measure" if isinstance(question, ToMeasure) else "propose"

@@ -4,6 +4,7 @@ A recipe is a TOML file. Shipped ones are found by name; options of the command 
 folder stores is the resolved recipe, so a resume needs nothing else.
 """
 
+import difflib
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
@@ -387,5 +388,16 @@ def validated(data: Mapping[str, Any], where: str) -> Recipe:
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']}" for e in error.errors()]
+        lines = [f"  {'.'.join(map(str, e['loc'])) or 'recipe'}: {_wrong(e)}" for e in error.errors()]
         raise InputError(f"{where} cannot be used:\n" + "\n".join(lines)) from None
+
+
+def _wrong(error: Any) -> str:
+    """What pydantic found wrong with a key, and a likely one for a key that there is not."""
+    if error["type"] == "missing":
+        return "is missing"
+    if error["type"] != "extra_forbidden":
+        return str(error["msg"])
+    known = [name for part in Part.__subclasses__() for name in part.model_fields]
+    close = difflib.get_close_matches(str(error["loc"][-1]), known, 1)
+    return "is not a key that this program reads" + (f"; did you mean {close[0]!r}?" if close else "")

@@ -107,7 +107,7 @@ class RunSession:
             raise
         finally:
             self.lab.save_seconds()
-        if self.lab.stop.is_set() and not _spent(loop):
+        if self.lab.stop.is_set() and not spent(loop):
             self._stopped()
             raise Stopped("stopped; resume the run to go on")
         self.lab.kept_back = 0.0
@@ -372,7 +372,8 @@ def _check_machine(folder: RunFolder[SqliteStore], spec: LoopSpec, go_on: bool) 
     folder.set_meta(MACHINES, [*others, {"machine": now, "after": done, "differs": found}])
 
 
-def _spent(loop: Loop) -> bool:
+def spent(loop: Loop) -> bool:
+    """Whether all trials of the loop's budget are told, whoever asked to stop."""
     budget = loop.budget
     return budget.trials is not None and len(loop.trace) > budget.trials
 

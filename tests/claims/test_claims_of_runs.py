@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -98,7 +99,10 @@ def test_the_keys_of_the_recipe_have_their_effect(bilevel, bilevel_json, recipe)
 
 
 def test_a_deterministic_task_skips_it_by_itself(bilevel, bilevel_json):
-    assert bilevel("run", "a", "--task", "sphere:noise=0", "--trials", 12, "--folder", "d").returncode == 0
+    done = bilevel("run", "a", "--task", "sphere:noise=0", "--trials", 12, "--folder", "d")
+    assert done.returncode == 0
+    charged = re.search(r"; (\d+) measurements are charged", done.stdout)[1]
+    assert f"; {charged} measurements are charged" in bilevel("resume", "d").stdout
     claim = bilevel_json("status", "d")["claim"]
     assert "deterministic" in claim["skipped"] and claim["cost"]["evaluations"] == 2  # to see whether it is
     assert {change["status"] for change in claim["changes"]} == {"confirmed"}

@@ -61,6 +61,23 @@ def test_a_recipe_with_mistakes_names_each_of_them(bilevel, tmp_path, text, word
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_key_that_is_not_there_is_answered_with_one_that_is(bilevel, tmp_path):
+    path = recipe_file(tmp_path, "[inner]\ntrails = 3\n")
+    refused(bilevel("run", path), "inner.trails: is not a key that this program reads; did you mean 'trials'?")
+    (tmp_path / "mine.toml").write_text('name = "mine"\n')
+    refused(bilevel("run", "mine.toml"), "title: is missing")
+
+
+def test_ctrl_c_while_the_program_starts_is_no_traceback(bilevel, monkeypatch):
+    def press():
+        raise KeyboardInterrupt
+
+    assert bilevel("--version").returncode == 0
+    monkeypatch.setattr("bilevel.cli.program.app", press)
+    done = bilevel("doctor")
+    assert done.returncode == 130 and done.stderr == ""
+
+
 def test_budgets_of_levels_that_a_recipe_does_not_have_are_refused(bilevel):
     refused(bilevel("run", "a", "--outer-cycles", "3"), "--trials")
 
@@ -142,6 +159,12 @@ def test_names_with_brackets_and_spaces_are_only_names(bilevel, tmp_path):
     for command in ("status", "show", "diff", "best", "resume"):
         done = bilevel(command, folder)
         assert done.returncode == 0, done.stderr
+
+
+def test_a_branch_is_named_after_a_folder_that_git_would_not_take(bilevel):
+    assert bilevel("run", "a", "--task", TINY, "--trials", "1", "--folder", "a run..2").returncode == 0
+    done = bilevel("export", "a run..2")
+    assert "branch autoresearch/a-run-2 with" in done.stdout and "git -C 'a run..2/git' log" in done.stdout, done.stderr
 
 
 def test_a_place_that_cannot_be_written_is_said_so(bilevel, tmp_path):

@@ -64,7 +64,9 @@ def test_everything_can_be_inspected(bilevel, bilevel_json, run_folder, tmp_path
         assert done.returncode == 0 and done.stdout.strip(), done.stderr
 
 
-@pytest.mark.parametrize("args", [["--trial", "99"], ["--branch", "nowhere"], ["--mechanism", "nobody"]])
+@pytest.mark.parametrize(
+    "args", [["--trial", "99"], ["--branch", "nowhere"], ["--mechanism", "nobody"], ["--call", "0"], ["--call", "1"]]
+)
 def test_what_is_not_there_is_said_with_what_is(bilevel, run_folder, args):
     done = bilevel("show", "run", *args)
     assert done.returncode == 2 and args[1] in done.stderr

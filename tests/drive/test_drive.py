@@ -330,6 +330,31 @@ def killed(args):
     process.wait()
 
 
+STOPPED = """
+import os, signal
+from bilevel.objective import Objective
+from bilevel.space import Candidate, Float, Space
+from bilevel.tasks.function import FunctionTask
+
+once = [signal.SIGINT]
+
+def loss(params, seed):
+    if once:
+        os.kill(os.getpid(), once.pop())
+    return params["x"]
+
+TASK = FunctionTask("stops", loss, Space({"x": Float(0, 1)}), Candidate({"x": 0.5}), Objective("loss"), "Lower it.")
+"""
+
+
+def test_a_stop_while_the_baseline_is_measured_is_no_end_of_the_run(said, told):
+    Path("stops_when_measured.py").write_text(STOPPED)
+    options = ("--task", "python:stops_when_measured:TASK", "--recipe", "a", "--researcher", "external")
+    done = said("suggest", *options, "--trials", 2, "--folder", "run", "--json")
+    assert done.code == 3 and "stopped" in done.err and not done.out
+    assert told("suggest", "run")["state"] == "propose"
+
+
 def test_two_commands_at_once_do_not_disturb_each_other(said, told):
     told(*NEW, "--recipe", "a")
     held = RunFolder.open(Path("run"))

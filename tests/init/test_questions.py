@@ -106,6 +106,11 @@ def test_without_a_terminal_nothing_is_asked(repository, bilevel):
     assert not (root / ".bilevel").exists()
 
 
+def test_a_number_that_is_none_is_said_so(repository, bilevel):
+    root = repository({"train.py": "RATE = 0.5\nprint('loss: nan')\n"})
+    refused(bilevel("init", root), "'loss: nan'", "--metric NAME")
+
+
 def test_two_metrics_as_likely_need_an_option(repository, bilevel):
     root = repository(BOTH)
     refused(bilevel("init", root, "--yes"), "--metric", "val_loss", "val_acc")

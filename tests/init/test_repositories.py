@@ -179,6 +179,13 @@ def test_the_last_row_of_a_table_holds_the_metric(repository, works):
 
 
 @pytest.mark.slow
+def test_a_program_that_prints_a_lot_may_print_as_much_in_a_run(repository, works):
+    done = works(
+        repository({"train.py": "RATE = 0.5\nfor _ in range(30):\n    print('x' * 99_999)\nprint('loss:', RATE)\n"})
+    )
+    assert done.summary["best"] < 0.5 and "output_bytes = 24000" in done.task
+
+
 def test_the_wall_time_is_a_metric_where_it_is_asked_for(repository, works):
     done = works(repository({"main.py": "SIZE = 64\nsum(range(SIZE))\nprint('ok')\n"}), "--metric", "seconds")
     assert tomllib.loads(done.task)["metrics"]["seconds"] == {"read": "seconds"}

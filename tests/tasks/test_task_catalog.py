@@ -105,6 +105,20 @@ def test_all_problems_of_a_file_are_told_at_once_with_their_keys(copied):
         assert line in found
 
 
+def test_a_wrong_entry_of_a_list_is_all_that_is_told_of_the_list(copied):
+    folder = copied("tiny", {"task.toml": {"wall_seconds = 60": "wall_seconds = -1"}})
+    assert messages(folder).count("\n  - ") == 2 and "- rungs:" not in messages(folder)
+    path = folder / "task.toml"
+    path.write_text(path.read_text().partition("[[rungs]]")[0].replace("title", "rungs = []\ntitle", 1))
+    assert "- rungs: tuple should have at least 1 item" in messages(folder)
+
+
+def test_a_brief_that_is_no_text_is_told(copied):
+    folder = copied("tiny")
+    (folder / "brief.md").write_bytes(b"K\xfcrzer")
+    assert "brief.md: cannot be read as UTF-8 text" in messages(folder)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [

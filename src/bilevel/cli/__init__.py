@@ -6,25 +6,17 @@ goes on · 4 `check` or `doctor` found problems.
 
 import sys
 
-from bilevel.cli.commands import (  # noqa: F401 (each puts its commands into the program)
-    comparing,
-    measuring,
-    mechanisms,
-    outside,
-    preparing,
-    reading,
-    searching,
-    steering,
-    watching,
-)
-from bilevel.cli.program import app
 from bilevel.errors import BilevelError, DiskFull, InputError, Stopped
+
+INTERRUPTED = 130  # as a shell says it of a program that SIGINT ended
 
 
 def main() -> None:
-    """The entry point of the `bilevel` command."""
+    """The entry point of the `bilevel` command. A Ctrl-C while it still starts ends it without a traceback."""
     try:
-        app()
+        _run()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     except Stopped as error:
         _fail(error, 3)
     except DiskFull as error:
@@ -36,6 +28,23 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+
+
+def _run() -> None:
+    from bilevel.cli.commands import (  # noqa: F401 (each puts its commands into the program)
+        comparing,
+        measuring,
+        mechanisms,
+        outside,
+        preparing,
+        reading,
+        searching,
+        steering,
+        watching,
+    )
+    from bilevel.cli.program import app
+
+    app()
 
 
 def _fail(error: BilevelError, code: int) -> None:

@@ -10,6 +10,7 @@ from bilevel.call import Call
 from bilevel.calls import CallSummary
 from bilevel.cli.printing import LEVEL_TITLES, console, jsonable, print_json, visible
 from bilevel.cli.progress import change_text, score_text
+from bilevel.errors import InputError
 from bilevel.replay import replay
 from bilevel.store.folder import RunFolder
 from bilevel.store.reader import Reader
@@ -22,6 +23,10 @@ def print_calls(path: Path, number: int | None, as_json: bool) -> None:
     folder = RunFolder.read(path)
     try:
         if number is not None:
+            last = len(folder.store.calls())
+            if not 1 <= number <= last:
+                has = f"the calls 1 to {last}" if last else "asked no language model"
+                raise InputError(f"there is no call {number}; this run {'has ' if last else ''}{has}")
             call = folder.store.call(number)
             _print_call(call, as_json)
             if not as_json:

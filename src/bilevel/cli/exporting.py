@@ -1,6 +1,8 @@
 """`export`: a run as a git repository, as a table, or in an MLflow store."""
 
 import json
+import re
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +34,7 @@ def print_export(path: Path, git: Path | None, tag: str, tsv: Path | None, as_js
             return
         if isinstance(task, Absent):
             task.refuse("a git repository begins with the task's files (`--to csv` and `--to results.tsv` need none)")
-        done = export(store, run.spec, git or path / "git", tag or path.resolve().name)
+        done = export(store, run.spec, git or path / "git", tag or _tag_of(path.resolve().name))
     if tsv is not None:
         _written(tsv, done.table)
     if as_json:
@@ -44,7 +46,13 @@ def print_export(path: Path, git: Path | None, tag: str, tsv: Path | None, as_js
         f"{done.folder}: branch {done.branch} with {done.commits} kept commits on {above}; {done.tries} tries under "
         f"refs/trials, {done.new} of them new; {TABLE} with {done.table.count(chr(10)) - 1} rows"
     )
-    print(f"read it with: git -C {done.folder} log --oneline {done.base[:7]}..{done.branch}")
+    print(f"read it with: git -C {shlex.quote(str(done.folder))} log --oneline {done.base[:7]}..{done.branch}")
+
+
+def _tag_of(name: str) -> str:
+    """A folder's name as git takes it in the name of a branch."""
+    tag = re.sub(r"[\s\x00-\x1f\x7f~^:?*\[\\]+|\.{2,}|@\{", "-", name).strip(".")
+    return tag.removesuffix(".lock") or "run"
 
 
 def print_table(path: Path, to: str, out: str, as_json: bool) -> None:

@@ -55,7 +55,7 @@ def measure(folder: Path, text: str, say: Callable[[str], None]) -> Output:
     output = Output(
         facts["stdout"], facts["stderr"], facts["seconds"], facts["cpu_seconds"],
         int((run.data or {}).get("peak_memory_bytes") or 0), tuple(facts["written"]), facts["texts"],
-        facts["exit_code"],
+        facts["exit_code"], facts["printed"],
     )  # fmt: skip
     if output.exit_code != 0:
         printed = f"{output.stdout}\n{output.stderr}"

@@ -230,9 +230,15 @@ def _number(output: Output, wishes: Wishes, ask: Ask) -> Number:
         wall = numbers.seconds(output)
         likely = [n for n in found if n.worth > 0] or found[:8]
         offered = [*likely[:8], *([] if any(n.name == "seconds" for n in likely) else [wall])]
-        what = (
-            "Which number is to be improved?" if found else "The run printed no `name: number`. What is to be improved?"
-        )
+        what = "Which number is to be improved?"
+        if not found:
+            near = numbers.not_finite(output)
+            seen = (
+                f"The run printed {near!r}, which is no number to start from"
+                if near
+                else "The run printed no `name: number`"
+            )
+            what = f"{seen}. What is to be improved?"
         number = offered[ask.choose(what, [str(n) for n in offered], "--metric NAME")]
     if numbers.read_back(number, output) is None:
         raise InputError(
@@ -253,7 +259,7 @@ def _final(first: Draft, tree: Tree, output: Output, number: Number, goal: str) 
     file = str(number.table.get("file", "")).removeprefix("workdir/")
     wall = max(60.0, float(math.ceil(3 * output.seconds)))
     memory = max(2, math.ceil(2 * output.memory_bytes / 2**30)) * 2**30
-    printed = len(output.stdout.encode()) + len(output.stderr.encode())
+    printed = max(2 * output.printed, min(8 * output.printed, baseline.MOST_OUTPUT))
     return replace(
         first,
         roles=roles.assign(
@@ -265,7 +271,7 @@ def _final(first: Draft, tree: Tree, output: Output, number: Number, goal: str) 
         baseline=number.value,
         seconds=output.seconds,
         errors=number.by_error,
-        limits=Limits(wall, memory, max(2**20, 8 * printed)),
+        limits=Limits(wall, memory, max(2**20, printed)),
         exclude=(file,) if file and tree.has(file) else (),
     )  # fmt: skip
 

@@ -20,12 +20,16 @@ LABELLED = re.compile(rf"^[ \t]*(?P<name>{PHRASE})[ \t]*[:=][ \t]*{VALUE}(?P<uni
 SPACED = re.compile(rf"^[ \t]*(?P<name>{PHRASE})[ \t]+{VALUE}(?P<unit>{UNIT})$")
 INLINE = re.compile(rf"(?<![\w.])(?P<name>{NAME})[ \t]*[:=][ \t]*{VALUE}")
 LOOSE = re.compile(rf"(?<![\w.])(?P<name>{NAME})[ \t]+{VALUE}")
+NOT_FINITE = re.compile(rf"(?<![\w.]){NAME}[\"']?[ \t]*[:=][ \t]*[-+]?(?i:nan|inf(?:inity)?)\b")
 MOST_LINES = 5000
 
 
 @dataclass(frozen=True)
 class Output:
-    """What one run left: its output, the files that it wrote (JSON ones with their text), and the facts of it."""
+    """What one run left: the end of its output, the files that it wrote (JSON ones with their text), facts of it.
+
+    `printed` counts the bytes of all its output.
+    """
 
     stdout: str
     stderr: str
@@ -35,6 +39,7 @@ class Output:
     written: tuple[str, ...] = ()
     texts: Mapping[str, str] | None = None
     exit_code: int = 0
+    printed: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,12 @@ def everything(output: Output) -> list[Number]:
         if number.worth > 0 and number.name not in found:
             found[number.name] = Number(number.name, number.value, number.table, number.said, number.times, True)
     return sorted(found.values(), key=lambda number: -number.worth)
+
+
+def not_finite(output: Output) -> str:
+    """The last line that gives a name no finite number, as in `loss: nan`; empty where there is none."""
+    lines = (line.strip() for line in reversed(output.stdout.splitlines()[-MOST_LINES:]))
+    return next((line[:100] for line in lines if NOT_FINITE.search(line[:2000])), "")
 
 
 def seconds(output: Output) -> Number:

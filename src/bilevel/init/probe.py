@@ -39,9 +39,10 @@ def main(command: Sequence[str]) -> int:
             err.write(f"{command[0]}: {error.strerror}\n".encode())
             code = 127
         seconds = time.monotonic() - began
-        texts = []
+        texts, printed = [], 0
         for file in (out, err):
             size = file.seek(0, os.SEEK_END)
+            printed += size
             file.seek(max(0, size - MOST_TEXT))
             texts.append(file.read().decode("utf-8", "replace"))
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -49,7 +50,7 @@ def main(command: Sequence[str]) -> int:
     written = sorted(path for path in after if before.get(path) != after[path])
     small = [path for path in written if path.endswith((".json", ".jsonl")) and after[path][1] <= MOST_FILE]
     facts = {
-        "exit_code": code, "stdout": texts[0], "stderr": texts[1], "seconds": seconds,
+        "exit_code": code, "stdout": texts[0], "stderr": texts[1], "printed": printed, "seconds": seconds,
         "cpu_seconds": used.ru_utime + used.ru_stime, "written": written,
         "texts": {path: Path(path).read_text("utf-8", "replace") for path in small[:50]},
     }  # fmt: skip

@@ -66,9 +66,8 @@ class FolderTask:
         tree = take(model.source, folder, cache_folder(model.name)) if model.source else None
         start, root = (tree.folder, tree.origin) if tree else (folder / "start", folder / "start")
         problems = [f"there is no folder {name}/" for name in _needed(model) if not (folder / name).is_dir()]
-        brief = folder / "brief.md"
-        if not brief.is_file() or not brief.read_text("utf-8").strip():
-            problems.append("brief.md: is missing or empty; say there what is to be improved and what is fixed")
+        brief, unreadable = _brief(folder / "brief.md")
+        problems += unreadable
         source, wrong = open_source(start, model)
         shared, closed = shared_paths(model.command, root)
         taken = [shared.text for shared in shared if shared.work and (start / shared.work).exists()]
@@ -83,7 +82,7 @@ class FolderTask:
         harness_hash = tree_hash(harness) if harness.is_dir() else ""
         conditions = Conditions(model, interpreter, tuple(shared))
         measuring = Measuring(folder, model, source, tree_hash(start), harness_hash, conditions, tree)
-        return cls(folder, model, source, measuring, brief.read_text("utf-8").strip())
+        return cls(folder, model, source, measuring, brief)
 
     @property
     def name(self) -> str:
@@ -228,6 +227,15 @@ def _needed(model: TaskModel) -> Iterator[str]:
         yield "start"
     if any("{harness}" in part for command in commands(model).values() for part in command):
         yield "harness"
+
+
+def _brief(path: Path) -> tuple[str, list[str]]:
+    """The brief, and what is wrong with its file."""
+    try:
+        text = path.read_text("utf-8").strip() if path.is_file() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        return "", [f"brief.md: cannot be read as UTF-8 text: {error}"]
+    return text, [] if text else ["brief.md: is missing or empty; say there what is to be improved and what is fixed"]
 
 
 def _text(path: Path) -> str:

@@ -100,7 +100,7 @@ def read_model(folder: Path) -> TaskModel:
     try:
         model = TaskModel.model_validate_json(json.dumps(data, default=str))
     except ValidationError as error:
-        raise problems_error(path, [_problem(data, found) for found in error.errors()]) from None
+        raise problems_error(path, [_problem(data, found) for found in _own(error.errors())]) from None
     problems = list(_contradictions(model))
     if problems:
         raise problems_error(path, problems)
@@ -126,6 +126,17 @@ def problems_error(path: Path, problems: Sequence[str]) -> InputError:
     """One error for all problems of a task, which it lists."""
     lines = "".join(f"\n  - {problem}" for problem in problems)
     return InputError(f"{str(path)!r} cannot be used; correct what is listed and try again:{lines}")
+
+
+def _own(errors: Sequence[Any]) -> list[Any]:
+    """Without those that say of a list only that none of its entries could be used, where the entries are named."""
+    places = [error["loc"] for error in errors]
+    return [
+        error
+        for error in errors
+        if error["type"] != "too_short"
+        or all(place[: len(error["loc"])] != error["loc"] for place in places if place != error["loc"])
+    ]
 
 
 def _problem(data: object, error: Any) -> str:

@@ -24,7 +24,7 @@ def lineage(run: Watched, query: Mapping[str, str]) -> Page:
     tried, failed = Counter(row.parent for row in rows), Counter(row.parent for row in rows if row.failed)
     shown = nodes[::-1]
     pages = -(-len(shown) // A_PAGE)
-    page = min(pages, max(1, int(query["page"]) if query.get("page", "").isdigit() else 1))
+    page = min(pages, max(1, int(query["page"]) if query.get("page", "").isdecimal() else 1))
     drawn = graph(shown)
     first = (page - 1) * A_PAGE
     made = []

@@ -19,7 +19,7 @@ def sessions(run: Watched, query: Mapping[str, str]) -> Page:
     if not calls:
         return Page("Sessions", nothing("No model was asked in this run."), run, "calls")
     pages = -(-len(calls) // A_PAGE)
-    page = min(pages, max(1, int(query["page"]) if query.get("page", "").isdigit() else 1))
+    page = min(pages, max(1, int(query["page"]) if query.get("page", "").isdecimal() else 1))
     parts = []
     for (level, branch, trial), group in groupby(calls[(page - 1) * A_PAGE : page * A_PAGE], key=_asked_by):
         title = f"{frame.level_title(level)}, trial {trial}"
@@ -59,9 +59,12 @@ def _money(money: float | None) -> str:
 
 def call(run: Watched, query: Mapping[str, str], rest: str) -> Page:
     """One call in full: prompt, reasoning, reply."""
-    if not rest.isdigit():
+    if not rest.isdecimal():
         raise InputError(f"{rest!r} is no number of a call")
-    found, last = run.store.call(int(rest)), len(run.store.calls())
+    last = len(run.store.calls())
+    if not 1 <= int(rest) <= last:
+        raise InputError(f"there is no call {rest}; this run has " + (f"the calls 1 to {last}" if last else "none"))
+    found = run.store.call(int(rest))
     reply, place = found.reply, address(run.key, f"trial/{found.trial}", branch=found.branch)
     head = facts(
         {
