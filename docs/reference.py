@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from bilevel.cli import app
+from bilevel.cli import assembled
 from bilevel.recipe import Recipe
 from bilevel.tasks.model import TaskModel
 
@@ -54,7 +54,7 @@ def pages() -> dict[str, str]:
 
 def commands() -> str:
     """Every command with its options, from the help that it prints."""
-    text: str = app.generate_docs(output_format="markdown")
+    text: str = assembled().generate_docs(output_format="markdown")
     text = re.sub(
         r"## Table of Contents\n.*?(?=\n\*\*Commands\*\*)", "", text, count=1, flags=re.DOTALL
     )  # the site has one
