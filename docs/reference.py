@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from bilevel.cli import assembled
+from bilevel.cli import load_commands
+from bilevel.cli.program import app
 from bilevel.recipe import Recipe
 from bilevel.tasks.model import TaskModel
 
@@ -54,7 +55,8 @@ def pages() -> dict[str, str]:
 
 def commands() -> str:
     """Every command with its options, from the help that it prints."""
-    text: str = assembled().generate_docs(output_format="markdown")
+    load_commands()
+    text: str = app.generate_docs(output_format="markdown")
     text = re.sub(
         r"## Table of Contents\n.*?(?=\n\*\*Commands\*\*)", "", text, count=1, flags=re.DOTALL
     )  # the site has one

@@ -4,15 +4,9 @@ Exit codes: 0 done · 1 our own failure, or the machine's · 2 the input cannot 
 goes on · 4 `check` or `doctor` found problems · 130 Ctrl-C before a command began.
 """
 
-from __future__ import annotations
-
 import sys
-from typing import TYPE_CHECKING
 
 from bilevel.errors import BilevelError, DiskFull, InputError, Stopped
-
-if TYPE_CHECKING:
-    from cyclopts import App
 
 INTERRUPTED = 130  # as a shell says it of a program that SIGINT ended
 
@@ -20,7 +14,10 @@ INTERRUPTED = 130  # as a shell says it of a program that SIGINT ended
 def main() -> None:
     """The entry point of the `bilevel` command. A Ctrl-C while it still starts ends it without a traceback."""
     try:
-        assembled()()
+        load_commands()
+        from bilevel.cli.program import app
+
+        app()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Stopped as error:
@@ -36,9 +33,9 @@ def main() -> None:
         sys.exit(0)
 
 
-def assembled() -> App:
-    """The program with all its commands, imported late: a Ctrl-C meanwhile is `main`'s to tell."""
-    from bilevel.cli.commands import (  # noqa: F401 (each puts its commands into the program)
+def load_commands() -> None:
+    """Put all commands into the program. Imported late: a Ctrl-C meanwhile is `main`'s to tell."""
+    from bilevel.cli.commands import (  # noqa: F401 (each adds its own)
         comparing,
         measuring,
         mechanisms,
@@ -49,9 +46,6 @@ def assembled() -> App:
         steering,
         watching,
     )
-    from bilevel.cli.program import app
-
-    return app
 
 
 def _fail(error: BilevelError, code: int) -> None:
