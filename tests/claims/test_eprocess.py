@@ -62,7 +62,12 @@ def test_five_pairs_are_the_least_that_can_confirm():
     assert e_value([]) == 1.0 and e_value([0.0] * 30) == 1.0
 
 
-@given(st.lists(st.floats(-1e6, 1e6), max_size=30), st.floats(1e-3, 1e3))
+def no_tiny(number):
+    """The number, or 0 for one so small that it loses digits in another unit: no law of the evidence, but of floats."""
+    return number if abs(number) >= 1e-290 else 0.0
+
+
+@given(st.lists(st.floats(-1e6, 1e6).map(no_tiny), max_size=30), st.floats(1e-3, 1e3))
 def test_the_unit_does_not_matter_and_evidence_is_never_negative(differences, unit):
     value = e_value(differences)
     assert value >= 0
