@@ -29,6 +29,11 @@ def opened(folder):
         run.close()
 
 
+def ref(number, branch="root"):
+    """The git ref of a try."""
+    return f"refs/trials/{branch}/{number:04d}"
+
+
 def rows(path):
     with Path(path).open(newline="") as file:
         return list(csv.reader(file, delimiter="\t"))
@@ -140,7 +145,7 @@ def test_each_try_is_on_top_of_the_commit_that_it_changed(night, bilevel):
     assert len(refs) == len(trace) - 1
     commits = {trace.baseline.candidate.id: git(night.checkout, "rev-parse", "HEAD").strip()}
     for trial in trace[1:]:
-        commit = refs[f"refs/trials/root/{trial.number:04d}"]
+        commit = refs[ref(trial.number)]
         assert git(repository, "rev-parse", f"{commit}^").strip() == commits[trial.parent.id]
         commits.setdefault(trial.candidate.id, commit)
         text = git(repository, "show", f"{commit}:train.py")
@@ -169,10 +174,10 @@ def test_exporting_again_adds_what_is_new(night, bilevel):
     with sqlite3.connect("part/run.sqlite3") as store:
         store.execute("DELETE FROM trials WHERE number > 6")
     assert "6 tries under refs/trials, 6 of them new" in bilevel("export", "part", "--git", "log", "--tag", "t")
-    first = git(Path("log"), "show-ref", "--hash", "refs/trials/root/0003")
+    first = git(Path("log"), "show-ref", "--hash", ref(3))
     assert ", 0 of them new" in bilevel("export", "part", "--git", "log", "--tag", "t")
     assert "14 tries under refs/trials, 8 of them new" in bilevel("export", night.folder, "--git", "log", "--tag", "t")
-    assert git(Path("log"), "show-ref", "--hash", "refs/trials/root/0003") == first
+    assert git(Path("log"), "show-ref", "--hash", ref(3)) == first
     bilevel("export", night.folder, "--git", "other", "--tag", "t")
     assert git(Path("log"), "show-ref") == git(Path("other"), "show-ref")
 

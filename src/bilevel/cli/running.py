@@ -14,6 +14,7 @@ from bilevel.claiming import claimed
 from bilevel.cli.live import Live
 from bilevel.cli.printing import console, jsonable, print_comparison, print_json, print_summary
 from bilevel.errors import BilevelError, InputError, Stopped
+from bilevel.isolation import isolation
 from bilevel.lab import limit_text
 from bilevel.length import planned_now
 from bilevel.levels import leaf
@@ -22,7 +23,7 @@ from bilevel.models import Estimate, estimate, names_of
 from bilevel.overriding import override
 from bilevel.recipe import INNER_BY_RULES, Recipe, find
 from bilevel.report import Summary, summarise
-from bilevel.run import RunSession, free_folder, isolation, known_noise, resume, start, stopping
+from bilevel.run import RunSession, free_folder, known_noise, resume, start, stopping
 
 
 def run_recipe(recipe: Recipe, folder: Path | None, as_json: bool) -> None:
