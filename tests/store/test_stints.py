@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import sqlite3
+import threading
 import time
 
 import in_process
@@ -15,7 +16,26 @@ from bilevel.stints import Stint
 from bilevel.store import sqlite
 from bilevel.store.folder import RunFolder
 from bilevel.store.reader import Reader
+from bilevel.tasks.known import KnownTask
 from bilevel.trial import Run
+
+
+def beside_another(run):
+    """Measurements that wait a moment for company until two have met: else one worker may be done with all."""
+    inside, met = threading.Semaphore(1), threading.Event()
+
+    def measured(*args):
+        alone = inside.acquire(blocking=False)
+        if not alone:
+            met.set()
+        met.wait(timeout=0.3)
+        try:
+            return run(*args)
+        finally:
+            if alone:
+                inside.release()
+
+    return measured
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +46,7 @@ def ran(tmp_path_factory):
     args = ("run", "d", "--task", "sphere", "--researcher", "stuck", "--trials", 16, "--workers", 3, "--folder", "r")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sqlite, "SYNCHRONOUS", "FULL")  # workers take turns while one waits for the disk
+        patch.setattr(KnownTask, "run", beside_another(KnownTask.run))
         assert in_process.run(*args, cwd=folder).returncode == 0
     return folder, before, time.time()
 
