@@ -16,7 +16,7 @@ from bilevel.stints import Stint
 from bilevel.store import sqlite
 from bilevel.store.folder import RunFolder
 from bilevel.store.reader import Reader
-from bilevel.tasks.known import KnownTask
+from bilevel.tasks.function import FunctionTask
 from bilevel.trial import Run
 
 
@@ -46,7 +46,7 @@ def ran(tmp_path_factory):
     args = ("run", "d", "--task", "sphere", "--researcher", "stuck", "--trials", 16, "--workers", 3, "--folder", "r")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sqlite, "SYNCHRONOUS", "FULL")  # workers take turns while one waits for the disk
-        patch.setattr(KnownTask, "run", beside_another(KnownTask.run))
+        patch.setattr(FunctionTask, "run", beside_another(FunctionTask.run))
         assert in_process.run(*args, cwd=folder).returncode == 0
     return folder, before, time.time()
 
